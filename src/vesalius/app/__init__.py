@@ -1,0 +1,5 @@
+"""The local web app will live here.
+
+Floor 9. Empty today.
+"""
+# SPDX-License-Identifier: Apache-2.0

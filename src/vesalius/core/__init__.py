@@ -1,0 +1,29 @@
+"""The nouns: grids, images, labels, points, transforms, operators, and provenance.
+
+Floor 2. Imports only ``ops`` and ``errors``. Nothing in here opens a file.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.core._grid import Grid, differences
+from vesalius.core._image import Image, Labels, Series
+from vesalius.core._operator import LinearOperator
+from vesalius.core._points import Mesh, Points
+from vesalius.core._provenance import Provenance, hash_json, hash_samples
+from vesalius.core._transform import Composite, Linear, Transform
+
+__all__ = [
+    "Composite",
+    "Grid",
+    "Image",
+    "Labels",
+    "Linear",
+    "LinearOperator",
+    "Mesh",
+    "Points",
+    "Provenance",
+    "Series",
+    "Transform",
+    "differences",
+    "hash_json",
+    "hash_samples",
+]

@@ -1,0 +1,157 @@
+"""Transform: a map of points of the fixed world to points of the moving world, in mm."""
+# SPDX-License-Identifier: Apache-2.0
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vesalius.errors import GeometryError, ShapeError
+
+PointsMm = Float[Tensor, "*batch 3"]
+
+
+class Transform(ABC):
+    """A map ``T(fixed point) -> moving point``, LPS, mm; images are pulled through it.
+
+    ``(A @ B)(x) == A(B(x))``: the right one acts first. Every transform has an inverse.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __call__(self, points_mm: PointsMm) -> PointsMm:
+        """Map points (L, P, S), mm."""
+
+    @abstractmethod
+    def inverse(self) -> "Transform":
+        """Give the map from the moving world back to the fixed one."""
+
+    @abstractmethod
+    def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
+        """Give the derivative of the mapped point by the point, at each point."""
+
+    def __matmul__(self, other: "Transform") -> "Transform":
+        if isinstance(self, Linear) and isinstance(other, Linear):
+            return Linear(self.matrix @ other.matrix)
+        return Composite((self, other))
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear(Transform):
+    """An affine map, held as one homogeneous matrix.
+
+    Attributes:
+        matrix: (4, 4) float64; fixed (L, P, S, 1) to moving (L, P, S, 1), mm.
+
+    Raises:
+        ShapeError: ``matrix`` is not (4, 4).
+        GeometryError: ``matrix`` is singular or not affine.
+    """
+
+    matrix: Tensor
+
+    def __post_init__(self) -> None:
+        matrix = torch.as_tensor(self.matrix, dtype=torch.float64)
+        if tuple(matrix.shape) != (4, 4):
+            raise ShapeError(f"matrix must have shape (4, 4), got {tuple(matrix.shape)}")
+        if matrix[3].tolist() != [0.0, 0.0, 0.0, 1.0]:
+            raise GeometryError(f"matrix must end in (0, 0, 0, 1), got {matrix[3].tolist()}")
+        if not abs(float(torch.linalg.det(matrix[:3, :3]))) > 1e-12:
+            raise GeometryError("matrix must be invertible, its determinant is 0: check its rows")
+        object.__setattr__(self, "matrix", matrix)
+
+    @classmethod
+    def identity(cls) -> "Linear":
+        """Make the map that leaves every point where it is."""
+        return cls(torch.eye(4, dtype=torch.float64))
+
+    @classmethod
+    def translation(cls, shift_mm: tuple[float, float, float]) -> "Linear":
+        """Make the map that adds ``shift_mm`` (L, P, S) to a fixed point."""
+        matrix = torch.eye(4, dtype=torch.float64)
+        matrix[:3, 3] = torch.tensor(shift_mm, dtype=torch.float64)
+        return cls(matrix)
+
+    @classmethod
+    def rotation(
+        cls,
+        rotation_deg: tuple[float, float, float],
+        *,
+        centre_mm: tuple[float, float, float],
+    ) -> "Linear":
+        """Make a rotation about a stated centre, by the exponential of a rotation vector.
+
+        Args:
+            rotation_deg: Rotation vector (L, P, S): its direction is the axis, its length the
+                angle in degrees, right-handed.
+            centre_mm: World point (L, P, S) that stays, mm.
+
+        Returns:
+            The rigid map.
+        """
+        l, p, s = (torch.deg2rad(torch.tensor(rotation_deg, dtype=torch.float64))).tolist()
+        skew = torch.tensor([[0, -s, p], [s, 0, -l], [-p, l, 0]], dtype=torch.float64)
+        centre = torch.tensor(centre_mm, dtype=torch.float64)
+        matrix = torch.eye(4, dtype=torch.float64)
+        matrix[:3, :3] = torch.linalg.matrix_exp(skew)
+        matrix[:3, 3] = centre - matrix[:3, :3] @ centre
+        return cls(matrix)
+
+    def __call__(self, points_mm: PointsMm) -> PointsMm:
+        """Map points (L, P, S), mm."""
+        matrix = self.matrix.to(points_mm.device, points_mm.dtype)
+        return points_mm @ matrix[:3, :3].T + matrix[:3, 3]
+
+    def inverse(self) -> "Linear":
+        """Give the exact inverse."""
+        inverse = torch.linalg.inv(self.matrix)
+        inverse[3] = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)
+        return Linear(inverse)
+
+    def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
+        """Give the 3 x 3 part of the matrix at each point."""
+        matrix = self.matrix[:3, :3].to(points_mm.device, points_mm.dtype)
+        return matrix.expand(*points_mm.shape[:-1], 3, 3)
+
+    def __repr__(self) -> str:
+        rows = "; ".join(" ".join(f"{v:.6g}" for v in row) for row in self.matrix[:3].tolist())
+        return f"Linear(fixed -> moving, mm, LPS, [{rows}])"
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Composite(Transform):
+    """Several transforms in a row; the last of ``parts`` acts first, as in ``A @ B``.
+
+    Attributes:
+        parts: The transforms, outermost first.
+    """
+
+    parts: tuple[Transform, ...]
+
+    def __call__(self, points_mm: PointsMm) -> PointsMm:
+        """Map points (L, P, S), mm."""
+        for part in reversed(self.parts):
+            points_mm = part(points_mm)
+        return points_mm
+
+    def inverse(self) -> "Composite":
+        """Give the inverses in reverse order."""
+        return Composite(tuple(part.inverse() for part in reversed(self.parts)))
+
+    def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
+        """Give the product of the parts' derivatives (chain rule)."""
+        total = torch.eye(3, dtype=points_mm.dtype, device=points_mm.device)
+        total = total.expand(*points_mm.shape[:-1], 3, 3)
+        for part in reversed(self.parts):
+            total = part.jacobian(points_mm) @ total
+            points_mm = part(points_mm)
+        return total
+
+    def __repr__(self) -> str:
+        return f"Composite(fixed -> moving, mm, LPS, {len(self.parts)} parts)"

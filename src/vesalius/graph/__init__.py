@@ -1,0 +1,5 @@
+"""Graphs on images: superpixels and supervoxels (SLIC); later Laplacians, spectra, clustering.
+
+Floor 3.
+"""
+# SPDX-License-Identifier: Apache-2.0
