@@ -58,9 +58,7 @@ class Mesh:
         if self.faces.is_floating_point():
             raise UnitError(f"faces must be integer indices, got {self.faces.dtype}")
         n = len(self.vertices)
-        if self.faces.numel() and not (
-            0 <= int(self.faces.min()) and int(self.faces.max()) < n
-        ):
+        if self.faces.numel() and not (int(self.faces.min()) >= 0 and int(self.faces.max()) < n):
             raise ShapeError(f"faces must index vertices 0 to {n - 1}, got {int(self.faces.max())}")
 
     @property
