@@ -166,7 +166,8 @@ class Labels:
         """
         if not 0 <= layer < self.data.shape[0]:
             raise RegionError(
-                f"layer must be below {self.data.shape[0]}, got {layer}: Labels.values lists what is there"
+                f"layer must be below {self.data.shape[0]}, got {layer}: "
+                "Labels.values lists what is there"
             )
         found: Tensor = self.data[layer] == value
         if not bool(found.any()):

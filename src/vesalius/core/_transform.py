@@ -94,8 +94,8 @@ class Linear(Transform):
         Returns:
             The rigid map.
         """
-        l, p, s = (torch.deg2rad(torch.tensor(rotation_deg, dtype=torch.float64))).tolist()
-        skew = torch.tensor([[0, -s, p], [s, 0, -l], [-p, l, 0]], dtype=torch.float64)
+        a, b, c = (torch.deg2rad(torch.tensor(rotation_deg, dtype=torch.float64))).tolist()
+        skew = torch.tensor([[0, -c, b], [c, 0, -a], [-b, a, 0]], dtype=torch.float64)
         centre = torch.tensor(centre_mm, dtype=torch.float64)
         matrix = torch.eye(4, dtype=torch.float64)
         matrix[:3, :3] = torch.linalg.matrix_exp(skew)

@@ -136,7 +136,7 @@ class Perturb(Section):
         0.0,
         ge=0,
         le=0.2,
-        description="Sd of the relative calibration drift (HU: of mu; SUV: gain).",
+        description="Sd of the relative calibration drift (HU: mu; SUV: gain).",
     )
     stop_tolerance: float = Field(
         0.0, ge=0, lt=1, description="Stop early when every sd is known this well; 0 never stops."
@@ -210,7 +210,8 @@ def parse_config(text: str) -> Config:
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise ConfigError(
-            f"config must be a mapping of keys, got {type(raw).__name__}: see 'vesalius config show'"
+            f"config must be a mapping of keys, got {type(raw).__name__}: "
+            "see 'vesalius config show'"
         )
     try:
         return Config.model_validate(raw)
@@ -228,7 +229,7 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"config file must be readable text, {path.name} is not: {error}"
+            f"config file must be readable text, {path.name} is not: {error.__class__.__name__}"
         ) from error
     return parse_config(text)
 
