@@ -9,6 +9,7 @@ from vesalius.core._image import Image, Labels, Series
 from vesalius.core._operator import LinearOperator
 from vesalius.core._points import Mesh, Points
 from vesalius.core._provenance import Provenance, hash_json, hash_samples
+from vesalius.core._step import Step
 from vesalius.core._transform import Composite, Linear, Transform
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Points",
     "Provenance",
     "Series",
+    "Step",
     "Transform",
     "differences",
     "hash_json",

@@ -182,10 +182,63 @@ class Config(Section):
     compute: Compute = Compute()
     output: Output = Output()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, given: object) -> object:
+        """Fill what was not given from the profile and the modality."""
+        if not isinstance(given, dict):
+            return given
+        plain = {
+            key: value.model_dump(exclude_unset=True) if isinstance(value, Section) else value
+            for key, value in given.items()
+        }
+        return _merge(profile_defaults(plain.get("profile"), plain.get("modality")), plain)
+
     @property
     def digest(self) -> str:
         """Hash of everything that decides a value (compute and output left out), 16 hex digits."""
         return hash_json(self.model_dump(mode="json", exclude={"compute", "output"}))
+
+
+def profile_defaults(profile: object, modality: object) -> dict[str, object]:
+    """Give what a profile and a modality set, where it differs from the plain defaults.
+
+    Args:
+        profile: ``"ibsi"`` or ``"pyradiomics"``; anything else gives nothing here and is refused
+            by the validation.
+        modality: ``"CT"``, ``"MR"``, ``"PET"`` or ``"other"``.
+
+    Returns:
+        A nested mapping, as it would be written in YAML.
+    """
+    if profile == "pyradiomics":
+        return {
+            "resample": {"image": "cubic", "mask": "nearest"},
+            "discretise": {"method": "bin_width", "bin_width": 25.0},
+        }
+    if modality == "CT":
+        return {
+            "resample": {"rounding": "integer"},
+            "discretise": {"method": "bin_width", "bin_width": 25.0},
+        }
+    if modality == "PET":
+        return {
+            "resegment": {"range": [0.0, None]},
+            "discretise": {"method": "bin_width", "bin_width": 0.25},
+            "ivh": {"method": "bin_width", "bin_width": 0.1},
+        }
+    if modality == "MR":
+        return {"discretise": {"method": "bin_count"}, "ivh": {"method": "bin_count"}}
+    return {"discretise": {"method": "bin_count"}}
+
+
+def _merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def parse_config(text: str) -> Config:

@@ -1,0 +1,94 @@
+"""Engine: all values of one prepared region, in one fixed order."""
+# SPDX-License-Identifier: Apache-2.0
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesalius.measure._config import Config
+from vesalius.measure._diameters import diameters
+from vesalius.measure._distance_shape import distance_shape
+from vesalius.measure._feature import Family, Value
+from vesalius.measure._histogram import histogram
+from vesalius.measure._ivh import ivh
+from vesalius.measure._local_intensity import local_intensity
+from vesalius.measure._morphology import morphology
+from vesalius.measure._prepare import discretise_region
+from vesalius.measure._region import Levels, Region
+from vesalius.measure._shape_2d import shape_2d
+from vesalius.measure._statistics import statistics
+from vesalius.measure._texture import texture
+
+SHAPE: frozenset[Family] = frozenset({"morphology", "distance_shape", "shape_2d", "diameters"})
+"""Families that only look at the mask (or need the unfiltered image)."""
+
+TEXTURE: frozenset[Family] = frozenset({"glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm"})
+
+
+def measure_region(region: Region, config: Config, *, filtered: bool = False) -> list[Value]:
+    """Measure everything that a configuration asks for on one region.
+
+    Args:
+        region: The prepared region.
+        config: ``features``, ``discretise``, ``ivh`` and the re-segmentation bounds are used.
+        filtered: The intensities are a filter's response: shape is left out, and the bounds of the
+            unfiltered intensities do not apply to bins.
+
+    Returns:
+        The values, family by family in the order of IBSI-1; each NaN has a reason.
+    """
+    wanted = set(config.features.families)
+    if filtered:
+        wanted -= SHAPE
+    bounds = (None, None) if filtered else config.resegment.range
+    values = _shape(region, config, wanted)
+    if wanted & {"statistics", "ivh"}:
+        intensities = sorted_intensities(region)
+        values += statistics(intensities) if "statistics" in wanted else []
+        values += ivh(intensities, config.ivh, bounds=bounds) if "ivh" in wanted else []
+    if wanted & (TEXTURE | {"histogram"}):
+        features = config.features
+        levels = discretise_region(
+            region, config.discretise, lower_bound=bounds[0], pad=max(1, features.distance)
+        )
+        values += histogram(level_counts(levels)) if "histogram" in wanted else []
+        if wanted & TEXTURE:
+            values += texture(
+                levels,
+                families=wanted & TEXTURE,
+                aggregations=features.aggregations,
+                distance=features.distance,
+                coarseness=features.ngldm_coarseness,
+            )
+    return values
+
+
+def sorted_intensities(region: Region) -> NDArray[np.float64]:
+    """Give the intensities inside the intensity mask, ascending."""
+    inside = region.intensity[region.mask]
+    if inside.device.type != "cpu":
+        inside = inside.sort().values.cpu()
+    values: NDArray[np.float64] = np.sort(inside.numpy())
+    return values
+
+
+def level_counts(levels: Levels) -> NDArray[np.int64]:
+    """Count the voxels at level 1 to Ng."""
+    flat = levels.data.reshape(-1).cpu().numpy()
+    counts: NDArray[np.int64] = np.bincount(flat, minlength=levels.count + 1)[1:].astype(np.int64)
+    return counts
+
+
+def _shape(region: Region, config: Config, wanted: set[Family]) -> list[Value]:
+    values: list[Value] = []
+    if "morphology" in wanted:
+        autocorrelation = config.features.spatial_autocorrelation
+        values += morphology(region, spatial_autocorrelation=autocorrelation)
+    if "local_intensity" in wanted:
+        values += local_intensity(region)
+    if "distance_shape" in wanted:
+        values += distance_shape(region)
+    if "shape_2d" in wanted:
+        values += shape_2d(region)
+    if "diameters" in wanted:
+        values += diameters(region)
+    return values

@@ -1,0 +1,324 @@
+"""Measurement: the table of everything measured on one image, and how it came to be."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from vesalius._version import __version__
+from vesalius.core import Image, Labels, Provenance, Step, differences, hash_samples
+from vesalius.errors import GeometryError, ShapeError, VesaliusError
+from vesalius.measure._catalogue import by_tag
+from vesalius.measure._config import Config
+from vesalius.measure._engine import measure_region
+from vesalius.measure._feature import Family, Value
+from vesalius.measure._prepare import bounding_box, prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vesalius.measure._uncertainty import Spread
+
+COLUMNS: tuple[str, ...] = (
+    "subject",
+    "label",
+    "filter",
+    "family",
+    "feature",
+    "aggregation",
+    "discretisation",
+    "value",
+    "unit",
+    "perturb_sd",
+    "perturb_p2_5",
+    "perturb_p97_5",
+    "mdc95",
+    "icc",
+    "icc_low",
+    "grade",
+    "ibsi_code",
+    "reason",
+    "config_hash",
+    "image_hash",
+    "mask_hash",
+    "version",
+)
+"""Columns of the long table, the canonical form of every result."""
+
+OnStep = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """Everything measured on one image.
+
+    Attributes:
+        table: The long table: one row for each value, columns ``COLUMNS``. ``value`` is missing
+            only where ``reason`` says why; the error-bar columns are missing where none were asked
+            for; ``icc``, ``icc_low`` and ``grade`` need a cohort and stay missing for one case.
+        config: The configuration, every default spelt out.
+        provenance: Hashes of the inputs, parameters, version.
+        findings: What a reader should know before trusting the numbers, in sentences.
+        failures: Error text of each region that could not be measured, by its name.
+        perturbations: Number of perturbed measurements that were made, by name of the region.
+    """
+
+    table: "pd.DataFrame"
+    config: Config
+    provenance: Provenance
+    findings: tuple[str, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+    perturbations: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What all rows of one region share."""
+
+    subject: str
+    label: str
+    config: Config
+    unit: str
+    image_hash: str
+    mask_hash: str
+
+
+def extract(
+    image: Image,
+    labels: Labels,
+    *,
+    config: Config | None = None,
+    regions: tuple[int, ...] = (),
+    uncertainty: bool = False,
+    subject: str = "",
+    on_step: OnStep | None = None,
+) -> Measurement:
+    """Measure the regions of an image.
+
+    Args:
+        image: One channel, any real dtype.
+        labels: Regions on the same grid.
+        config: What to measure and how; none is the plain ``Config()``.
+        regions: Labels to measure, in any layer; empty measures all.
+        uncertainty: Give every value an error bar by repeated perturbed measurements.
+        subject: Name of the case in the table; no patient name belongs there.
+        on_step: Called after each region.
+
+    Returns:
+        The table and how it came to be. A region that cannot be measured is listed in
+        ``failures`` and stops no other.
+
+    Raises:
+        GeometryError: Image and labels are on different grids.
+        ShapeError: The image has several channels.
+        RegionError: A label in ``regions`` does not occur, or there is no label at all.
+
+    Example:
+        >>> import torch
+        >>> from vesalius.core import Grid, Image, Labels
+        >>> grid = Grid.from_spacing((8, 8, 8), (1.0, 1.0, 1.0))
+        >>> values = torch.arange(512.0).reshape(1, 8, 8, 8)
+        >>> ball = torch.zeros(1, 8, 8, 8, dtype=torch.uint8)
+        >>> ball[0, 2:6, 2:6, 2:6] = 1
+        >>> table = extract(Image(values, grid, "HU"), Labels(ball, grid)).table
+        >>> float(table.loc[table.feature == "stat_mean", "value"].iloc[0])
+        255.5
+
+    References:
+        IBSI reference manual, doi:10.48550/arXiv.1612.07003; Zwanenburg et al. (2020),
+        doi:10.1148/radiol.2020191145.
+    """
+    settings = Config() if config is None else config
+    check_pair(image, labels)
+    wanted = _select(labels, regions)
+    image_hash = hash_samples(image.data, image.grid.affine)
+    rows: list[dict[str, object]] = []
+    findings: list[str] = _image_findings(image)
+    failures: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    hashes: dict[str, str] = {"image": image_hash}
+    for done, (layer, value) in enumerate(wanted, start=1):
+        name = labels.name(value, layer)
+        mask = labels.mask(value, layer)
+        mask_hash = hash_samples(mask, labels.grid.affine)
+        hashes[f"mask: {name}"] = mask_hash
+        case = _Case(subject, name, settings, image.unit, image_hash, mask_hash)
+        try:
+            found, count = _measure_one(image, mask, case, uncertainty)
+            rows += found
+            counts |= {name: count} if uncertainty else {}
+            findings += _mask_findings(name, mask)
+        except VesaliusError as error:
+            failures[name] = f"{type(error).__name__}: {error}"
+        if on_step is not None:
+            on_step(Step(f"measure: {name}", done, len(wanted)))
+    parameters = settings.model_dump(mode="json", exclude={"compute", "output"})
+    provenance = Provenance("measure", parameters, hashes)
+    return Measurement(as_table(rows), settings, provenance, tuple(findings), failures, counts)
+
+
+def check_pair(image: Image, labels: Labels) -> None:
+    """Check that an image and its labels can be measured together.
+
+    Raises:
+        GeometryError: They are on different grids; says in what and by how much.
+        ShapeError: The image has several channels.
+    """
+    found = differences(image.grid, labels.grid)
+    if found:
+        raise GeometryError(
+            "image and labels must be on one grid; " + "; ".join(found) + ": resample the labels "
+            "with core.resample_labels(labels, like=image.grid), or with --on-mismatch resample on "
+            "the command line"
+        )
+    if image.data.shape[0] != 1:
+        raise ShapeError(
+            f"image must have one channel to be measured, got {image.data.shape[0]}: "
+            "pick one with Image(image.data[k:k+1], image.grid, image.unit)"
+        )
+
+
+def as_table(rows: list[dict[str, object]]) -> "pd.DataFrame":
+    """Put rows into the long table, columns in canonical order and type."""
+    import pandas as pd
+
+    numbers = {"value", "perturb_sd", "perturb_p2_5", "perturb_p97_5", "mdc95", "icc", "icc_low"}
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    kinds = {name: "float64" if name in numbers else "object" for name in COLUMNS}
+    return table.astype(kinds)
+
+
+def wide(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Turn the long table into one row for each subject and region.
+
+    Args:
+        table: The long table.
+
+    Returns:
+        Columns ``subject``, ``label``, then one for each value, named
+        ``<filter>_<feature>_<aggregation>_<discretisation>`` with only ``[A-Za-z0-9_]``; the
+        filter is left out for the original image, empty parts are left out.
+    """
+    import re
+
+    keys = ["filter", "feature", "aggregation", "discretisation"]
+    parts = table[keys].replace({"filter": {"original": ""}})
+    names = parts.apply(lambda row: "_".join(str(v) for v in row if v), axis=1)
+    clean = names.map(lambda name: re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_"))
+    order = list(dict.fromkeys(clean))
+    by = table.assign(column=clean).pivot(
+        index=["subject", "label"], columns="column", values="value"
+    )
+    result = by[order].reset_index()
+    result.columns.name = None
+    return result
+
+
+def _measure_one(
+    image: Image, mask: Bool[Tensor, "z y x"], case: _Case, uncertainty: bool
+) -> tuple[list[dict[str, object]], int]:
+    values = measure_region(prepare(image, mask, case.config), case.config)
+    spreads: Mapping[str, Spread] = {}
+    count = 0
+    if uncertainty:
+        from vesalius.measure._uncertainty import repeatability
+
+        result = repeatability(image, mask, case.config)
+        spreads, count = result.spreads, result.count
+    return [_row(value, case, "original", spreads.get(value.key)) for value in values], count
+
+
+def _row(value: Value, case: _Case, filtered: str, spread: "Spread | None") -> dict[str, object]:
+    feature = by_tag()[value.tag]
+    row: dict[str, object] = {
+        "subject": case.subject,
+        "label": case.label,
+        "filter": filtered,
+        "family": feature.family,
+        "feature": value.tag,
+        "aggregation": value.aggregation,
+        "discretisation": _discretisation(feature.family, case.config),
+        "value": value.value,
+        "unit": _unit(feature.unit, case.unit),
+        "ibsi_code": feature.code,
+        "reason": value.reason,
+        "config_hash": case.config.digest,
+        "image_hash": case.image_hash,
+        "mask_hash": case.mask_hash,
+        "grade": "",
+        "version": __version__,
+    }
+    if spread is not None:
+        row |= {
+            "perturb_sd": spread.sd,
+            "perturb_p2_5": spread.p2_5,
+            "perturb_p97_5": spread.p97_5,
+            "mdc95": spread.mdc95,
+        }
+    return row
+
+
+def _discretisation(family: Family, config: Config) -> str:
+    if family in ("histogram", "glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm"):
+        settings = config.discretise
+    elif family == "ivh":
+        settings = config.ivh  # type: ignore[assignment]
+    else:
+        return ""
+    if settings.method == "bin_width":
+        return f"bin_width_{settings.bin_width:g}"
+    if settings.method == "bin_count":
+        return f"bin_count_{settings.bin_count}"
+    return ""
+
+
+def _unit(pattern: str, unit: str) -> str:
+    if "{unit}" not in pattern:
+        return pattern
+    return "1" if unit == "1" else pattern.replace("{unit}", unit)
+
+
+def _select(labels: Labels, regions: tuple[int, ...]) -> list[tuple[int, int]]:
+    from vesalius.errors import RegionError
+
+    there = labels.values
+    missing = sorted(set(regions) - {value for _, value in there})
+    if missing or not there:
+        present = ", ".join(str(v) for _, v in there[:50]) or "none"
+        asked = ", ".join(map(str, missing)) or "at least one"
+        raise RegionError(f"label {asked} must occur in the labels, labels there: {present}")
+    return [(layer, value) for layer, value in there if not regions or value in regions]
+
+
+def _image_findings(image: Image) -> list[str]:
+    found = []
+    if image.grid.shape[0] == 1:
+        found.append(
+            "The image is one slice: volumes are those of a slab as thick as the slice spacing, "
+            "and 3-D texture is 2-D texture."
+        )
+    if not image.grid.is_orthogonal:
+        found.append(
+            "The grid is sheared (a tilted gantry): shape and distances are right only after "
+            "resampling to an orthogonal grid."
+        )
+    return found
+
+
+def _mask_findings(name: str, mask: Bool[Tensor, "z y x"]) -> list[str]:
+    found = []
+    count = int(mask.sum())
+    if count < 64:
+        found.append(f"{name}: only {count} voxels; texture and shape of so few mean little.")
+    start, shape = bounding_box(mask)
+    size = tuple(mask.shape)
+    edges = [
+        a for a in range(3) if size[a] > 1 and (start[a] == 0 or start[a] + shape[a] == size[a])
+    ]
+    if edges:
+        axes = " and ".join("zyx"[a] for a in edges)
+        found.append(f"{name}: touches the border of the image along {axes}; it may be cut off.")
+    return found
