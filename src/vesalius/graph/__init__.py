@@ -3,3 +3,7 @@
 Floor 3.
 """
 # SPDX-License-Identifier: Apache-2.0
+
+from vesalius.graph._slic import slic
+
+__all__ = ["slic"]
