@@ -3,3 +3,20 @@
 Floor 4. Every convention of a file format is converted here, once, by name.
 """
 # SPDX-License-Identifier: Apache-2.0
+
+from vesalius.io._atomic import atomic_write
+from vesalius.io._handle import Finding, Handle
+from vesalius.io._open import open, open_labels, scan
+from vesalius.io._samples import as_labels
+from vesalius.io._save import save
+
+__all__ = [
+    "Finding",
+    "Handle",
+    "as_labels",
+    "atomic_write",
+    "open",
+    "open_labels",
+    "save",
+    "scan",
+]

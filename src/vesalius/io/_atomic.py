@@ -1,0 +1,76 @@
+"""Atomic writing: a file appears at its name complete, or not at all."""
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from vesalius.errors import OutputError
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Write a file under a temporary name in the same folder, then rename it into place.
+
+    Nothing half-written is ever at the final name: on any failure the temporary file is removed
+    and what stood there before stays. Use as ``with atomic_write("table.csv") as file: ...``.
+
+    Args:
+        path: Where the file goes; an existing file is replaced.
+
+    Yields:
+        A binary file object, open for writing.
+
+    Raises:
+        OutputError: The folder is absent or not writable, ``path`` is a folder, the disk is full.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise OutputError(
+            f"output must be a file, but {target.name!r} is a folder: add a file name to it"
+        )
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        # mode 0o666 lets the umask decide, as for any other file the user writes
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # makes the rename itself survive a power cut; not every file system offers it
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _cannot_write(target: Path, error: OSError) -> OutputError:
+    folder = target.parent
+    if not folder.is_dir():
+        return OutputError(
+            f"output folder must exist to write {target.name!r}, "
+            f"{folder.name!r} does not: create it first"
+        )
+    reason = error.strerror or type(error).__name__
+    return OutputError(
+        f"output {target.name!r} must be writable, the system says: {reason}: "
+        "choose another folder, or free space or permissions there"
+    )

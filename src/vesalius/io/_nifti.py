@@ -1,0 +1,381 @@
+"""NIfTI-1 and NIfTI-2: RAS becomes LPS here, in both directions."""
+# SPDX-License-Identifier: Apache-2.0
+
+import gzip
+import math
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import numpy as np
+
+from vesalius.core import Image, Labels, Series
+from vesalius.errors import FormatError
+from vesalius.io import _note
+from vesalius.io._frames import RAS_TO_LPS, affine_xyz, corner_distance, grid_from_xyz
+from vesalius.io._handle import (
+    Array,
+    Content,
+    Finding,
+    Form,
+    Handle,
+    Rules,
+    widening,
+)
+from vesalius.io._samples import STORED, check_size, check_stored, to_numpy
+
+LENGTH_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 1e-3}
+TIME_S = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+SAME_PLACE_MM = 0.1
+COMMENT = 6
+VECTOR = 1007
+GZIP_LEVEL = 3
+
+
+def open_nifti(path: Path, rules: Rules) -> Handle:
+    """Read the header of a NIfTI file.
+
+    Args:
+        path: A .nii or .nii.gz file.
+        rules: ``form`` chooses between sform and qform where they disagree.
+
+    Returns:
+        The handle.
+
+    Raises:
+        FormatError: The file is not NIfTI, is damaged, or places itself in two ways.
+    """
+    volume, header = _load(path)
+    findings: list[Finding] = []
+    layout = _layout(path.name, header, rules)
+    _check_stored(path, layout, header, rules.max_bytes)
+    lps = RAS_TO_LPS @ orientation(path.name, header, form=rules.form, findings=findings)
+    lps[:3] *= _length_mm(path.name, header, findings)
+    grid = grid_from_xyz(path.name, layout.shape[:3], lps)
+    slope, inter = _scaling(path.name, header, findings)
+    findings += widening(layout.stored)
+    content = _content(header, rules, layout, findings)
+    meta = _meta(header, layout, slope, inter)
+
+    def load() -> Array:
+        return _scale(layout.arrange(_samples(path.name, volume)), slope, inter)
+
+    return Handle(path.name, grid, meta, tuple(findings), content, load)
+
+
+def save_nifti(obj: Image | Labels | Series, file: BinaryIO, *, gzipped: bool) -> None:
+    """Write a NIfTI file: NIfTI-1, or NIfTI-2 where an axis is longer than 32767.
+
+    Args:
+        obj: What to write; more than one channel become a vector on the fifth axis.
+        file: Open for writing.
+        gzipped: Whether to compress; the same samples always give the same bytes.
+
+    Raises:
+        FormatError: The number type has no place in NIfTI, or frames are not evenly spaced.
+    """
+    header = nifti_header(obj)
+    samples = to_numpy(obj.data)
+    if isinstance(obj, Series):
+        samples = np.ascontiguousarray(samples.swapaxes(0, 1))
+    with ExitStack() as stack:
+        out: IO[bytes] = file
+        if gzipped:
+            # no name and no time in the stream, so that equal samples are equal files
+            zipper = gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0)
+            out = cast(IO[bytes], stack.enter_context(zipper))
+        note = _note.encode(obj).encode()
+        size = -(-(len(note) + 8) // 16) * 16 if note else 0
+        header["vox_offset"] = len(header.binaryblock) + 4 + size
+        out.write(header.binaryblock)
+        out.write(bytes([bool(note), 0, 0, 0]))
+        if note:
+            out.write(np.array([size, COMMENT], "<i4").tobytes() + note.ljust(size - 8, b"\0"))
+        out.write(samples.reshape(-1).view(np.uint8).data)
+
+
+def nifti_header(obj: Image | Labels | Series) -> Any:
+    """Make the nibabel header that describes an object, affine in RAS.
+
+    Args:
+        obj: Image, Labels or Series.
+
+    Returns:
+        A little-endian ``Nifti1Header`` or ``Nifti2Header``.
+
+    Raises:
+        FormatError: The number type has no place in NIfTI, or frames are not evenly spaced.
+    """
+    import nibabel
+    from nibabel.spatialimages import HeaderDataError
+
+    z, y, x = obj.grid.shape
+    frames = len(obj) if isinstance(obj, Series) else 1
+    channels = int(obj.data.shape[-4])
+    shape: tuple[int, ...] = (x, y, z)
+    if channels > 1:
+        shape = (*shape, frames, channels)
+    elif isinstance(obj, Series):
+        shape = (*shape, frames)
+    kind = nibabel.Nifti1Header if max(shape) <= 32767 else nibabel.Nifti2Header
+    header = kind(endianness="<")
+    try:
+        header.set_data_dtype(to_numpy(obj.data[..., :1, :1, :1]).dtype)
+    except HeaderDataError as error:
+        raise FormatError(
+            f"samples must be integer, float32 or float64 to be saved as NIfTI, "
+            f"got {obj.data.dtype}: convert them first, such as image.map(torch.Tensor.float)"
+        ) from error
+    header.set_data_shape(shape)
+    _place(header, obj)
+    if channels > 1:
+        header["intent_code"] = VECTOR
+    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    return header
+
+
+def orientation(
+    name: str, header: Any, *, form: Form = "agree", findings: list[Finding] | None = None
+) -> Array:
+    """Choose between sform and qform.
+
+    Args:
+        name: Name of the file, for the error.
+        header: A nibabel NIfTI header.
+        form: ``"agree"`` takes the sform, and refuses where a qform differs by more than 0.1 mm
+            at a corner of the grid; ``"sform"`` and ``"qform"`` take that one.
+        findings: Where to note what was assumed.
+
+    Returns:
+        (4, 4), index (x, y, z, 1) to world (R, A, S, 1), in the file's unit of length.
+
+    Raises:
+        FormatError: The two disagree, or the one asked for is absent or damaged.
+    """
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
+    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
+        raise FormatError(f"{name!r} must have a valid qform: {error}: repair its header") from None
+    chosen = {"agree": qform if sform is None else sform, "sform": sform, "qform": qform}[form]
+    if chosen is None and form != "agree":
+        raise FormatError(
+            f'{name!r} must have a {form} to be opened with form="{form}", it has none'
+        )
+    if chosen is None:
+        _note_finding(
+            findings,
+            "no-orientation",
+            "neither sform nor qform is set: x, y, z are taken as R, A, S from a corner at 0",
+        )
+        sizes = [float(v) or 1.0 for v in header["pixdim"][1:4]]
+        return np.diag([*sizes, 1.0])
+    if form == "agree" and sform is not None and qform is not None:
+        shape = (*header.get_data_shape(), 1, 1, 1)[:3]
+        apart = corner_distance(shape, sform, qform)
+        if not apart <= SAME_PLACE_MM:
+            raise FormatError(
+                f"{name!r} must have one position, its sform and qform differ by up to "
+                f'{apart:.4g} mm: open it with form="sform" or form="qform"'
+            )
+    return np.array(chosen, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the axes and the stored type are."""
+
+    shape: tuple[int, int, int, int, int]  # x, y, z, t, c
+    stored: Any
+    colours: int
+    as_channels: bool
+
+    @property
+    def frames(self) -> int:
+        return 1 if self.as_channels else self.shape[3]
+
+    @property
+    def channels(self) -> int:
+        return self.shape[4] * self.colours * (self.shape[3] if self.as_channels else 1)
+
+    def arrange(self, raw: Array) -> Array:
+        """Bring samples (x, y, z, ...) to (t, c, z, y, x)."""
+        samples = raw.T.reshape(self.shape[::-1])
+        if samples.dtype.fields:
+            samples = np.ascontiguousarray(samples)
+            samples = samples.view("u1").reshape(*samples.shape, self.colours)
+            samples = np.moveaxis(samples, -1, 1).reshape(-1, *samples.shape[1:-1])
+        if self.as_channels:
+            return samples.reshape(1, -1, *samples.shape[2:])
+        return samples.swapaxes(0, 1)
+
+
+def _load(path: Path) -> tuple[Any, Any]:
+    import nibabel
+
+    kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
+    try:
+        volume = nibabel.load(path, mmap=False)
+        if not isinstance(volume, kinds):
+            raise FormatError(f"its header is that of {type(volume).__name__}")
+        return volume, volume.header
+    except Exception as error:  # nibabel raises a dozen types on damaged headers
+        if isinstance(error, MemoryError):
+            raise
+        reason = str(error).replace(str(path), path.name).splitlines()[0]
+        raise FormatError(
+            f"{path.name!r} must be a NIfTI-1 or NIfTI-2 file, its header is not: {reason}: "
+            "check that the file is complete and that its suffix is right"
+        ) from error
+
+
+def _layout(name: str, header: Any, rules: Rules) -> _Layout:
+    shape = tuple(int(n) for n in header.get_data_shape())
+    while len(shape) > 5 and shape[-1] == 1:
+        shape = shape[:-1]
+    if not 2 <= len(shape) <= 5:
+        raise FormatError(
+            f"{name!r} must have 2 to 5 axes (x, y, z, time, channel), it has {len(shape)}: "
+            "split it first"
+        )
+    x, y, z, t, c = (*shape, 1, 1, 1)[:5]
+    stored = header.get_data_dtype()
+    colours = len(stored.fields) if stored.fields else 1
+    if not stored.fields and stored.str[1:] not in STORED:
+        raise FormatError(
+            f"{name!r} must hold real numbers of at most 64 bits, it holds {stored}: "
+            "save its magnitude or real part first"
+        )
+    return _Layout((x, y, z, t, c), stored, colours, rules.frames == "channels")
+
+
+def _check_stored(path: Path, layout: _Layout, header: Any, max_bytes: int) -> None:
+    needed = check_size(path.name, layout.shape, layout.stored.itemsize, max_bytes)
+    gzipped = path.name.lower().endswith(".gz")
+    offset = 0 if gzipped else int(header["vox_offset"])
+    check_stored(path.name, needed, path.stat().st_size - offset, deflated=gzipped)
+
+
+def _length_mm(name: str, header: Any, findings: list[Finding]) -> float:
+    unit = _units(name, header)[0]
+    if unit not in LENGTH_MM:
+        raise FormatError(f"{name!r} must give lengths in mm, m or um, it has {unit!r}")
+    if unit == "unknown":
+        findings.append(Finding("info", "unit-assumed", "no unit of length given: mm assumed"))
+    elif unit != "mm":
+        findings.append(Finding("info", "unit-converted", f"lengths converted from {unit} to mm"))
+    return LENGTH_MM[unit]
+
+
+def _units(name: str, header: Any) -> tuple[str, str]:
+    try:
+        length, time = header.get_xyzt_units()
+    except KeyError as error:
+        raise FormatError(
+            f"{name!r} must have a known unit code, xyzt_units is {int(header['xyzt_units'])}: "
+            "set it to 2 (mm)"
+        ) from error
+    return str(length), str(time)
+
+
+def _scaling(name: str, header: Any, findings: list[Finding]) -> tuple[float, float]:
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0.0 or math.isnan(slope):
+        return 1.0, 0.0
+    if not (math.isfinite(slope) and math.isfinite(inter)):
+        raise FormatError(
+            f"{name!r} must have a finite scaling, scl_slope is {slope} and scl_inter {inter}: "
+            "repair its header"
+        )
+    if (slope, inter) != (1.0, 0.0):
+        text = f"samples are stored x {slope:g} + {inter:g}, as the header says"
+        findings.append(Finding("info", "scaled", text))
+    return slope, inter
+
+
+def _scale(samples: Array, slope: float, inter: float) -> Array:
+    if (slope, inter) == (1.0, 0.0):
+        return samples
+    # float32 holds every stored value of 16 bits; wider ones need float64
+    fine = samples.dtype.itemsize <= 2 or samples.dtype.str[1:] == "f4"
+    scaled = samples.astype(np.float64)
+    scaled *= slope
+    scaled += inter
+    return scaled.astype(np.float32) if fine else scaled
+
+
+def _content(header: Any, rules: Rules, layout: _Layout, findings: list[Finding]) -> Content:
+    comments = [e for e in header.extensions if e.get_code() == COMMENT]
+    text = ""
+    for extension in comments:
+        raw = extension.get_content()
+        line = raw if isinstance(raw, str) else bytes(raw).decode("utf-8", "replace")
+        text = line.strip("\0 \n") if line.lstrip().startswith("{") else text
+    content = _note.decode(text, unit=rules.unit, channels=layout.channels)
+    if not content.channels and layout.colours > 1:
+        content = replace(content, channels=tuple("RGBA"[: layout.colours]))
+    if layout.frames == 1:
+        return content
+    times = _times(header, layout.frames)
+    if not times:
+        text = f"{layout.frames} frames without a time unit or step"
+        findings.append(Finding("warning", "no-times", text))
+    return replace(content, frames=layout.frames, times_s=times)
+
+
+def _times(header: Any, frames: int) -> tuple[float, ...]:
+    factor = TIME_S.get(_units("", header)[1], 0.0)
+    step, start = float(header["pixdim"][4]) * factor, float(header["toffset"]) * factor
+    if not (step > 0 and math.isfinite(start)):
+        return ()
+    return tuple(start + step * k for k in range(frames))
+
+
+def _meta(header: Any, layout: _Layout, slope: float, inter: float) -> dict[str, object]:
+    return {
+        "format": "NIfTI-2" if int(header["sizeof_hdr"]) == 540 else "NIfTI-1",
+        "stored": "RGB" if layout.colours > 1 else layout.stored.newbyteorder("=").name,
+        "big_endian": header.endianness == ">",
+        "channels": layout.channels,
+        "frames": layout.frames,
+        "scl_slope": slope,
+        "scl_inter": inter,
+    }
+
+
+def _samples(name: str, volume: Any) -> Array:
+    try:
+        return np.asarray(volume.dataobj.get_unscaled())
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        reason = str(error).splitlines()[0].split(" from ")[0] if str(error) else "it ends early"
+        raise FormatError(
+            f"{name!r} must hold all samples that its header promises, it does not: {reason}: "
+            "the file is truncated or damaged, copy it again"
+        ) from error
+
+
+def _place(header: Any, obj: Image | Labels | Series) -> None:
+    ras = RAS_TO_LPS @ affine_xyz(obj.grid)
+    header.set_sform(ras, code=1)
+    # a qform cannot hold shear; two positions that disagree are worse than one
+    if obj.grid.is_orthogonal:
+        header.set_qform(ras, code=1)
+    else:
+        header["pixdim"][1:4] = obj.grid.spacing_mm[::-1]
+    header.set_xyzt_units("mm", "sec")
+    if isinstance(obj, Series) and len(obj) > 1:
+        steps = np.diff(obj.times_s)
+        if float(np.ptp(steps)) > 1e-4 * float(steps.mean()):
+            raise FormatError(
+                f"times_s must be evenly spaced to be saved as NIfTI, steps run from "
+                f"{steps.min():g} to {steps.max():g} s: save the frames one by one"
+            )
+        header["pixdim"][4], header["toffset"] = float(steps.mean()), obj.times_s[0]
+
+
+def _note_finding(findings: list[Finding] | None, code: str, message: str) -> None:
+    if findings is not None:
+        findings.append(Finding("warning", code, message))
