@@ -300,11 +300,6 @@ def _image_findings(image: Image) -> list[str]:
             "The image is one slice: volumes are those of a slab as thick as the slice spacing, "
             "and 3-D texture is 2-D texture."
         )
-    if not image.grid.is_orthogonal:
-        found.append(
-            "The grid is sheared (a tilted gantry): shape and distances are right only after "
-            "resampling to an orthogonal grid."
-        )
     return found
 
 

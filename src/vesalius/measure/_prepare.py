@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vesalius.core import Grid, Image, resample
 from vesalius.core._resample import centred_grid
-from vesalius.errors import IntensityError, RegionError
+from vesalius.errors import GeometryError, IntensityError, RegionError
 from vesalius.measure._config import Config, Discretise, Resegment
 from vesalius.measure._region import Levels, Region
 from vesalius.ops._discretise import discretise
@@ -44,12 +44,14 @@ def prepare(
         The block, float64, with the morphological and the intensity mask.
 
     Raises:
+        GeometryError: The grid is sheared, so that spacing alone does not say where voxels are.
         RegionError: The mask is empty, before or after interpolation or re-segmentation.
         IntensityError: NaN or infinity inside the region.
 
     References:
         IBSI reference manual, doi:10.48550/arXiv.1612.07003, sections 2.4 and 2.5.
     """
+    _check_orthogonal(image.grid)
     block, region = crop_to(image, mask, margin_mm=_reach_mm(image.grid, config, margin_mm))
     grid = target_grid(image.grid, config)
     if grid is None:
@@ -222,6 +224,15 @@ def crop_grid(grid: Grid, block: Grid, mask: Bool[Tensor, "z y x"], margin_mm: f
         high.append(min(grid.shape[axis], top + 1))
     size = tuple(max(1, b - a) for a, b in zip(low, high, strict=True))
     return grid.crop((low[0], low[1], low[2]), (size[0], size[1], size[2]))
+
+
+def _check_orthogonal(grid: Grid) -> None:
+    if not grid.is_orthogonal:
+        raise GeometryError(
+            "grid must have orthogonal axes to be measured, this one is sheared (a tilted gantry?): "
+            "resample image and labels to an orthogonal grid first, with core.resample and "
+            "core.resample_labels"
+        )
 
 
 def _reach_mm(grid: Grid, config: Config, margin_mm: float) -> float:

@@ -10,6 +10,7 @@ Sorted = NDArray[np.float64]
 
 _FLAT = "all intensities are equal"
 _MEAN_0 = "the mean is 0"
+_NONE_BETWEEN = "no intensity lies between the 10th and the 90th percentile"
 _QUARTILES_0 = "the quartiles add up to 0"
 
 
@@ -40,6 +41,7 @@ FEATURES: tuple[Feature, ...] = (
         "1128",
         "{unit}",
         "mean |x - mu'| over P10 <= x <= P90, mu' the mean of those",
+        _NONE_BETWEEN,
     ),
     _feature("stat_medad", "Median absolute deviation", "N72L", "{unit}", "mean |x - P50|"),
     _feature("stat_cov", "Coefficient of variation", "7TET", "1", "s / mu", _MEAN_0),
@@ -117,7 +119,7 @@ def moments(values: Sorted, prefix: str) -> list[Value]:
         ("iqr", p75 - p25, ""),
         ("range", high - low, ""),
         ("mad", _mean_distance(values, mean), ""),
-        ("rmad", _mean_distance(inner, float(inner.mean())), ""),
+        ("rmad", *_robust_deviation(inner)),
         ("medad", _mean_distance(values, p50), ""),
         ("cov", *_ratio(float(spread), mean, _MEAN_0)),
         ("qcod", *_ratio(p75 - p25, p75 + p25, _QUARTILES_0)),
@@ -143,6 +145,12 @@ def percentile(values: Sorted, p: float) -> float:
 
 def _mean_distance(values: Sorted, centre: float) -> float:
     return float(np.abs(values - centre).mean())
+
+
+def _robust_deviation(inner: Sorted) -> tuple[float, str]:
+    if len(inner) == 0:
+        return float("nan"), _NONE_BETWEEN
+    return _mean_distance(inner, float(inner.mean())), ""
 
 
 def _ratio(numerator: float, denominator: float, reason: str) -> tuple[float, str]:
