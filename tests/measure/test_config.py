@@ -57,7 +57,7 @@ def test_pet_starts_its_bins_at_zero():
 
 def test_an_unknown_key_names_the_nearest_one():
     with pytest.raises(
-        ConfigError, match="unknown key 'resample.spacing': did you mean 'spacing_mm'"
+        ConfigError, match=r"unknown key 'resample\.spacing': did you mean 'spacing_mm'"
     ):
         parse_config("resample: {spacing: [1, 1, 1]}")
 
@@ -73,7 +73,7 @@ def test_a_value_out_of_range_is_named_with_its_value():
 
 
 def test_an_unknown_choice_lists_the_choices():
-    with pytest.raises(ConfigError, match="'modality'.*'CT', 'MR', 'PET'"):
+    with pytest.raises(ConfigError, match=r"'modality'.*'CT', 'MR', 'PET'"):
         parse_config("modality: XA")
 
 

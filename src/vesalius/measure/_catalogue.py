@@ -16,6 +16,7 @@ from vesalius.measure import (
     _morphology,
     _ngldm,
     _ngtdm,
+    _pet,
     _shape_2d,
     _statistics,
 )
@@ -43,6 +44,7 @@ def catalogue() -> tuple[Feature, ...]:
         *_distance_shape.FEATURES,
         *_shape_2d.FEATURES,
         *_diameters.FEATURES,
+        *_pet.FEATURES,
     )
 
 

@@ -116,6 +116,13 @@ class Features(Section):
     )
 
 
+class Pet(Section):
+    """The threshold that makes a tumour out of a generously drawn region (family ``pet``)."""
+
+    method: Literal["relative", "fixed"] = "relative"
+    threshold: Positive = Field(0.41, description="Share of SUVmax (relative) or SUV (fixed).")
+
+
 class Perturb(Section):
     """Perturbations that give every number its error bar; all that are on act together."""
 
@@ -176,6 +183,7 @@ class Config(Section):
     normalise: Normalise = Normalise()
     discretise: Discretise = Discretise()
     ivh: Ivh = Ivh()
+    pet: Pet = Pet()
     features: Features = Features()
     perturb: Perturb = Perturb()
     maps: Maps = Maps()

@@ -12,14 +12,17 @@ from vesalius.measure._histogram import histogram
 from vesalius.measure._ivh import ivh
 from vesalius.measure._local_intensity import local_intensity
 from vesalius.measure._morphology import morphology
+from vesalius.measure._pet import pet
 from vesalius.measure._prepare import discretise_region
 from vesalius.measure._region import Levels, Region
 from vesalius.measure._shape_2d import shape_2d
 from vesalius.measure._statistics import statistics
 from vesalius.measure._texture import texture
 
-SHAPE: frozenset[Family] = frozenset({"morphology", "distance_shape", "shape_2d", "diameters"})
-"""Families that only look at the mask (or need the unfiltered image)."""
+SHAPE: frozenset[Family] = frozenset(
+    {"morphology", "distance_shape", "shape_2d", "diameters", "pet"}
+)
+"""Families that look at the mask, or need the unfiltered image."""
 
 TEXTURE: frozenset[Family] = frozenset({"glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm"})
 
@@ -85,6 +88,8 @@ def _shape(region: Region, config: Config, wanted: set[Family]) -> list[Value]:
         values += morphology(region, spatial_autocorrelation=autocorrelation)
     if "local_intensity" in wanted:
         values += local_intensity(region)
+    if "pet" in wanted:
+        values += pet(region, config.pet)
     if "distance_shape" in wanted:
         values += distance_shape(region)
     if "shape_2d" in wanted:

@@ -229,7 +229,7 @@ def crop_grid(grid: Grid, block: Grid, mask: Bool[Tensor, "z y x"], margin_mm: f
 def _check_orthogonal(grid: Grid) -> None:
     if not grid.is_orthogonal:
         raise GeometryError(
-            "grid must have orthogonal axes to be measured, this one is sheared (a tilted gantry?): "
+            "grid must have orthogonal axes to be measured, this one is sheared (tilted gantry?): "
             "resample image and labels to an orthogonal grid first, with core.resample and "
             "core.resample_labels"
         )
