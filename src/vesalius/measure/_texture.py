@@ -1,0 +1,230 @@
+"""texture: all six texture families in all their aggregations, from one level volume."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Collection, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vesalius.measure import _glcm, _gldzm, _glrlm, _glszm, _ngldm, _ngtdm
+from vesalius.measure._feature import DIRECTIONAL, ZONAL, Aggregation, Family, Feature, Value
+from vesalius.measure._region import Levels
+from vesalius.measure._stack import Floats, Ints, average
+from vesalius.ops._cooccurrence import IN_PLANE, THROUGH_PLANE, cooccurrence
+from vesalius.ops._counts import TABLE_CELLS, Counts, Offset, concatenate, merge
+from vesalius.ops._distance import edge_distance
+from vesalius.ops._neighbourhood import Differences, dependences, differences
+from vesalius.ops._runs import run_lengths
+from vesalius.ops._zones import Zones, zones
+
+CATALOGUE: dict[Family, tuple[Feature, ...]] = {
+    "glcm": _glcm.FEATURES,
+    "glrlm": _glrlm.FEATURES,
+    "glszm": _glszm.FEATURES,
+    "gldzm": _gldzm.FEATURES,
+    "ngtdm": _ngtdm.FEATURES,
+    "ngldm": _ngldm.FEATURES,
+}
+"""The texture features by family, in the order in which values are given."""
+
+Tables = dict[Aggregation, list[Floats]]
+CountPairs = Callable[[Tensor, tuple[Offset, ...], bool], Counts]
+
+
+def texture(
+    levels: Levels,
+    *,
+    families: Collection[Family],
+    aggregations: Collection[Aggregation],
+    distance: int = 1,
+    coarseness: int = 0,
+) -> list[Value]:
+    """Measure the texture of a region.
+
+    Slices without a voxel of the region are left out; a mean over slices or directions is taken
+    over the matrices in which a feature is defined.
+
+    Args:
+        levels: Grey levels and morphological mask on one block, padded by ``distance`` or more.
+        families: Texture families to measure; others are ignored.
+        aggregations: How matrices are put together; each family takes those it has.
+        distance: Chebyshev distance of neighbours (GLCM, NGTDM, NGLDM), voxels.
+        coarseness: Largest level difference of a dependence (NGLDM).
+
+    Returns:
+        The values by family (order of ``CATALOGUE``), then aggregation (order of ``DIRECTIONAL``
+        and ``ZONAL``), then feature (order of the family's ``FEATURES``).
+
+    Raises:
+        ShapeError: The block lacks its border of zeros.
+        UnitError: The levels are not integers.
+
+    References:
+        IBSI reference manual, doi:10.48550/arXiv.1612.07003, chapter 3.
+    """
+    tables: dict[Family, Tables] = {}
+    if "glcm" in families:
+        tables["glcm"] = _measure_glcm(levels, aggregations, distance)
+    if "glrlm" in families:
+        tables["glrlm"] = _measure_glrlm(levels, aggregations)
+    if "glszm" in families or "gldzm" in families:
+        tables["glszm"], tables["gldzm"] = _measure_zones(levels, aggregations)
+    if "ngtdm" in families:
+        tables["ngtdm"] = _measure_ngtdm(levels, aggregations, distance)
+    if "ngldm" in families:
+        tables["ngldm"] = _measure_ngldm(levels, aggregations, distance, coarseness)
+    wanted = ((name, CATALOGUE[name]) for name in CATALOGUE if name in families)
+    return [value for name, features in wanted for value in _values(features, tables[name])]
+
+
+def _values(features: tuple[Feature, ...], tables: Tables) -> list[Value]:
+    order = (name for name in (*DIRECTIONAL, *ZONAL) if name in tables)
+    return [v for name in order for v in average(features, np.hstack(tables[name]), name)]
+
+
+def _measure_glcm(levels: Levels, wanted: Collection[Aggregation], distance: int) -> Tables:
+    def count(data: Tensor, directions: tuple[Offset, ...], by_slice: bool) -> Counts:
+        return cooccurrence(data, directions=directions, distance=distance, by_slice=by_slice)
+
+    top = int(levels.data.max()) + 1
+    blocks = _blocks(levels.data, 4 * top * top)
+    return _directional(
+        count, lambda counts: _glcm.measure_glcm(counts, levels.count), blocks, levels, wanted
+    )
+
+
+def _measure_glrlm(levels: Levels, wanted: Collection[Aggregation]) -> Tables:
+    def count(data: Tensor, directions: tuple[Offset, ...], by_slice: bool) -> Counts:
+        return run_lengths(data, directions=directions, by_slice=by_slice)
+
+    top = int(levels.data.max()) + 1
+    blocks = _blocks(levels.data, 4 * top * max(levels.data.shape))
+    return _directional(count, _glrlm.measure_glrlm, blocks, levels, wanted)
+
+
+def _directional(
+    count: CountPairs,
+    measure: Callable[[Counts], Floats],
+    blocks: Iterator[slice],
+    levels: Levels,
+    wanted: Collection[Aggregation],
+) -> Tables:
+    """Make the six aggregations of a family with one matrix per direction."""
+    tables: Tables = {name: [] for name in DIRECTIONAL if name in wanted}
+    flat: Counts | None = None
+    if any(name.startswith("2") for name in tables):
+        for block in blocks:
+            by_slice = count(levels.data[block], IN_PLANE, True)
+            if "2D_avg" in tables:
+                tables["2D_avg"].append(measure(by_slice))
+            if "2D_comb" in tables:
+                tables["2D_comb"].append(measure(_merge_every(by_slice, 4)))
+            flat = _add(flat, _merge_alike(by_slice, 4))
+    elif tables:
+        flat = count(levels.data, IN_PLANE, False)
+    if flat is None:
+        return tables
+    if "2_5D_avg" in tables:
+        tables["2_5D_avg"].append(measure(flat))
+    if "2_5D_comb" in tables:
+        tables["2_5D_comb"].append(measure(_merge_every(flat, 4)))
+    if "3D_avg" in tables or "3D_comb" in tables:
+        solid = concatenate(flat, count(levels.data, THROUGH_PLANE, False))
+        both = measure(concatenate(solid, _merge_every(solid, 13)))
+        parts: dict[Aggregation, Floats] = {"3D_avg": both[:, :13], "3D_comb": both[:, 13:]}
+        for name in parts.keys() & tables.keys():
+            tables[name].append(parts[name])
+    return tables
+
+
+def _measure_zones(levels: Levels, wanted: Collection[Aggregation]) -> tuple[Tables, Tables]:
+    sizes: Tables = {name: [] for name in ZONAL if name in wanted}
+    distances: Tables = {name: [] for name in sizes}
+
+    def put(name: Aggregation, found: Zones, voxels: Ints) -> None:
+        sizes[name].append(_glszm.measure_glszm(found.sizes, voxels))
+        distances[name].append(_gldzm.measure_gldzm(found.distances, voxels))
+
+    if "2D" in sizes or "2_5D" in sizes:
+        depth = edge_distance(levels.morphological, planar=True)
+        flat = zones(levels.data, depth, by_slice=True)
+        voxels = _voxels(levels.data)
+        if "2D" in sizes:
+            put("2D", flat, voxels)
+        if "2_5D" in sizes:
+            put("2_5D", Zones(*(_merge_all(counts) for counts in flat)), _all(voxels))
+    if "3D" in sizes:
+        solid = zones(levels.data, edge_distance(levels.morphological))
+        put("3D", solid, _all(_voxels(levels.data)))
+    return sizes, distances
+
+
+def _measure_ngtdm(levels: Levels, wanted: Collection[Aggregation], distance: int) -> Tables:
+    tables: Tables = {name: [] for name in ZONAL if name in wanted}
+    if "2D" in tables or "2_5D" in tables:
+        flat = differences(levels.data, distance=distance, by_slice=True)
+        if "2D" in tables:
+            tables["2D"].append(_ngtdm.measure_ngtdm(flat))
+        if "2_5D" in tables:
+            merged = Differences(*(_merge_all(counts) for counts in flat))
+            tables["2_5D"].append(_ngtdm.measure_ngtdm(merged))
+    if "3D" in tables:
+        tables["3D"].append(_ngtdm.measure_ngtdm(differences(levels.data, distance=distance)))
+    return tables
+
+
+def _measure_ngldm(
+    levels: Levels, wanted: Collection[Aggregation], distance: int, coarseness: int
+) -> Tables:
+    tables: Tables = {name: [] for name in ZONAL if name in wanted}
+    voxels = _voxels(levels.data)
+    if "2D" in tables or "2_5D" in tables:
+        flat = dependences(levels.data, distance=distance, coarseness=coarseness, by_slice=True)
+        if "2D" in tables:
+            tables["2D"].append(_ngldm.measure_ngldm(flat, voxels))
+        if "2_5D" in tables:
+            tables["2_5D"].append(_ngldm.measure_ngldm(_merge_all(flat), _all(voxels)))
+    if "3D" in tables:
+        solid = dependences(levels.data, distance=distance, coarseness=coarseness)
+        tables["3D"].append(_ngldm.measure_ngldm(solid, _all(voxels)))
+    return tables
+
+
+def _blocks(data: Tensor, cells: int) -> Iterator[slice]:
+    """Cut a volume into blocks of slices so that a dense table of each stays small."""
+    held = torch.nonzero(data.flatten(1).any(dim=1))[:, 0].tolist()
+    step = max(1, TABLE_CELLS // cells)
+    for k in range(0, len(held), step):
+        yield slice(held[k], held[min(k + step, len(held)) - 1] + 1)
+
+
+def _voxels(data: Tensor) -> Ints:
+    """Count the voxels of the region in each slice that holds one."""
+    count = (data != 0).flatten(1).sum(dim=1)
+    voxels: Ints = count[count > 0].cpu().numpy()
+    return voxels
+
+
+def _all(voxels: Ints) -> Ints:
+    return np.array([voxels.sum()])
+
+
+def _merge_all(counts: Counts) -> Counts:
+    return _merge_every(counts, counts.matrices)
+
+
+def _merge_every(counts: Counts, n: int) -> Counts:
+    """Merge each n matrices that follow one another."""
+    return merge(counts, torch.arange(counts.matrices) // n, matrices=counts.matrices // n)
+
+
+def _merge_alike(counts: Counts, n: int) -> Counts:
+    """Merge every n-th matrix."""
+    return merge(counts, torch.arange(counts.matrices) % n, matrices=n)
+
+
+def _add(first: Counts | None, second: Counts) -> Counts:
+    if first is None:
+        return second
+    return _merge_alike(concatenate(first, second), second.matrices)

@@ -1,0 +1,133 @@
+"""Grey level co-occurrence: how often two levels stand side by side, by direction."""
+# SPDX-License-Identifier: Apache-2.0
+
+from typing import no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from vesalius.ops._counts import (
+    Counts,
+    Offset,
+    check_levels,
+    coalesce,
+    flat_offsets,
+    from_table,
+    nonempty_rows,
+    shifted,
+    slice_ranks,
+    vectorised,
+)
+from vesalius.ops._jit import kernel
+
+IN_PLANE: tuple[Offset, ...] = ((0, 0, 1), (0, 1, -1), (0, 1, 0), (0, 1, 1))
+"""The four directions of a slice, as (dz, dy, dx)."""
+
+THROUGH_PLANE: tuple[Offset, ...] = tuple((1, y, x) for y in (-1, 0, 1) for x in (-1, 0, 1))
+"""The nine directions that leave the slice; with ``IN_PLANE`` the thirteen of 3-D."""
+
+
+def cooccurrence(
+    levels: Int[Tensor, "z y x"],
+    *,
+    directions: tuple[Offset, ...] = IN_PLANE + THROUGH_PLANE,
+    distance: int = 1,
+    by_slice: bool = False,
+) -> Counts:
+    """Count pairs of neighbouring grey levels.
+
+    The matrices are symmetric; only cells with row <= column are given, and a cell of the
+    diagonal holds twice the number of its pairs, as in the full matrix.
+
+    Args:
+        levels: (z, y, x) integers; 0 outside the region, which keeps ``distance`` voxels from
+            the border along every axis that a direction leaves.
+        directions: Steps (dz, dy, dx); scaled by ``distance``.
+        distance: Chebyshev distance of the two voxels, voxels.
+        by_slice: Keep the slices apart; only for directions with dz = 0.
+
+    Returns:
+        One matrix per direction, or per slice of the region and direction (direction fastest).
+        Pairs that leave the region are not counted. Same device as the input.
+
+    Raises:
+        ShapeError: ``levels`` is not (z, y, x) or lacks its border of zeros.
+        UnitError: ``levels`` are not integers.
+
+    References:
+        IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.6.
+    """
+    steps = tuple((distance * dz, distance * dy, distance * dx) for dz, dy, dx in directions)
+    check_levels(levels, steps)
+    top = int(levels.max()) + 1
+    slices = levels.shape[0] if by_slice else 1
+    if vectorised(levels, slices * len(steps) * top * top):
+        return _pairs_torch(levels, steps, by_slice=by_slice)
+    return _pairs_numba(levels, steps, top, by_slice=by_slice)
+
+
+def _pairs_numba(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_slice: bool) -> Counts:
+    volume = levels.contiguous().numpy()
+    rows = nonempty_rows(volume)
+    groups = rows.slices if by_slice else 1
+    table = np.zeros((groups * len(steps), top, top), dtype=np.uint32)
+    group = rows.rank if by_slice else np.zeros_like(rows.rank)
+    _count_pairs(
+        volume.reshape(-1),
+        (rows.start, rows.stop, group),
+        flat_offsets(steps, volume.shape),
+        table.reshape(-1),
+        top,
+    )
+    _fold(table)
+    return from_table(table)
+
+
+def _pairs_torch(levels: Tensor, steps: tuple[Offset, ...], *, by_slice: bool) -> Counts:
+    rank = slice_ranks(levels)
+    groups = int(rank.max()) + 1 if by_slice else 1
+    parts = [_pairs_along(levels, step, rank if by_slice else None) for step in steps]
+    matrix = [p.matrix * len(steps) + d for d, p in enumerate(parts)]
+    joined = [torch.cat([getattr(p, name) for p in parts]) for name in ("row", "column", "count")]
+    return coalesce(torch.cat(matrix), *joined, matrices=groups * len(steps))
+
+
+def _pairs_along(levels: Tensor, step: Offset, rank: Tensor | None) -> Counts:
+    other = shifted(levels, step)
+    pair = (levels != 0) & (other != 0)
+    a, b = levels[pair].long(), other[pair].long()
+    low, high = torch.minimum(a, b), torch.maximum(a, b)
+    group = torch.zeros_like(a) if rank is None else rank[pair.nonzero()[:, 0]]
+    weight = torch.where(a == b, 2, 1)
+    groups = 1 if rank is None else int(rank.max()) + 1
+    return coalesce(group, low, high, weight, matrices=groups)
+
+
+@kernel
+@no_type_check
+def _count_pairs(levels, rows, offsets, table, top):
+    start, stop, group = rows
+    square = top * top
+    for r in range(start.size):
+        base = group[r] * offsets.size * square
+        for v in range(start[r], stop[r]):
+            level = levels[v]
+            if level != 0:
+                cell = base + level * top
+                for d in range(offsets.size):
+                    table[cell + d * square + levels[v + offsets[d]]] += 1
+
+
+@kernel
+@no_type_check
+def _fold(table):
+    for m in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            table[m, 0, i] = 0
+            table[m, i, 0] = 0
+            table[m, i, i] *= 2
+            for j in range(i):
+                table[m, j, i] += table[m, i, j]
+                table[m, i, j] = 0

@@ -1,0 +1,237 @@
+"""Counts: a stack of sparse count matrices, the common result of every texture operator."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vesalius.errors import ShapeError, UnitError
+from vesalius.ops._jit import kernel
+
+Ints = NDArray[np.int64]
+Offset = tuple[int, int, int]
+
+TABLE_CELLS = 1 << 22
+"""Dense tables up to this many cells are counted in place; larger ones are sorted, sparse."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """A stack of count matrices in sparse form: one entry per cell that is not zero.
+
+    Entries are sorted by matrix, row and column, and no cell comes twice.
+
+    Attributes:
+        matrix: (n,) int64, which matrix of the stack a cell belongs to.
+        row: (n,) int64, the grey level.
+        column: (n,) int64, the second grey level, run length, zone size, ...
+        count: (n,) int64, how often.
+        matrices: How many matrices there are, empty ones included.
+    """
+
+    matrix: Int[Tensor, " n"]
+    row: Int[Tensor, " n"]
+    column: Int[Tensor, " n"]
+    count: Int[Tensor, " n"]
+    matrices: int
+
+
+class Rows(NamedTuple):
+    """The image rows that are not empty: flat [start, stop), z, and rank of the slice."""
+
+    start: Ints
+    stop: Ints
+    z: Ints
+    rank: Ints
+    slices: int
+
+
+def coalesce(
+    matrix: Int[Tensor, " n"],
+    row: Int[Tensor, " n"],
+    column: Int[Tensor, " n"],
+    count: Int[Tensor, " n"],
+    *,
+    matrices: int,
+) -> Counts:
+    """Add up entries that name the same cell.
+
+    Args:
+        matrix: (n,) which matrix, 0 to ``matrices - 1``.
+        row: (n,) not negative.
+        column: (n,) not negative.
+        count: (n,) what is added.
+        matrices: How many matrices the stack has.
+
+    Returns:
+        The sorted stack; same device as the input.
+    """
+    if matrix.numel() == 0:
+        empty = torch.zeros(0, dtype=torch.int64, device=matrix.device)
+        return Counts(empty, empty, empty, empty, matrices)
+    rows, columns = int(row.max()) + 1, int(column.max()) + 1
+    key = (matrix.long() * rows + row) * columns + column
+    if matrix.is_cuda or matrices * rows * columns > TABLE_CELLS:
+        cell, total = _sum_sorted(key, count.long())
+    else:
+        cell, total = _sum_dense(key, count, matrices * rows * columns)
+    level = cell // columns
+    return Counts(level // rows, level % rows, cell % columns, total, matrices)
+
+
+def merge(counts: Counts, groups: Int[Tensor, " m"], *, matrices: int) -> Counts:
+    """Add matrices of a stack together.
+
+    Args:
+        counts: The stack.
+        groups: (m,) for each matrix of ``counts`` the matrix of the result it is added to.
+        matrices: How many matrices the result has.
+
+    Returns:
+        The merged stack.
+    """
+    matrix = groups.to(counts.matrix.device)[counts.matrix]
+    return coalesce(matrix, counts.row, counts.column, counts.count, matrices=matrices)
+
+
+def concatenate(first: Counts, second: Counts) -> Counts:
+    """Put the matrices of a second stack behind those of a first."""
+    return Counts(
+        matrix=torch.cat([first.matrix, second.matrix + first.matrices]),
+        row=torch.cat([first.row, second.row]),
+        column=torch.cat([first.column, second.column]),
+        count=torch.cat([first.count, second.count]),
+        matrices=first.matrices + second.matrices,
+    )
+
+
+def from_table(table: NDArray[np.uint32] | Ints) -> Counts:
+    """Turn a dense table (matrix, row, column) into ``Counts``."""
+    matrices, rows, columns = table.shape
+    flat = table.reshape(-1)
+    cell = np.flatnonzero(flat)
+    level, column = np.divmod(cell, columns)
+    matrix, row = np.divmod(level, rows)
+    return Counts(
+        matrix=torch.from_numpy(matrix),
+        row=torch.from_numpy(row),
+        column=torch.from_numpy(column),
+        count=torch.from_numpy(flat[cell].astype(np.int64)),
+        matrices=matrices,
+    )
+
+
+def check_levels(levels: Tensor, reach: tuple[Offset, ...]) -> None:
+    """Refuse a level volume that the texture operators cannot count.
+
+    Args:
+        levels: What came.
+        reach: The steps (dz, dy, dx) that will be taken from its voxels.
+
+    Raises:
+        ShapeError: It is not (z, y, x), or a step from a voxel of the region may leave it.
+        UnitError: It is not of an integer type.
+    """
+    if levels.ndim != 3:
+        raise ShapeError(f"levels must have shape (z, y, x), got {tuple(levels.shape)}")
+    if levels.is_floating_point() or levels.dtype is torch.bool:
+        raise UnitError(f"levels must be integers, got {levels.dtype}: discretise first")
+    for axis in range(3):
+        size = levels.shape[axis]
+        pad = max(abs(step[axis]) for step in reach)
+        edge = min(pad, size)
+        if levels.narrow(axis, 0, edge).any() or levels.narrow(axis, size - edge, edge).any():
+            raise ShapeError(
+                f"levels must have a border of {pad} zeros along axis {axis}: pad the volume"
+            )
+
+
+def vectorised(levels: Tensor, cells: int) -> bool:
+    """Say whether to count by sorting in torch: on a GPU, or where a dense table is too large."""
+    return levels.is_cuda or cells > TABLE_CELLS
+
+
+def slice_ranks(levels: Tensor) -> Int[Tensor, " z"]:
+    """Number the slices that hold a voxel of the region; -1 for the others."""
+    held = (levels != 0).flatten(1).any(dim=1)
+    return torch.where(held, torch.cumsum(held, dim=0) - 1, -1)
+
+
+def nonempty_rows(levels: NDArray[np.integer]) -> Rows:
+    """List the rows of a contiguous (z, y, x) volume that hold a voxel of the region."""
+    z, y, x = levels.shape
+    start, stop, plane = (np.empty(z * y, dtype=np.int64) for _ in range(3))
+    rank = np.empty(z * y, dtype=np.int64)
+    kept, slices = _scan_rows(levels.reshape(-1), (z, y, x), start, stop, plane, rank)
+    return Rows(start[:kept], stop[:kept], plane[:kept], rank[:kept], int(slices))
+
+
+def flat_offsets(offsets: tuple[Offset, ...], shape: tuple[int, ...]) -> Ints:
+    """Turn (dz, dy, dx) into steps through a flat (z, y, x) volume."""
+    _, y, x = shape
+    return np.array([(dz * y + dy) * x + dx for dz, dy, dx in offsets], dtype=np.int64)
+
+
+def neighbour_offsets(distance: int, *, planar: bool) -> tuple[Offset, ...]:
+    """List all offsets within a Chebyshev distance, the centre left out, in raster order."""
+    reach = range(-distance, distance + 1)
+    depth = (0,) if planar else reach
+    every = ((dz, dy, dx) for dz in depth for dy in reach for dx in reach)
+    return tuple(offset for offset in every if offset != (0, 0, 0))
+
+
+def shifted(volume: Tensor, offset: Offset) -> Tensor:
+    """Give each voxel's neighbour at ``offset``; the padding makes wraps harmless."""
+    return torch.roll(volume, shifts=tuple(-step for step in offset), dims=(0, 1, 2))
+
+
+def _sum_sorted(key: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    cell, inverse = torch.unique(key, return_inverse=True)
+    total = torch.zeros(cell.numel(), dtype=torch.int64, device=key.device)
+    return cell, total.index_add_(0, inverse, count)
+
+
+def _sum_dense(key: Tensor, count: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    table = np.zeros(cells, dtype=np.int64)
+    _add_at(table, key.numpy(), count.numpy())
+    cell = np.flatnonzero(table)
+    return torch.from_numpy(cell), torch.from_numpy(table[cell])
+
+
+@kernel
+@no_type_check
+def _add_at(table, key, count):
+    for k in range(key.size):
+        table[key[k]] += count[k]
+
+
+@kernel
+@no_type_check
+def _scan_rows(levels, shape, start, stop, plane, rank):
+    depth, height, width = shape
+    kept = 0
+    slices = 0
+    for z in range(depth):
+        before = kept
+        for y in range(height):
+            first = (z * height + y) * width
+            last = first + width
+            while first < last and levels[first] == 0:
+                first += 1
+            if first == last:
+                continue
+            while levels[last - 1] == 0:
+                last -= 1
+            start[kept] = first
+            stop[kept] = last
+            plane[kept] = z
+            rank[kept] = slices
+            kept += 1
+        if kept > before:
+            slices += 1
+    return kept, slices
