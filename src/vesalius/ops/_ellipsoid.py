@@ -1,0 +1,199 @@
+"""Ellipsoids: the least one around points, and the size of any."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from typing import no_type_check
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vesalius.errors import ConvergenceError, ShapeError
+from vesalius.ops._jit import kernel
+
+Axes = tuple[float, float, float]
+Array = npt.NDArray[np.float64]
+
+
+def ellipsoid_volume(semi_axes: Axes) -> float:
+    """Give the volume of an ellipsoid from its three semi-axes."""
+    a, b, c = semi_axes
+    return 4 / 3 * math.pi * a * b * c
+
+
+def ellipsoid_area(semi_axes: Axes, *, terms: int = 20) -> float:
+    """Give the surface area of an ellipsoid as the IBSI defines it, by a series of Legendre terms.
+
+    The IBSI's series is exact for a sphere only: it gives 4 pi a b (1 - e^2/3 ...) for a long
+    ellipsoid with axes (a, b, b), whose surface is 4 pi a b (1 - e^2/6 ...). The reference values
+    are made with it, so it is kept.
+
+    Args:
+        semi_axes: Three semi-axes, longest first; the last may be 0.
+        terms: Highest order summed.
+
+    Returns:
+        The area, in the square of the unit of the axes.
+
+    References:
+        IBSI reference manual, area density of the approximate enclosing ellipsoid (RDD2).
+    """
+    a, b, c = semi_axes
+    alpha, beta = 1 - (b / a) ** 2, 1 - (c / a) ** 2  # squares of the eccentricities
+    before, term, total = 0.0, 1.0, 1.0  # term = (alpha beta)^(n/2) P_n(mean / sqrt(alpha beta))
+    mean = (alpha + beta) / 2
+    for n in range(1, terms + 1):
+        before, term = term, ((2 * n - 1) * mean * term - (n - 1) * alpha * beta * before) / n
+        total += term / (1 - 4 * n * n)
+    return 4 * math.pi * a * b * total
+
+
+def enclosing_ellipsoid(
+    points: Float[Tensor, "n 3"], *, tol: float = 1e-8, steps: int = 100_000
+) -> Axes:
+    """Find the semi-axes of the ellipsoid of least volume that holds all points.
+
+    Args:
+        points: (n, 3) floating point, not all in one plane; the corners of a hull are enough.
+        tol: Relative excess at which the search ends; the volume is then known to about 3 tol.
+        steps: Largest number of steps.
+
+    Returns:
+        Semi-axes, longest first, in the unit of the points.
+
+    Raises:
+        ShapeError: Fewer than four points.
+        ConvergenceError: The tolerance was not reached.
+
+    References:
+        Todd and Yildirim (2007), doi:10.1016/j.dam.2007.02.013: Khachiyan's algorithm with steps
+        away, started from Kumar and Yildirim's extremes.
+    """
+    if len(points) < 4:
+        raise ShapeError(f"points must hold at least four to span a volume, got {len(points)}")
+    spots = points.detach().to("cpu", torch.float64).numpy()
+    centre = spots.mean(axis=0)
+    scale = float(np.abs(spots - centre).max())
+    weights, excess = _khachiyan((spots - centre) / scale, tol, steps)
+    if not excess <= tol:
+        raise ConvergenceError(
+            f"ellipsoid must be within {tol:g} after {steps} steps, it is within {excess:.3g}: "
+            "give more steps, or points that do not lie in one plane"
+        )
+    return _semi_axes((spots - centre) / scale, weights, scale)
+
+
+def _semi_axes(spots: Array, weights: Array, scale: float) -> Axes:
+    middle = weights @ spots
+    spread = (spots * weights[:, None]).T @ spots - np.outer(middle, middle)
+    a, b, c = scale * np.sqrt(3 * np.linalg.eigvalsh(spread)[::-1])
+    return float(a), float(b), float(c)
+
+
+@kernel
+@no_type_check
+def _inverse(lifted, weights):
+    spread = np.zeros((4, 4))
+    for i in range(len(lifted)):
+        if weights[i] > 0:
+            for a in range(4):
+                for b in range(4):
+                    spread[a, b] += weights[i] * lifted[i, a] * lifted[i, b]
+    return np.linalg.inv(spread)
+
+
+@kernel
+@no_type_check
+def _spread_of(lifted, inverse, out):
+    for i in range(len(lifted)):
+        total = 0.0
+        for a in range(4):
+            for b in range(4):
+                total += lifted[i, a] * inverse[a, b] * lifted[i, b]
+        out[i] = total
+
+
+@kernel
+@no_type_check
+def _first_weights(points):
+    """Share the weight among the extremes along axes made orthogonal one after the other."""
+    weights = np.zeros(len(points))
+    axes = np.zeros((3, 3))
+    for k in range(3):
+        direction = np.zeros(3)
+        direction[k] = 1.0
+        for j in range(k):
+            direction -= (direction * axes[j]).sum() * axes[j]
+        low, high = 0, 0
+        low_at, high_at = np.inf, -np.inf
+        for i in range(len(points)):
+            at = (points[i] * direction).sum()
+            if at < low_at:
+                low, low_at = i, at
+            if at > high_at:
+                high, high_at = i, at
+        weights[low] += 1.0
+        weights[high] += 1.0
+        along = points[high] - points[low]
+        for j in range(k):
+            along = along - (along * axes[j]).sum() * axes[j]
+        axes[k] = along / np.sqrt((along * along).sum())
+    return weights / weights.sum()
+
+
+@kernel
+@no_type_check
+def _khachiyan(points, tol, steps):
+    n = len(points)
+    lifted = np.ones((n, 4))
+    lifted[:, :3] = points
+    weights = _first_weights(points)
+    spread = np.empty(n)
+    inverse = _inverse(lifted, weights)
+    _spread_of(lifted, inverse, spread)
+    excess = np.inf
+    for step in range(steps):
+        if step % 64 == 63:  # the rank-one updates drift: start anew now and then
+            inverse = _inverse(lifted, weights)
+            _spread_of(lifted, inverse, spread)
+        far, near = 0, -1
+        for i in range(n):
+            if spread[i] > spread[far]:
+                far = i
+            if weights[i] > 0 and (near < 0 or spread[i] < spread[near]):
+                near = i
+        over, under = spread[far] / 4 - 1, 1 - spread[near] / 4
+        excess = max(over, under)
+        if not excess > tol:
+            break
+        at = far if over >= under else near
+        share = (spread[at] - 4) / (4 * (spread[at] - 1))
+        if over < under:
+            share = max(share, -weights[at] / (1 - weights[at]))
+        _step(lifted, weights, inverse, spread, at, share)
+    return weights, excess
+
+
+@kernel
+@no_type_check
+def _step(lifted, weights, inverse, spread, at, share):
+    n = len(lifted)
+    column = np.zeros(4)
+    for a in range(4):
+        for b in range(4):
+            column[a] += inverse[a, b] * lifted[at, b]
+    factor = share / (1 - share + share * spread[at])
+    for i in range(n):
+        cross = 0.0
+        for a in range(4):
+            cross += lifted[i, a] * column[a]
+        spread[i] = (spread[i] - factor * cross * cross) / (1 - share)
+        weights[i] *= 1 - share
+    weights[at] += share
+    if weights[at] < 1e-15:
+        weights[at] = 0.0
+    for a in range(4):
+        for b in range(4):
+            inverse[a, b] = (inverse[a, b] - factor * column[a] * column[b]) / (1 - share)

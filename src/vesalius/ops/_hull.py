@@ -1,0 +1,303 @@
+"""Convex hulls of masks and points, and the largest distance on them.
+
+Only the ends of the rows of a mask can be corners of its hull, and of these only those that are
+corners within every lattice plane; that is decided in integers, so it is exact. What is left, a
+few thousand points however large the mask, goes to Qhull.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vesalius.errors import RegionError, ShapeError
+from vesalius.ops._jit import kernel
+
+Ints = npt.NDArray[np.int64]
+
+# the surface of a voxel that stands alone: its centre and half a voxel along each axis, doubled
+_OCTAHEDRON = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hull:
+    """A convex polyhedron.
+
+    Attributes:
+        vertices: (n, 3) float64, its corners.
+        normals: (m, 3) float64, unit normals of its faces, outwards; coplanar triangles merged.
+        face_areas: (m,) float64, the area of each face.
+        volume: Enclosed volume.
+        area: Area of the surface.
+    """
+
+    vertices: Float[Tensor, "n 3"]
+    normals: Float[Tensor, "m 3"]
+    face_areas: Float[Tensor, "m"]
+    volume: float
+    area: float
+
+
+def row_spans(mask: Bool[Tensor, "z y x"]) -> Int[Tensor, "2 z y"]:
+    """Find the first and last voxel of each row along x; (-1, -1) where a row is empty."""
+    inside = mask.detach().cpu().contiguous().numpy().view(np.uint8)
+    return torch.from_numpy(_row_spans(inside))
+
+
+def surface_corners(mask: Bool[Tensor, "z y x"]) -> Int[Tensor, "n 3"]:
+    """List the points of the marching-cubes surface (iso 0.5) that can be corners of its hull.
+
+    Args:
+        mask: (z, y, x), True inside.
+
+    Returns:
+        Points (z, y, x) in half samples (the centre of voxel i is at 2 i); few, and exact.
+
+    Raises:
+        RegionError: The mask is empty.
+    """
+    spans = _row_spans(mask.detach().cpu().contiguous().numpy().view(np.uint8))
+    z, y = np.nonzero(spans[0] >= 0)
+    if len(z) == 0:
+        raise RegionError("mask must have a voxel inside to have a hull, got an empty one")
+    ends = [np.stack([z, y, spans[k, z, y]], axis=1) for k in (0, 1)]
+    centres = _extreme(np.concatenate(ends).astype(np.int64) * 2)
+    return torch.from_numpy(_extreme((centres[:, None] + _OCTAHEDRON).reshape(-1, 3)))
+
+
+def convex_hull(points: Float[Tensor, "n 3"]) -> Hull:
+    """Wrap points in their convex hull (Qhull).
+
+    Args:
+        points: (n, 3) floating point, not all in one plane.
+
+    Returns:
+        The hull, in the unit of the points.
+
+    Raises:
+        RegionError: All points lie in one plane.
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    spots = points.detach().to("cpu", torch.float64).numpy()
+    centre = (spots.min(axis=0) + spots.max(axis=0)) / 2 if len(spots) else 0.0
+    try:
+        found = ConvexHull(spots - centre)
+    except (QhullError, ValueError) as error:
+        raise RegionError(
+            f"points must not all lie in one plane to have a hull, got {len(spots)} that do"
+        ) from error
+    a, b, c = np.moveaxis((spots - centre)[found.simplices], 1, 0)
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    normals, face_areas = _merge(found.equations[:, :3], areas)
+    return Hull(
+        torch.from_numpy(spots[found.vertices]),
+        torch.from_numpy(normals),
+        torch.from_numpy(face_areas),
+        float(found.volume),
+        float(found.area),
+    )
+
+
+def largest_distance(points: Float[Tensor, "n d"]) -> float:
+    """Find the largest distance between any two points; 0 for fewer than two.
+
+    Args:
+        points: (n, d) floating point; the corners of a hull are enough.
+
+    Returns:
+        The distance, in the unit of the points.
+    """
+    spots = points.detach().to("cpu", torch.float64).contiguous().numpy()
+    if len(spots) < 2:
+        return 0.0
+    reach = np.linalg.norm(spots - (spots.min(axis=0) + spots.max(axis=0)) / 2, axis=1)
+    order = np.argsort(-reach, kind="stable")
+    return float(np.sqrt(_largest_square(spots[order], reach[order])))
+
+
+def convex_polygon(points: Float[Tensor, "n 2"]) -> Float[Tensor, "m 2"]:
+    """Give the corners of the convex hull of points in the plane, counter-clockwise.
+
+    Args:
+        points: (n, 2) floating point, at least one.
+
+    Returns:
+        The corners; two for points on a line, one for a single point.
+
+    Raises:
+        ShapeError: There is no point.
+    """
+    if len(points) == 0:
+        raise ShapeError("points must hold at least one point to have a hull, got none")
+    spots = points.detach().to("cpu", torch.float64).contiguous().numpy()
+    return torch.from_numpy(_polygon(spots))
+
+
+def _merge(
+    normals: npt.NDArray[np.float64], areas: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    key = np.rint(normals * 1e6).astype(np.int64) + (1 << 20)
+    packed = key[:, 0] << 42 | key[:, 1] << 21 | key[:, 2]
+    _, first, group = np.unique(packed, return_index=True, return_inverse=True)
+    return normals[first].copy(), np.bincount(group, weights=areas)
+
+
+def _extreme(points: Ints) -> Ints:
+    """Keep the points that are corners of the hull of each lattice plane they lie in."""
+    for axis in (0, 1, 2):
+        low = points.min(axis=0)
+        size = points.max(axis=0) - low + 1
+        b, c = (axis + 1) % 3, (axis + 2) % 3
+        key = ((points[:, axis] - low[axis]) * size[b] + points[:, b] - low[b]) * size[c]
+        key += points[:, c] - low[c]
+        _, first = np.unique(key, return_index=True)
+        ordered = points[first][:, [axis, b, c]]
+        points = points[first][_corners_by_plane(np.ascontiguousarray(ordered))]
+    return points
+
+
+@kernel
+@no_type_check
+def _row_spans(mask):
+    spans = np.full((2, mask.shape[0], mask.shape[1]), -1, np.int64)
+    for z in range(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            row = mask[z, y]
+            for x in range(len(row)):
+                if row[x]:
+                    spans[0, z, y] = x
+                    break
+            if spans[0, z, y] >= 0:
+                for x in range(len(row) - 1, -1, -1):
+                    if row[x]:
+                        spans[1, z, y] = x
+                        break
+    return spans
+
+
+@kernel
+@no_type_check
+def _turn(a, b, c):
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+@kernel
+@no_type_check
+def _chain(points, stack):
+    """Andrew's monotone chain over sorted distinct points; collinear ones are dropped."""
+    n, size = len(points), 0
+    if n < 3:
+        for i in range(n):
+            stack[i] = i
+        return n
+    for i in range(n):
+        while size > 1 and _turn(points[stack[size - 2]], points[stack[size - 1]], points[i]) <= 0:
+            size -= 1
+        stack[size] = i
+        size += 1
+    lower = size
+    for i in range(n - 2, -1, -1):
+        while (
+            size > lower and _turn(points[stack[size - 2]], points[stack[size - 1]], points[i]) <= 0
+        ):
+            size -= 1
+        stack[size] = i
+        size += 1
+    return size - 1
+
+
+@kernel
+@no_type_check
+def _corners_by_plane(points):
+    keep = np.zeros(len(points), np.bool_)
+    stack = np.empty(2 * len(points) + 2, np.int64)
+    start = 0
+    for stop in range(1, len(points) + 1):
+        if stop == len(points) or points[stop, 0] != points[start, 0]:
+            size = _chain(points[start:stop, 1:], stack)
+            for i in range(size):
+                keep[start + stack[i]] = True
+            start = stop
+    return keep
+
+
+@kernel
+@no_type_check
+def _largest_square(points, reach):
+    best = 0.0
+    for i in range(len(points)):
+        if 4 * reach[i] * reach[i] * (1 + 1e-12) < best:
+            break
+        for j in range(i + 1, len(points)):
+            far = reach[i] + reach[j]
+            if far * far * (1 + 1e-12) < best:
+                break
+            square = 0.0
+            for k in range(points.shape[1]):
+                square += (points[i, k] - points[j, k]) ** 2
+            if square > best:
+                best = square
+    return best
+
+
+@kernel
+@no_type_check
+def _polygon(points):
+    kept = _drop_inner(points)
+    order = np.argsort(kept[:, 0])
+    spots = kept[order]
+    # equal first coordinates must be in order of the second: insertion sort of short runs
+    for i in range(1, len(spots)):
+        j = i
+        while j > 0 and spots[j - 1, 0] == spots[j, 0] and spots[j - 1, 1] > spots[j, 1]:
+            for k in range(2):
+                spots[j - 1, k], spots[j, k] = spots[j, k], spots[j - 1, k]
+            j -= 1
+    n = 1
+    for i in range(1, len(spots)):
+        if spots[i, 0] != spots[n - 1, 0] or spots[i, 1] != spots[n - 1, 1]:
+            spots[n, 0], spots[n, 1] = spots[i, 0], spots[i, 1]
+            n += 1
+    stack = np.empty(2 * n + 2, np.int64)
+    size = _chain(spots[:n], stack)
+    return spots[stack[:size]]
+
+
+@kernel
+@no_type_check
+def _drop_inner(points):
+    """Drop points well inside the octagon of the extremes along eight directions."""
+    if len(points) < 32:
+        return points.copy()
+    ends = np.empty((8, 2))
+    slope = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 1.0]])
+    for k in range(4):
+        low, high = 0, 0
+        low_at, high_at = np.inf, -np.inf
+        for i in range(len(points)):
+            at = slope[k, 0] * points[i, 0] + slope[k, 1] * points[i, 1]
+            if at > high_at:
+                high, high_at = i, at
+            if at < low_at:
+                low, low_at = i, at
+        ends[k], ends[k + 4] = points[high], points[low]
+    kept = np.empty_like(points)
+    n = 0
+    size = np.abs(ends).max()
+    for i in range(len(points)):
+        inner = True
+        for k in range(8):
+            a, b = ends[k], ends[(k + 1) % 8]
+            if (a[0] != b[0] or a[1] != b[1]) and _turn(a, b, points[i]) <= 1e-9 * size * size:
+                inner = False
+                break
+        if not inner:
+            kept[n, 0], kept[n, 1] = points[i, 0], points[i, 1]
+            n += 1
+    return kept[:n]
