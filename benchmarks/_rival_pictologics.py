@@ -37,7 +37,9 @@ def prepare(path):
 
     def work():
         pipeline.clear_log()
-        return {k: float(v) for k, v in pipeline.run(image, mask, config_names=["all"])["all"].items()}
+        return {
+            k: float(v) for k, v in pipeline.run(image, mask, config_names=["all"])["all"].items()
+        }
 
     return work
 
