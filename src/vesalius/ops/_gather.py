@@ -1,0 +1,355 @@
+"""The loops of interpolation on the CPU: one volume, many positions, no copies.
+
+A position outside the array is first folded back: clamped to ``[low, high]`` or mirrored about
+the edge samples. ``reach`` is how far beyond the edge samples a position may lie before it gets
+``fill`` instead (infinite: never).
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from typing import no_type_check
+
+import numpy as np
+
+from vesalius.ops._jit import kernel
+
+NEAREST, LINEAR, CUBIC = 0, 1, 3
+
+
+@kernel
+@no_type_check
+def _fold(x, n, low, high, mirror):
+    """Bring a coordinate into [low, high]; also a NaN ends inside."""
+    if mirror and n > 1:
+        period = 2.0 * (n - 1)
+        x = abs(x) % period
+        x = min(x, period - x)
+    if not x >= low:
+        return low
+    return min(x, high)
+
+
+@kernel
+@no_type_check
+def _linear_at(flat, at, stride_z, stride_y, stride_x, fz, fy, fx):
+    a = flat[at] + fx * (flat[at + stride_x] - flat[at])
+    at += stride_y
+    b = flat[at] + fx * (flat[at + stride_x] - flat[at])
+    at += stride_z
+    d = flat[at] + fx * (flat[at + stride_x] - flat[at])
+    at -= stride_y
+    c = flat[at] + fx * (flat[at + stride_x] - flat[at])
+    a += fy * (b - a)
+    c += fy * (d - c)
+    return a + fz * (c - a)
+
+
+@kernel
+@no_type_check
+def _row(flat, at, x0, x1, x2, x3):
+    return (flat[at] * x0 + flat[at + 1] * x1) + (flat[at + 2] * x2 + flat[at + 3] * x3)
+
+
+@kernel
+@no_type_check
+def _plane(flat, at, step, y0, y1, y2, y3, x0, x1, x2, x3):
+    return (y0 * _row(flat, at, x0, x1, x2, x3) + y1 * _row(flat, at + step, x0, x1, x2, x3)) + (
+        y2 * _row(flat, at + 2 * step, x0, x1, x2, x3)
+        + y3 * _row(flat, at + 3 * step, x0, x1, x2, x3)
+    )
+
+
+@kernel
+@no_type_check
+def _weights(t, one):
+    """The four cubic B-spline weights at fraction ``t``, in the number type of ``one``."""
+    s = one - t
+    sixth = one / (one + one + one + one + one + one)
+    w0 = s * s * s * sixth
+    w3 = t * t * t * sixth
+    two_thirds = 4 * sixth
+    half = 3 * sixth
+    w1 = two_thirds - t * t * (one - half * t)
+    w2 = two_thirds - s * s * (one - half * s)
+    return w0, w1, w2, w3
+
+
+@kernel
+@no_type_check
+def _cubic_at(flat, at, step, nx, fz, fy, fx, one):
+    z0, z1, z2, z3 = _weights(fz, one)
+    y0, y1, y2, y3 = _weights(fy, one)
+    x0, x1, x2, x3 = _weights(fx, one)
+    return (
+        z0 * _plane(flat, at, nx, y0, y1, y2, y3, x0, x1, x2, x3)
+        + z1 * _plane(flat, at + step, nx, y0, y1, y2, y3, x0, x1, x2, x3)
+    ) + (
+        z2 * _plane(flat, at + 2 * step, nx, y0, y1, y2, y3, x0, x1, x2, x3)
+        + z3 * _plane(flat, at + 3 * step, nx, y0, y1, y2, y3, x0, x1, x2, x3)
+    )
+
+
+@kernel
+@no_type_check
+def _inside(z, y, x, sizes, reach):
+    """Whether a position is at most ``reach`` samples outside of the outermost samples."""
+    return (
+        z >= -reach
+        and y >= -reach
+        and x >= -reach
+        and z <= sizes[0] - 1 + reach
+        and y <= sizes[1] - 1 + reach
+        and x <= sizes[2] - 1 + reach
+    )
+
+
+@kernel
+@no_type_check
+def _one(flat, base, shape, frame, z, y, x, order, mirror, one):
+    """Interpolate at one position, wherever it is; see ``affine`` for ``frame``."""
+    _, nz, ny, nx = shape
+    z = _fold(z, frame[0, 0], frame[0, 1], frame[0, 2], mirror) + frame[0, 3]
+    y = _fold(y, frame[1, 0], frame[1, 1], frame[1, 2], mirror) + frame[1, 3]
+    x = _fold(x, frame[2, 0], frame[2, 1], frame[2, 2], mirror) + frame[2, 3]
+    step = ny * nx
+    if order == CUBIC:
+        iz, iy, ix = int(z), int(y), int(x)
+        at = base + (iz - 1) * step + (iy - 1) * nx + ix - 1
+        return _cubic_at(flat, at, step, nx, one * (z - iz), one * (y - iy), one * (x - ix), one)
+    iz = min(int(z), max(nz - 2, 0))
+    iy = min(int(y), max(ny - 2, 0))
+    ix = min(int(x), max(nx - 2, 0))
+    at = base + iz * step + iy * nx + ix
+    dz = step if nz > 1 else 0
+    dy = nx if ny > 1 else 0
+    dx = 1 if nx > 1 else 0
+    return _linear_at(flat, at, dz, dy, dx, one * (z - iz), one * (y - iy), one * (x - ix))
+
+
+@kernel
+@no_type_check
+def _span(base, slope, low, high, first, last):
+    """Narrow [first, last) to the steps i with low <= base + slope * i <= high."""
+    if abs(slope) < 1e-12:
+        if low <= base <= high:
+            return first, last
+        return 0, 0
+    a = (low - base) / slope
+    b = (high - base) / slope
+    # one step less on either side: rounding must never lead outside of the array
+    first = max(first, math.ceil(max(min(a, b), -1.0)) + 1)
+    last = min(last, math.floor(min(max(a, b), 1e9)))
+    return first, max(first, last)
+
+
+@kernel
+@no_type_check
+def _guarded(volume, base, frame, order, mirror, reach, fill, line, out, first, last):
+    """Interpolate steps ``first`` to ``last`` of a line, any of which may lie outside."""
+    flat = volume.ravel()
+    one = volume.dtype.type(1)
+    for i in range(first, last):
+        z, y, x = line[0] + line[3] * i, line[1] + line[4] * i, line[2] + line[5] * i
+        if _inside(z, y, x, frame[:, 0], reach):
+            out[i] = _one(flat, base, volume.shape, frame, z, y, x, order, mirror, one)
+        else:
+            out[i] = fill
+
+
+@kernel
+@no_type_check
+def _linear_line(volume, base, line, out, first, last):
+    """Interpolate linearly steps of a line that all lie inside."""
+    flat = volume.ravel()
+    one = volume.dtype.type(1)
+    _, nz, ny, nx = volume.shape
+    step = ny * nx
+    cap_z, cap_y, cap_x = max(nz - 2, 0), max(ny - 2, 0), max(nx - 2, 0)
+    dz, dy, dx = step if nz > 1 else 0, nx if ny > 1 else 0, 1 if nx > 1 else 0
+    z, y, x, mz, my, mx = line
+    for i in range(first, last):
+        pz, py, px = z + mz * i, y + my * i, x + mx * i
+        iz, iy, ix = min(int(pz), cap_z), min(int(py), cap_y), min(int(px), cap_x)
+        at = base + iz * step + iy * nx + ix
+        fz, fy, fx = one * (pz - iz), one * (py - iy), one * (px - ix)
+        out[i] = _linear_at(flat, at, dz, dy, dx, fz, fy, fx)
+
+
+@kernel
+@no_type_check
+def _cubic_line(volume, base, line, out, first, last):
+    """Evaluate the spline at steps of a line that all lie inside."""
+    flat = volume.ravel()
+    one = volume.dtype.type(1)
+    _, _, ny, nx = volume.shape
+    step = ny * nx
+    z, y, x, mz, my, mx = line
+    for i in range(first, last):
+        pz, py, px = z + mz * i, y + my * i, x + mx * i
+        iz, iy, ix = int(pz), int(py), int(px)
+        at = base + (iz - 1) * step + (iy - 1) * nx + ix - 1
+        fz, fy, fx = one * (pz - iz), one * (py - iy), one * (px - ix)
+        out[i] = _cubic_at(flat, at, step, nx, fz, fy, fx, one)
+
+
+@kernel
+@no_type_check
+def _safe(line, frame, reach, width):
+    """Find the steps of a line that can be read without any check."""
+    first, last = 0, width
+    for axis in range(3):
+        low, high = frame[axis, 1], frame[axis, 2]
+        if reach < 1e9:
+            low, high = max(low, 0.0), min(high, frame[axis, 0] - 1.0)
+        first, last = _span(line[axis], line[axis + 3], low, high, first, last)
+    if first >= last:
+        return width, width
+    return first, last
+
+
+@kernel
+@no_type_check
+def affine(volume, matrix, frame, order, mirror, reach, fill, out, start, stop):
+    """Fill rows ``start`` to ``stop`` of ``out`` by interpolation at ``matrix @ (k, j, i, 1)``.
+
+    Args:
+        volume: (c, z, y, x) samples, or coefficients with samples added around.
+        matrix: (4, 4) output index to input index.
+        frame: (3, 4) for each axis: number of samples, lowest and highest position that can be
+            read, samples added before the first one.
+        order: 1 or 3.
+        mirror: Whether positions outside are mirrored; else they are clamped.
+        reach: See the head of this file.
+        fill: Value beyond the reach.
+        out: (c, z2, y2, x2).
+        start: First row, counted over z2 * y2.
+        stop: Row after the last.
+    """
+    size = volume[0].size
+    width = out.shape[3]
+    line = np.empty(6)
+    line[3:] = matrix[:3, 2]
+    for row in range(start, stop):
+        k, j = row // out.shape[2], row % out.shape[2]
+        line[:3] = matrix[:3, 0] * k + matrix[:3, 1] * j + matrix[:3, 3]
+        first, last = _safe(line, frame, reach, width)
+        for c in range(volume.shape[0]):
+            base = c * size
+            target = out[c, k, j]
+            _guarded(volume, base, frame, order, mirror, reach, fill, line, target, 0, first)
+            _guarded(volume, base, frame, order, mirror, reach, fill, line, target, last, width)
+            moved = (
+                line[0] + frame[0, 3],
+                line[1] + frame[1, 3],
+                line[2] + frame[2, 3],
+                line[3],
+                line[4],
+                line[5],
+            )
+            if order == CUBIC:
+                _cubic_line(volume, base, moved, target, first, last)
+            else:
+                _linear_line(volume, base, moved, target, first, last)
+
+
+@kernel
+@no_type_check
+def points(volume, at, frame, order, mirror, reach, fill, out, start, stop):
+    """Fill ``out[:, start:stop]`` by interpolation at the positions ``at`` (n, 3); see affine."""
+    flat = volume.ravel()
+    one = volume.dtype.type(1)
+    size = volume[0].size
+    for i in range(start, stop):
+        z, y, x = float(at[i, 0]), float(at[i, 1]), float(at[i, 2])
+        for c in range(volume.shape[0]):
+            if _inside(z, y, x, frame[:, 0], reach):
+                out[c, i] = _one(flat, c * size, volume.shape, frame, z, y, x, order, mirror, one)
+            else:
+                out[c, i] = fill
+
+
+@kernel
+@no_type_check
+def _round(z, y, x, frame, mirror):
+    """Give the index of the sample nearest to a position; halves go up."""
+    iz = math.floor(_fold(z, frame[0, 0], -0.5, frame[0, 0] - 0.5, mirror) + 0.5)
+    iy = math.floor(_fold(y, frame[1, 0], -0.5, frame[1, 0] - 0.5, mirror) + 0.5)
+    ix = math.floor(_fold(x, frame[2, 0], -0.5, frame[2, 0] - 0.5, mirror) + 0.5)
+    iz = min(iz, int(frame[0, 0]) - 1)
+    iy = min(iy, int(frame[1, 0]) - 1)
+    return iz, iy, min(ix, int(frame[2, 0]) - 1)
+
+
+@kernel
+@no_type_check
+def affine_nearest(volume, matrix, frame, mirror, reach, fill, out, start, stop):
+    """Fill rows of ``out`` with the nearest samples of ``volume``; see ``affine``."""
+    sizes = frame[:, 0]
+    for row in range(start, stop):
+        k, j = row // out.shape[2], row % out.shape[2]
+        for i in range(out.shape[3]):
+            z = matrix[0, 0] * k + matrix[0, 1] * j + matrix[0, 2] * i + matrix[0, 3]
+            y = matrix[1, 0] * k + matrix[1, 1] * j + matrix[1, 2] * i + matrix[1, 3]
+            x = matrix[2, 0] * k + matrix[2, 1] * j + matrix[2, 2] * i + matrix[2, 3]
+            inside = _inside(z, y, x, sizes, reach)
+            iz, iy, ix = _round(z, y, x, frame, mirror)
+            for c in range(volume.shape[0]):
+                out[c, k, j, i] = volume[c, iz, iy, ix] if inside else fill
+
+
+@kernel
+@no_type_check
+def points_nearest(volume, at, frame, mirror, reach, fill, out, start, stop):
+    """Fill ``out[:, start:stop]`` with the samples nearest to ``at`` (n, 3); see ``affine``."""
+    sizes = frame[:, 0]
+    for i in range(start, stop):
+        z, y, x = float(at[i, 0]), float(at[i, 1]), float(at[i, 2])
+        inside = _inside(z, y, x, sizes, reach)
+        iz, iy, ix = _round(z, y, x, frame, mirror)
+        for c in range(volume.shape[0]):
+            out[c, i] = volume[c, iz, iy, ix] if inside else fill
+
+
+@kernel
+@no_type_check
+def points_vote(labels, at, reach, fill, out, start, stop):
+    """Give each position the label with the largest share of the linear weights around it.
+
+    A tie goes to the smaller label. Positions are clamped within ``reach``; beyond it is ``fill``.
+    """
+    _, nz, ny, nx = labels.shape
+    value = np.empty(8, dtype=labels.dtype)
+    share = np.empty(8, dtype=np.float64)
+    sizes = (float(nz), float(ny), float(nx))
+    for i in range(start, stop):
+        z, y, x = float(at[i, 0]), float(at[i, 1]), float(at[i, 2])
+        inside = _inside(z, y, x, sizes, reach)
+        z = _fold(z, nz, 0.0, nz - 1.0, False)
+        y = _fold(y, ny, 0.0, ny - 1.0, False)
+        x = _fold(x, nx, 0.0, nx - 1.0, False)
+        iz, iy, ix = int(z), int(y), int(x)
+        for c in range(labels.shape[0]):
+            if not inside:
+                out[c, i] = fill
+                continue
+            found = 0
+            for corner in range(8):
+                a, b, d = corner >> 2, (corner >> 1) & 1, corner & 1
+                wz = z - iz if a else 1 - (z - iz)
+                wy = y - iy if b else 1 - (y - iy)
+                wx = x - ix if d else 1 - (x - ix)
+                label = labels[c, min(iz + a, nz - 1), min(iy + b, ny - 1), min(ix + d, nx - 1)]
+                at_label = 0
+                while at_label < found and value[at_label] != label:
+                    at_label += 1
+                if at_label == found:
+                    value[found] = label
+                    share[found] = 0.0
+                    found += 1
+                share[at_label] += wz * wy * wx
+            best = 0
+            for other in range(1, found):
+                more = share[other] - share[best]
+                if more > 1e-12 or (more > -1e-12 and value[other] < value[best]):
+                    best = other
+            out[c, i] = value[best]
