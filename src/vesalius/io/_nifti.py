@@ -7,13 +7,14 @@ import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 
 from vesalius.core import Image, Labels, Series
 from vesalius.errors import FormatError
 from vesalius.io import _note
+from vesalius.io._atomic import atomic_write
 from vesalius.io._frames import RAS_TO_LPS, affine_xyz, corner_distance, grid_from_xyz
 from vesalius.io._handle import (
     Array,
@@ -65,13 +66,12 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     return Handle(path.name, grid, meta, tuple(findings), content, load)
 
 
-def save_nifti(obj: Image | Labels | Series, file: BinaryIO, *, gzipped: bool) -> None:
+def save_nifti(obj: Image | Labels | Series, path: Path) -> None:
     """Write a NIfTI file: NIfTI-1, or NIfTI-2 where an axis is longer than 32767.
 
     Args:
         obj: What to write; more than one channel become a vector on the fifth axis.
-        file: Open for writing.
-        gzipped: Whether to compress; the same samples always give the same bytes.
+        path: Where it goes; ``.gz`` compresses, equal samples always giving equal bytes.
 
     Raises:
         FormatError: The number type has no place in NIfTI, or frames are not evenly spaced.
@@ -80,17 +80,16 @@ def save_nifti(obj: Image | Labels | Series, file: BinaryIO, *, gzipped: bool) -
     samples = to_numpy(obj.data)
     if isinstance(obj, Series):
         samples = np.ascontiguousarray(samples.swapaxes(0, 1))
-    with ExitStack() as stack:
+    note = _note.encode(obj).encode()
+    size = -(-(len(note) + 8) // 16) * 16 if note else 0
+    header["vox_offset"] = len(header.binaryblock) + 4 + size
+    with atomic_write(path) as file, ExitStack() as stack:
         out: IO[bytes] = file
-        if gzipped:
+        if path.name.lower().endswith(".gz"):
             # no name and no time in the stream, so that equal samples are equal files
             zipper = gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0)
             out = cast(IO[bytes], stack.enter_context(zipper))
-        note = _note.encode(obj).encode()
-        size = -(-(len(note) + 8) // 16) * 16 if note else 0
-        header["vox_offset"] = len(header.binaryblock) + 4 + size
-        out.write(header.binaryblock)
-        out.write(bytes([bool(note), 0, 0, 0]))
+        out.write(header.binaryblock + bytes([bool(note), 0, 0, 0]))
         if note:
             out.write(np.array([size, COMMENT], "<i4").tobytes() + note.ljust(size - 8, b"\0"))
         out.write(samples.reshape(-1).view(np.uint8).data)

@@ -2,17 +2,27 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vesalius.core import Labels
 from vesalius.errors import FormatError
+from vesalius.io._dicom import open_dicom
+from vesalius.io._dicom_slice import is_dicom
 from vesalius.io._handle import Finding, Form, Frames, Handle, Rules
+from vesalius.io._metaimage import open_metaimage
 from vesalius.io._nifti import open_nifti
+from vesalius.io._nrrd import open_nrrd
+from vesalius.io._png import open_png
 
 READERS: dict[str, Callable[[Path, Rules], Handle]] = {
     ".nii": open_nifti,
     ".nii.gz": open_nifti,
+    ".nrrd": open_nrrd,
+    ".nhdr": open_nrrd,
+    ".mha": open_metaimage,
+    ".mhd": open_metaimage,
+    ".png": open_png,
 }
 ATTACHED = (".raw", ".zraw", ".raw.gz")
 
@@ -110,23 +120,38 @@ class _Survey:
     """What was found at a path."""
 
     handles: tuple[Handle, ...] = ()
-    refused: tuple[FormatError, ...] = field(default=())
+    refused: tuple[FormatError, ...] = ()
 
 
 def _survey(path: Path, rules: Rules) -> _Survey:
-    if path.is_dir():
-        return _folder(path, rules)
+    try:
+        if path.is_dir():
+            return _folder(path, rules)
+        return _file(path, rules)
+    except OSError as error:
+        raise FormatError(
+            f"{path.name!r} must be readable, the system says: {error.strerror}: "
+            "check its permissions"
+        ) from error
+
+
+def _file(path: Path, rules: Rules) -> _Survey:
     if not path.exists():
         raise FormatError(f"{path.name!r} must exist to be opened, it does not: check the path")
+    if not path.is_file():
+        raise FormatError(f"{path.name!r} must be a file or a folder, it is neither: copy it first")
     if path.stat().st_size == 0:
         raise FormatError(f"{path.name!r} must hold an image, it is empty: copy it again")
     reader = _reader(path)
-    if reader is None:
+    if reader is not None:
+        return _Survey((reader(path, rules),))
+    found = open_dicom([path], path.name, rules) if is_dicom(path) else None
+    if found is None or found.skipped:
         raise FormatError(
             f"{path.name!r} must be an image file ({', '.join(READERS)} or DICOM), "
             "its name and first bytes say it is none: convert it first"
         )
-    return _Survey((reader(path, rules),))
+    return _Survey(found.handles, found.refused)
 
 
 def _reader(path: Path) -> Callable[[Path, Rules], Handle] | None:
@@ -139,23 +164,27 @@ def _folder(path: Path, rules: Rules) -> _Survey:
     handles: list[Handle] = []
     refused: list[FormatError] = []
     skipped: list[str] = []
+    dicom: list[Path] = []
     for file in _files(path):
-        if _reader(file) is None:
+        if _reader(file) is not None:
+            try:
+                handles += _file(file, rules).handles
+            except FormatError as error:
+                refused.append(error)
+        elif is_dicom(file):
+            dicom.append(file)
+        else:
             skipped.append(file.name)
-            continue
-        try:
-            handles += _survey(file, rules).handles
-        except FormatError as error:
-            refused.append(error)
+    found = open_dicom(dicom, path.resolve().name, rules)
+    handles += found.handles
+    refused += found.refused
+    skipped += found.skipped
     if not handles and not refused:
         raise FormatError(
             f"folder {path.name!r} must hold an image, none of its {len(skipped)} files is one: "
             "check the path"
         )
-    if skipped:
-        note = _skipped(skipped)
-        handles = [replace(h, findings=(*h.findings, note)) for h in handles]
-    return _Survey(tuple(handles), tuple(refused))
+    return _Survey(_with_skipped(handles, skipped), tuple(refused))
 
 
 def _files(path: Path) -> list[Path]:
@@ -163,7 +192,11 @@ def _files(path: Path) -> list[Path]:
     return [p for p in files if not p.name.lower().endswith(ATTACHED)]
 
 
-def _skipped(names: list[str]) -> Finding:
+def _with_skipped(handles: list[Handle], names: list[str]) -> tuple[Handle, ...]:
+    if not names:
+        return tuple(handles)
     shown = ", ".join(repr(name) for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return Finding("info", "skipped", f"files that are no images were skipped: {shown}{more}")
+    text = f"files that are no images were skipped: {shown}{more}"
+    note = Finding("info", "skipped", text)
+    return tuple(replace(h, findings=(*h.findings, note)) for h in handles)

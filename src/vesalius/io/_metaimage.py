@@ -1,0 +1,304 @@
+"""MetaImage (.mha, .mhd with its data file): our own reader and writer, world LPS as in ITK."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vesalius.core import Image, Labels
+from vesalius.errors import FormatError
+from vesalius.io import _note
+from vesalius.io._atomic import atomic_write
+from vesalius.io._body import Codec, read_body
+from vesalius.io._frames import affine_xyz, compose, decompose, grid_from_xyz
+from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
+from vesalius.io._layout import Layout, interleaved
+from vesalius.io._samples import check_size, check_stored, to_numpy
+
+TYPES = {
+    "MET_UCHAR": "u1",
+    "MET_CHAR": "i1",
+    "MET_USHORT": "u2",
+    "MET_SHORT": "i2",
+    "MET_UINT": "u4",
+    "MET_INT": "i4",
+    "MET_ULONG_LONG": "u8",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG": "u4",
+    "MET_LONG": "i4",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+WRITTEN = {kind: name for name, kind in reversed(TYPES.items())}
+LENGTH_MM = {"": 1.0, "?": 1.0, "mm": 1.0, "um": 1e-3, "cm": 10.0}
+LONGEST_HEADER = 1 << 20
+ZLIB_LEVEL = 3
+
+
+def open_metaimage(path: Path, rules: Rules) -> Handle:
+    """Read the header of a MetaImage file.
+
+    Args:
+        path: A .mha file, or a .mhd file beside its data.
+        rules: ``frames`` says what a fourth axis is.
+
+    Returns:
+        The handle.
+
+    Raises:
+        FormatError: The file is not MetaImage, is damaged, or uses a part not read here.
+    """
+    header = _header(path)
+    findings: list[Finding] = []
+    stored, layout = _stored(header), _layout(header, as_channels=rules.frames == "channels")
+    needed = check_size(path.name, layout.sizes, stored.itemsize, rules.max_bytes)
+    _check_body(header, needed)
+    grid = grid_from_xyz(path.name, layout.shape_xyz, _affine(header, findings))
+    findings += widening(stored)
+    content = _content(header, rules, layout, findings)
+    meta = {
+        "format": "MetaImage",
+        "stored": stored.newbyteorder("=").name,
+        "big_endian": stored.byteorder == ">",
+        "compressed": header.flag("CompressedData"),
+        "channels": layout.channels,
+        "frames": layout.frames,
+    }
+
+    def load() -> Array:
+        codec: Codec = "zlib" if header.flag("CompressedData") else "raw"
+        count = math.prod(layout.sizes)
+        flat = read_body(header.body, stored, count, start=header.start, codec=codec)
+        return layout.arrange(flat)
+
+    return Handle(path.name, grid, meta, tuple(findings), content, load)
+
+
+def save_metaimage(obj: Image | Labels, path: Path) -> None:
+    """Write .mha (zlib, one file), or .mhd with its samples beside it in a .raw file.
+
+    Args:
+        obj: What to write; channels become the fastest axis.
+        path: Where it goes.
+
+    Raises:
+        FormatError: The number type has no place in MetaImage.
+    """
+    samples = to_numpy(obj.data)
+    if samples.dtype.str[1:] not in WRITTEN:
+        raise FormatError(
+            f"samples must be integer, float32 or float64 to be saved as MetaImage, "
+            f"got {obj.data.dtype}: convert them first, such as image.map(torch.Tensor.float)"
+        )
+    body = interleaved(obj.data, samples).reshape(-1).view(np.uint8).data
+    kind = WRITTEN[samples.dtype.str[1:]]
+    if path.name.lower().endswith(".mhd"):
+        beside = path.with_suffix(".raw")
+        with atomic_write(beside) as file:
+            file.write(body)
+        with atomic_write(path) as file:
+            file.write(_text(obj, kind, beside.name, packed=0))
+        return
+    packed = zlib.compress(body, ZLIB_LEVEL)
+    with atomic_write(path) as file:
+        file.write(_text(obj, kind, "LOCAL", packed=len(packed)))
+        file.write(packed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The fields of a header, and where the samples begin."""
+
+    name: str
+    fields: Mapping[str, str]
+    body: Path
+    start: int
+
+    def text(self, *keys: str, default: str = "") -> str:
+        return next((self.fields[key] for key in keys if key in self.fields), default)
+
+    def flag(self, *keys: str) -> bool:
+        return self.text(*keys).lower() in ("true", "1", "yes")
+
+    def numbers(self, *keys: str, count: int, default: str) -> Array:
+        text = self.text(*keys, default=default)
+        try:
+            values = np.array([float(word) for word in text.split()])
+        except ValueError:
+            values = np.empty(0)
+        if len(values) != count:
+            raise FormatError(
+                f"{self.name!r} must have {count} numbers in {keys[0]}, it has {text!r}: "
+                "repair its header"
+            )
+        return values
+
+
+def _header(path: Path) -> _Header:
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while "ElementDataFile" not in fields:
+            line = file.readline(LONGEST_HEADER)
+            key, equals, value = line.decode("utf-8", "replace").partition("=")
+            if not line or not equals or file.tell() > LONGEST_HEADER:
+                break
+            fields[key.strip()] = value.strip()
+        start = file.tell()
+    absent = [k for k in ("NDims", "DimSize", "ElementType", "ElementDataFile") if k not in fields]
+    if absent or fields.get("ObjectType", "Image").lower() != "image":
+        what = f"{absent[0]} is absent" if absent else f"it holds a {fields['ObjectType']}"
+        raise FormatError(
+            f"{path.name!r} must be a MetaImage file, its header is not: {what}: "
+            "check that the file is complete and that its suffix is right"
+        )
+    return _place(path, fields, start)
+
+
+def _place(path: Path, fields: Mapping[str, str], start: int) -> _Header:
+    named = fields["ElementDataFile"]
+    local = named.upper() == "LOCAL"
+    if named.upper().startswith("LIST") or "%" in named:
+        raise FormatError(
+            f"{path.name!r} must have its samples in one file, they are in several ({named}): "
+            "save it as one .mha first"
+        )
+    body = path if local else path.parent / named
+    if not body.is_file():
+        raise FormatError(
+            f"{path.name!r} must have its samples beside it, {body.name!r} is not there: copy both"
+        )
+    skip = fields.get("HeaderSize", "0")
+    if not skip.lstrip("-").isdigit():
+        raise FormatError(f"{path.name!r} must have a whole HeaderSize, got {skip!r}: repair it")
+    offset = int(skip) if not local else 0
+    return _Header(path.name, fields, body, -1 if offset < 0 else offset + (start if local else 0))
+
+
+def _stored(header: _Header) -> "np.dtype[Any]":
+    named = header.text("ElementType").upper().removesuffix("_ARRAY")
+    if named not in TYPES:
+        raise FormatError(
+            f"{header.name!r} must hold real numbers, its ElementType is {named!r}: "
+            "convert it first"
+        )
+    if "BinaryData" in header.fields and not header.flag("BinaryData"):
+        raise FormatError(f"{header.name!r} must be binary, it is text: save it as binary first")
+    big = header.flag("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+    return np.dtype((">" if big else "<") + TYPES[named])
+
+
+def _layout(header: _Header, *, as_channels: bool) -> Layout:
+    text = header.text("NDims")
+    n = int(text) if text.isdigit() else 0
+    if not 2 <= n <= 4:
+        raise FormatError(
+            f"{header.name!r} must have 2 to 4 axes (x, y, z, time), NDims is {text!r}: "
+            "split it first"
+        )
+    sizes = [int(v) for v in header.numbers("DimSize", count=n, default="")]
+    channels = int(header.numbers("ElementNumberOfChannels", count=1, default="1")[0])
+    shift = 1 if channels != 1 else 0
+    space = tuple(range(shift, shift + min(n, 3)))
+    return Layout(
+        tuple([channels] * shift + sizes),
+        space,
+        time=shift + 3 if n == 4 else -1,
+        channel=0 if shift else -1,
+        as_channels=as_channels,
+    )
+
+
+def _check_body(header: _Header, needed: int) -> None:
+    available = header.body.stat().st_size - max(header.start, 0)
+    check_stored(header.name, needed, available, deflated=header.flag("CompressedData"))
+
+
+def _affine(header: _Header, findings: list[Finding]) -> Array:
+    n = int(header.text("NDims"))
+    m = min(n, 3)
+    identity = " ".join(str(float(i == j)) for i in range(n) for j in range(n))
+    ones, zeros = " ".join(["1"] * n), " ".join(["0"] * n)
+    keys = ("TransformMatrix", "Rotation", "Orientation")
+    # each line of the matrix in the file is the direction of one axis: a column of ours
+    direction = header.numbers(*keys, count=n * n, default=identity).reshape(n, n).T[:m, :m]
+    origin = header.numbers("Offset", "Position", "Origin", count=n, default=zeros)[:m]
+    spacing = header.numbers("ElementSpacing", "ElementSize", count=n, default=ones)[:m]
+    if not {"ElementSpacing", "ElementSize"} & set(header.fields):
+        findings.append(Finding("warning", "no-spacing", "no ElementSpacing: 1 mm assumed"))
+    affine = compose(spacing, direction, origin)
+    affine[:3] *= _length_mm(header)
+    _check_letters(header, affine, findings)
+    return affine
+
+
+def _length_mm(header: _Header) -> float:
+    unit = header.text("DistanceUnits").lower()
+    if unit not in LENGTH_MM:
+        raise FormatError(
+            f"{header.name!r} must give lengths in mm, um or cm, DistanceUnits is {unit!r}: "
+            "repair its header"
+        )
+    return LENGTH_MM[unit]
+
+
+def _check_letters(header: _Header, affine: Array, findings: list[Finding]) -> None:
+    letters = header.text("AnatomicalOrientation").upper()
+    if len(letters) == 3 and set(letters) <= set("RLAPIS") and letters != _letters(affine):
+        text = (
+            f"AnatomicalOrientation says {letters}, TransformMatrix says {_letters(affine)}: "
+            "the matrix is followed, as ITK does"
+        )
+        findings.append(Finding("warning", "orientation-contradicts", text))
+
+
+def _letters(affine: Array) -> str:
+    """Give the letters that ITK writes: where each of x, y, z comes from."""
+    names = ""
+    for column in affine[:3, :3].T:
+        axis = int(np.abs(column).argmax())
+        names += ("RL", "AP", "IS")[axis][0 if column[axis] > 0 else 1]
+    return names
+
+
+def _content(header: _Header, rules: Rules, layout: Layout, findings: list[Finding]) -> Content:
+    content = _note.decode(header.text(_note.KEY), unit=rules.unit, channels=layout.channels)
+    if layout.frames > 1:
+        text = f"{layout.frames} frames without times in seconds"
+        findings.append(Finding("warning", "no-times", text))
+    return replace(content, frames=layout.frames)
+
+
+def _text(obj: Image | Labels, kind: str, data_file: str, *, packed: int) -> bytes:
+    z, y, x = obj.grid.shape
+    affine = affine_xyz(obj.grid)
+    spacing, direction, origin = decompose(affine)
+    channels = int(obj.data.shape[0])
+    note = _note.encode(obj)
+    fields = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": str(bool(packed)),
+        **({"CompressedDataSize": str(packed)} if packed else {}),
+        "TransformMatrix": _words(direction.T.reshape(-1)),
+        "Offset": _words(origin),
+        "CenterOfRotation": "0 0 0",
+        "AnatomicalOrientation": _letters(affine),
+        "ElementSpacing": _words(spacing),
+        "DimSize": f"{x} {y} {z}",
+        **({"ElementNumberOfChannels": str(channels)} if channels > 1 else {}),
+        **({_note.KEY: note} if note else {}),
+        "ElementType": kind,
+        "ElementDataFile": data_file,
+    }
+    return "".join(f"{key} = {value}\n" for key, value in fields.items()).encode()
+
+
+def _words(values: Array) -> str:
+    return " ".join(repr(float(value)) for value in values)

@@ -1,0 +1,323 @@
+"""NRRD (.nrrd, .nhdr): spaces LPS, RAS and LAS, vectors, gzip; read with pynrrd."""
+# SPDX-License-Identifier: Apache-2.0
+
+import gzip
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vesalius.core import Image, Labels
+from vesalius.errors import FormatError
+from vesalius.io import _note
+from vesalius.io._atomic import atomic_write
+from vesalius.io._body import Codec, read_body
+from vesalius.io._frames import affine_xyz, grid_from_xyz
+from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
+from vesalius.io._layout import Layout, interleaved
+from vesalius.io._samples import STORED, check_size, check_stored, to_numpy
+
+SIGNS = {
+    "left-posterior-superior": (1.0, 1.0, 1.0),
+    "right-anterior-superior": (-1.0, -1.0, 1.0),
+    "left-anterior-superior": (1.0, -1.0, 1.0),
+}
+SHORT = {"lps": "left-posterior-superior", "ras": "right-anterior-superior"}
+SHORT |= {"las": "left-anterior-superior"}
+LENGTH_MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3}
+LENGTH_MM |= {"micron": 1e-3, "microns": 1e-3, "nm": 1e-6, "cm": 10.0, "m": 1000.0, "": 1.0}
+TYPES = {
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i1": ("signed char", "int8", "int8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+WRITTEN = {"f4": "float", "f8": "double"}
+COLOURS = {"rgb-color": "RGB", "rgba-color": "RGBA"}
+CODECS: dict[str, Codec] = {"raw": "raw", "gzip": "zlib", "gz": "zlib"}
+CODECS |= {"bzip2": "bzip2", "bz2": "bzip2", "ascii": "text", "text": "text", "txt": "text"}
+CODECS |= {"ASCII": "text"}
+GZIP_LEVEL = 3
+
+
+def open_nrrd(path: Path, rules: Rules) -> Handle:
+    """Read the header of an NRRD file.
+
+    Args:
+        path: A .nrrd file, or a .nhdr file beside its data.
+        rules: ``frames`` says what a time axis is.
+
+    Returns:
+        The handle.
+
+    Raises:
+        FormatError: The file is not NRRD, is damaged, or has axes that cannot be told apart.
+    """
+    header, start = _header(path)
+    findings: list[Finding] = []
+    stored = _stored(path.name, header)
+    layout = _layout(path.name, header, as_channels=rules.frames == "channels")
+    needed = check_size(path.name, layout.sizes, stored.itemsize, rules.max_bytes)
+    _check_stored(path, header, start, needed)
+    affine = _affine(path.name, header, layout, findings)
+    grid = grid_from_xyz(path.name, layout.shape_xyz, affine)
+    findings += widening(stored)
+    content = _content(header, rules, layout, findings)
+    meta = {
+        "format": "NRRD",
+        "stored": stored.newbyteorder("=").name,
+        "big_endian": header.get("endian") == "big",
+        "encoding": header["encoding"],
+        "channels": layout.channels,
+        "frames": layout.frames,
+    }
+
+    def load() -> Array:
+        return layout.arrange(_samples(path, header, start, stored))
+
+    return Handle(path.name, grid, meta, tuple(findings), content, load)
+
+
+def save_nrrd(obj: Image | Labels, path: Path) -> None:
+    """Write .nrrd (gzip, one file), or .nhdr with its samples beside it in a .raw file.
+
+    Args:
+        obj: What to write, in LPS; channels become the fastest axis.
+        path: Where it goes.
+
+    Raises:
+        FormatError: The number type has no place in NRRD.
+    """
+    samples = to_numpy(obj.data)
+    text = _text(obj, samples.dtype.str[1:], path)
+    body = interleaved(obj.data, samples).reshape(-1).view(np.uint8).data
+    if path.name.lower().endswith(".nhdr"):
+        with atomic_write(path.with_suffix(".raw")) as file:
+            file.write(body)
+        with atomic_write(path) as file:
+            file.write(text)
+        return
+    with atomic_write(path) as file:
+        file.write(text)
+        with gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as zipper:
+            zipper.write(body)
+
+
+def _header(path: Path) -> tuple[Mapping[str, Any], int]:
+    import nrrd
+
+    try:
+        with path.open("rb") as file:
+            header = nrrd.read_header(file)
+            start = file.tell()
+        for key in ("type", "dimension", "sizes", "encoding"):
+            if key not in header:
+                raise ValueError(f"the field {key!r} is absent")
+        if len(header["sizes"]) != header["dimension"]:
+            raise ValueError(f"{len(header['sizes'])} sizes for {header['dimension']} axes")
+        return header, start
+    except Exception as error:  # pynrrd raises whatever its parsers meet
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise FormatError(
+            f"{path.name!r} must be an NRRD file, its header is not: {reason}: "
+            "check that the file is complete and that its suffix is right"
+        ) from error
+
+
+def _stored(name: str, header: Mapping[str, Any]) -> "np.dtype[Any]":
+    kind = next((k for k, names in TYPES.items() if header["type"] in names), "")
+    if kind not in STORED:
+        raise FormatError(
+            f"{name!r} must hold real numbers, its type is {header['type']!r}: convert it first"
+        )
+    binary = CODECS.get(str(header["encoding"])) != "text"
+    if kind[1] != "1" and binary and header.get("endian") not in ("big", "little"):
+        raise FormatError(f"{name!r} must say its endian, it does not: add 'endian: little'")
+    return np.dtype((">" if header.get("endian") == "big" else "<") + kind)
+
+
+def _layout(name: str, header: Mapping[str, Any], *, as_channels: bool) -> Layout:
+    sizes = tuple(int(n) for n in header["sizes"])
+    kinds = [str(k).lower() for k in header.get("kinds", [])]
+    directions = _directions(header)
+    if directions is not None:
+        space = [i for i, row in enumerate(directions) if row is not None]
+    elif kinds:
+        space = [i for i, kind in enumerate(kinds) if kind in ("domain", "space")]
+    else:
+        space = list(range(len(sizes)))
+    rest = [i for i in range(len(sizes)) if i not in space]
+    time = [i for i in rest if kinds and kinds[i] == "time"]
+    other = [i for i in rest if i not in time]
+    if not 2 <= len(space) <= 3 or len(time) > 1 or len(other) > 1:
+        raise FormatError(
+            f"{name!r} must have 2 or 3 axes of space, at most one of time and one of channels; "
+            f"its {len(sizes)} axes have kinds {kinds or 'not given'} and {len(space)} lie in "
+            "space: set 'kinds' and 'space directions' in its header"
+        )
+    at = [found[0] if found else -1 for found in (time, other)]
+    return Layout(sizes, tuple(space), at[0], at[1], as_channels)
+
+
+def _directions(header: Mapping[str, Any]) -> list[Array | None] | None:
+    """Give the direction of each axis, None for an axis outside space, or None for no field."""
+    if "space directions" not in header:
+        return None
+    rows = [None if r is None else np.asarray(r, float) for r in header["space directions"]]
+    return [None if r is None or bool(np.isnan(r).all()) else r for r in rows]
+
+
+def _affine(name: str, header: Mapping[str, Any], layout: Layout, findings: list[Finding]) -> Array:
+    affine = np.eye(4)
+    directions = _directions(header)
+    if directions is None:
+        steps = np.asarray(header.get("spacings", [np.nan] * len(layout.sizes)), float)
+        known = [float(steps[axis]) for axis in layout.space]
+        if not np.isfinite(known).all():
+            text = "neither space directions nor spacings are given: 1 mm along L, P, S assumed"
+            findings.append(Finding("warning", "no-spacing", text))
+            known = [1.0] * len(known)
+        affine[range(len(known)), range(len(known))] = known
+    else:
+        columns = np.stack([r for r in (directions[a] for a in layout.space) if r is not None])
+        affine[: columns.shape[1], : columns.shape[0]] = columns.T
+    origin = header.get("space origin")
+    if origin is None:
+        findings.append(Finding("warning", "no-origin", "no space origin is given: 0 assumed"))
+    else:
+        affine[: len(origin), 3] = np.asarray(origin, float)
+    if affine[2, :2].any() and len(layout.space) == 2:
+        affine[:3, 2] = _unit_normal(affine)
+    affine[:3] *= _length_mm(name, header)
+    return _signs(header, findings) @ affine
+
+
+def _unit_normal(affine: Array) -> Array:
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    return np.asarray(normal / (np.linalg.norm(normal) or 1.0))
+
+
+def _signs(header: Mapping[str, Any], findings: list[Finding]) -> Array:
+    space = str(header.get("space", "")).lower().removesuffix("-time").removesuffix("t")
+    space = SHORT.get(space, space)
+    if space not in SIGNS:
+        what = f"space {space!r} has no anatomical directions" if space else "no space is given"
+        findings.append(Finding("warning", "no-orientation", f"{what}: L, P, S assumed"))
+    return np.diag([*SIGNS.get(space, (1.0, 1.0, 1.0)), 1.0])
+
+
+def _length_mm(name: str, header: Mapping[str, Any]) -> float:
+    units = {str(u).strip('"') for u in header.get("space units", []) or []} - {"???"}
+    if len(units) > 1 or not units <= set(LENGTH_MM):
+        raise FormatError(
+            f"{name!r} must give all lengths in one of {', '.join(filter(None, LENGTH_MM))}, "
+            f"its space units are {', '.join(sorted(units))}: convert its header"
+        )
+    return LENGTH_MM[units.pop()] if units else 1.0
+
+
+def _check_stored(path: Path, header: Mapping[str, Any], start: int, needed: int) -> None:
+    encoding = str(header["encoding"])
+    skips = {key: int(header.get(key, 0)) for key in ("line skip", "lineskip")}
+    skip = int(header.get("byte skip", header.get("byteskip", 0)))
+    if encoding not in CODECS or any(skips.values()) or (skip and encoding != "raw"):
+        raise FormatError(
+            f"{path.name!r} must be encoded as {', '.join(CODECS)}, with byte skip for raw only; "
+            f"it is {encoding}, with skips {skip} and {max(skips.values())}: write it anew"
+        )
+    data = _data_file(path, header)
+    if not data.is_file():
+        raise FormatError(
+            f"{path.name!r} must have its samples beside it, {data.name!r} is not there: copy both"
+        )
+    available = data.stat().st_size - (start if data == path else 0)
+    if CODECS[encoding] in ("raw", "zlib"):
+        check_stored(path.name, needed, available, deflated=encoding != "raw")
+
+
+def _data_file(path: Path, header: Mapping[str, Any]) -> Path:
+    named = header.get("data file", header.get("datafile"))
+    return path.parent / str(named) if named else path
+
+
+def _samples(path: Path, header: Mapping[str, Any], start: int, stored: "np.dtype[Any]") -> Array:
+    data = _data_file(path, header)
+    skip = int(header.get("byte skip", header.get("byteskip", 0)))
+    place = -1 if skip < 0 else skip + (start if data == path else 0)
+    count = math.prod(int(n) for n in header["sizes"])
+    return read_body(data, stored, count, start=place, codec=CODECS[header["encoding"]])
+
+
+def _content(
+    header: Mapping[str, Any], rules: Rules, layout: Layout, findings: list[Finding]
+) -> Content:
+    unit = rules.unit or ("" if _note.KEY in header else _sample_units(header))
+    note = str(header.get(_note.KEY, ""))
+    content = _note.decode(note, unit=unit, channels=layout.channels)
+    kind = str(header.get("kinds", [""] * 9)[layout.channel]).lower() if layout.channel >= 0 else ""
+    if kind in COLOURS and len(COLOURS[kind]) == layout.channels:
+        content = replace(content, channels=tuple(COLOURS[kind]))
+    names = dict(content.names) or _segments(header)
+    if layout.frames > 1:
+        text = f"{layout.frames} frames without times in seconds"
+        findings.append(Finding("warning", "no-times", text))
+    return replace(content, names=names, frames=layout.frames)
+
+
+def _sample_units(header: Mapping[str, Any]) -> str:
+    return str(header.get("sample units", "")).strip('"')
+
+
+def _segments(header: Mapping[str, Any]) -> dict[tuple[int, int], str]:
+    """Read the names that 3D Slicer gives to the segments of a .seg.nrrd file."""
+    names = {}
+    for key, name in header.items():
+        if key.startswith("Segment") and key.endswith("_Name"):
+            prefix = key.removesuffix("_Name")
+            layer, value = (header.get(f"{prefix}_{k}", d) for k, d in _SLICER)
+            if str(layer).isdigit() and str(value).isdigit():
+                names[int(layer), int(value)] = str(name)
+    return names
+
+
+_SLICER = (("Layer", "0"), ("LabelValue", "1"))
+
+
+def _text(obj: Image | Labels, kind: str, path: Path) -> bytes:
+    detached = path.name.lower().endswith(".nhdr")
+    name = WRITTEN.get(kind) or TYPES[kind][-2 if kind != "u1" else 2]
+    z, y, x = obj.grid.shape
+    channels = int(obj.data.shape[0])
+    affine = affine_xyz(obj.grid)
+    first = [str(channels)] if channels > 1 else []
+    columns = [_vector(affine[:3, axis]) for axis in range(3)]
+    lines = [
+        "NRRD0005",
+        f"type: {name}",
+        f"dimension: {3 + len(first)}",
+        "space: left-posterior-superior",
+        f"sizes: {' '.join([*first, str(x), str(y), str(z)])}",
+        f"space directions: {' '.join(['none'] * len(first) + columns)}",
+        f"kinds: {' '.join(['vector'] * len(first) + ['domain'] * 3)}",
+        "endian: little",
+        f"encoding: {'raw' if detached else 'gzip'}",
+        'space units: "mm" "mm" "mm"',
+        f"space origin: {_vector(affine[:3, 3])}",
+    ]
+    lines += [f"data file: {path.with_suffix('.raw').name}"] if detached else []
+    note = _note.encode(obj)
+    lines += [f"{_note.KEY}:={note}"] if note else []
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def _vector(values: Array) -> str:
+    return f"({','.join(repr(float(v)) for v in values)})"
