@@ -3,3 +3,37 @@
 Floor 5.
 """
 # SPDX-License-Identifier: Apache-2.0
+
+from vesalius.enhance._filters import (
+    Filter,
+    GaborFilter,
+    LawsFilter,
+    LogFilter,
+    MeanFilter,
+    NonseparableFilter,
+    WaveletFilter,
+    apply_filter,
+    filter_name,
+    in_plane,
+    margin_voxels,
+    wavelet_bands,
+)
+from vesalius.enhance._normalise import Normalised, fit_nyul, normalise
+
+__all__ = [
+    "Filter",
+    "GaborFilter",
+    "LawsFilter",
+    "LogFilter",
+    "MeanFilter",
+    "NonseparableFilter",
+    "Normalised",
+    "WaveletFilter",
+    "apply_filter",
+    "filter_name",
+    "fit_nyul",
+    "in_plane",
+    "margin_voxels",
+    "normalise",
+    "wavelet_bands",
+]

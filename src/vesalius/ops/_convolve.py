@@ -17,6 +17,8 @@ from vesalius.errors import ShapeError, UnitError
 Boundary = Literal["mirror", "nearest", "periodic", "zero"]
 Stack = Float[Tensor, "*batch z y x"]
 
+Axis = Literal[0, 1, 2]
+AXES: tuple[Axis, ...] = (0, 1, 2)
 BLOCK = 48  # rows of the band multiplied at once: 2 (BLOCK + taps) flops per sample
 
 
@@ -122,7 +124,7 @@ def axis_matrix(chain: Chain, size: int, boundary: Boundary) -> Float[Tensor, "s
     return total
 
 
-def apply_axis(x: Stack, matrix: Float[Tensor, "size size"], axis: Literal[0, 1, 2]) -> Stack:
+def apply_axis(x: Stack, matrix: Float[Tensor, "size size"], axis: Axis) -> Stack:
     """Multiply one axis of a volume by a banded matrix, block by block.
 
     Args:
@@ -173,9 +175,9 @@ def convolve_separable(x: Stack, chains: tuple[Chain, Chain, Chain], boundary: B
         tensor([1.])
     """
     check_float(x)
-    for axis, chain in zip((0, 1, 2), chains, strict=True):
-        if chain:
-            x = apply_axis(x, axis_matrix(chain, x.shape[axis - 3], boundary), axis)
+    for axis in AXES:
+        if chains[axis]:
+            x = apply_axis(x, axis_matrix(chains[axis], x.shape[axis - 3], boundary), axis)
     return x
 
 

@@ -140,7 +140,7 @@ def _by_slice(
     flat = x.reshape(-1, rows, columns)
     chunk = max(1, PART // (sizes[0] * sizes[1]))
     pieces = []
-    for part in flat.split(chunk):
+    for part in torch.split(flat, chunk):
         wide = pad(part, (0, *margin), boundary)
         spectrum = torch.fft.fft2(wide, s=sizes)
         total: Tensor | None = None
@@ -160,7 +160,8 @@ def _spectrum(
     wide = torch.zeros(sizes, dtype=kernel.dtype)
     wide[: kernel.shape[0], : kernel.shape[1]] = kernel
     shift = (-(kernel.shape[0] // 2), -(kernel.shape[1] // 2))
-    return torch.fft.fft2(torch.roll(wide, shift, (0, 1)))
+    spectrum: Tensor = torch.fft.fft2(torch.roll(wide, shift, (0, 1)))
+    return spectrum
 
 
 def _fast(n: int) -> int:

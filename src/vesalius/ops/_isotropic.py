@@ -56,7 +56,8 @@ def isotropic_wavelet(
             wide = torch.cat((wide, wide.flip(dim)), dim=dim)
     sizes = [wide.shape[dim] for dim in dims]
     gain = transfer(sizes, family, level).to(x.device, x.dtype)
-    out = torch.fft.irfftn(torch.fft.rfftn(wide, dim=dims) * gain, s=sizes, dim=dims)
+    spectrum = torch.fft.rfftn(wide, dim=dims) * gain
+    out: Tensor = torch.fft.irfftn(spectrum, s=sizes, dim=dims)
     z, y, w = x.shape[-3:]
     return out[..., :z, :y, :w].contiguous()
 
@@ -66,13 +67,16 @@ def transfer(sizes: list[int], family: Isotropic, level: int) -> Float[Tensor, "
     axes = [_frequencies(n) for n in sizes]
     forward = _radius(axes)
     backward = _radius([f[(-torch.arange(len(f))) % len(f)] for f in axes])
-    gain = (_gain(forward, family, level) + _gain(backward, family, level)) / 2
+    gain: Tensor = (_gain(forward, family, level) + _gain(backward, family, level)) / 2
     return gain[..., : sizes[-1] // 2 + 1]
 
 
 def _frequencies(n: int) -> Tensor:
     half = max((n - 1) / 2, 0.5)
-    return torch.fft.ifftshift((torch.arange(n, dtype=torch.float64) - (n - 1) / 2) / half)
+    centred: Tensor = torch.fft.ifftshift(
+        (torch.arange(n, dtype=torch.float64) - (n - 1) / 2) / half
+    )
+    return centred
 
 
 def _radius(axes: list[Tensor]) -> Tensor:

@@ -3,12 +3,12 @@
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.errors import ShapeError
-from vesalius.ops._convolve import Boundary, Chain, Taps, axis_matrix, check_float
+from vesalius.ops._convolve import Boundary, Taps, axis_matrix, check_float
+from vesalius.ops._laws import box
 from vesalius.ops._rotations import separable_sum
 
 Stack = Float[Tensor, "*batch z y x"]
@@ -42,22 +42,32 @@ def laplacian_of_gaussian(
 
     References:
         IBSI reference manual, chapter 2 (arXiv:2006.05470), Laplacian-of-Gaussian filter. Differs
-        from it in: the sampled Gaussian is scaled to the sum 1 along each axis, as SciPy does.
+        from it in: the sampled Gaussian is scaled to the sum 1 along each axis, and the mean of the
+        truncated kernel is taken off, so that a constant gives 0.
     """
     check_float(x)
     if min(sigma) < 0 or max(sigma) == 0:
         raise ShapeError(f"sigma must be at least 0, and above 0 along one axis, got {sigma}")
     axes = [axis for axis in range(3) if sigma[axis] > 0]
-    terms = {
-        tuple((int(axis in axes) * (1 + int(axis == d)), 0) for axis in range(3)): weights[d]
-        for d in axes
-    }
+    terms = {tuple((_part(axis, axes, d), 0) for axis in range(3)): weights[d] for d in axes}
+    taps = {d: (gaussian_taps(sigma[d], truncate), _second(sigma[d], truncate)) for d in axes}
+    leak = sum(weights[d] * sum(taps[d][1].values) for d in axes)
+    terms[tuple((3 if axis in axes else 0, 0) for axis in range(3))] = -leak
 
     def matrix(item: tuple[int, int], axis: int) -> Tensor:
-        chain = _chain(item[0], sigma[axis], truncate)
+        if item[0] == 0:
+            return axis_matrix((), x.shape[axis - 3], boundary)
+        window = box(len(taps[axis][0].values))
+        chain = window if item[0] == 3 else (taps[axis][item[0] - 1],)
         return axis_matrix(chain, x.shape[axis - 3], boundary)
 
     return separable_sum(x, terms, matrix)
+
+
+def _part(axis: int, axes: list[int], derived: int) -> int:
+    if axis not in axes:
+        return 0
+    return 2 if axis == derived else 1
 
 
 def gaussian_taps(sigma: float, truncate: float = 4.0) -> Taps:
@@ -73,12 +83,8 @@ def log_radius(sigma: float, truncate: float = 4.0) -> int:
     return int(truncate * sigma + 0.5)
 
 
-def _chain(order: int, sigma: float, truncate: float) -> Chain:
-    if order == 0:
-        return ()
+def _second(sigma: float, truncate: float) -> Taps:
     smooth = gaussian_taps(sigma, truncate)
-    if order == 1:
-        return (smooth,)
-    offsets = torch.arange(len(smooth.values), dtype=torch.float64) - smooth.centre
-    factor = (offsets / sigma**2) ** 2 - 1 / sigma**2
-    return (Taps.of(tuple((factor * torch.tensor(smooth.values).double()).tolist())),)
+    offsets = [k - smooth.centre for k in range(len(smooth.values))]
+    values = zip(offsets, smooth.values, strict=True)
+    return Taps.of(tuple(((k / sigma**2) ** 2 - 1 / sigma**2) * g for k, g in values))

@@ -119,8 +119,9 @@ def wavelet_chain(family: Family, band: Literal["L", "H"], level: int) -> Chain:
     """
     if level < 1:
         raise ShapeError(f"level must be at least 1, got {level}: level 1 is the finest")
-    bands: list[Literal["L", "H"]] = ["L"] * (level - 1) + [band]
-    return tuple(_spread(wavelet_taps(family, b), 2**step) for step, b in enumerate(bands))
+    low = wavelet_taps(family, "L")
+    before = tuple(_spread(low, 2**step) for step in range(level - 1))
+    return (*before, _spread(wavelet_taps(family, band), 2 ** (level - 1)))
 
 
 def _spread(taps: Taps, step: int) -> Taps:
