@@ -59,8 +59,8 @@ def _squares(cells: Stack, index: Ints) -> Floats:
         return np.asarray((cells.marginal(index, cells.count, size) ** 2).sum(axis=1))
     key, place = np.unique(cells.matrix * size + index, return_inverse=True)
     together = np.bincount(place, weights=cells.count)
-    squares: Floats = np.bincount(key // size, weights=together**2, minlength=cells.matrices)
-    return squares
+    squares = np.bincount(key // size, weights=together**2, minlength=cells.matrices)
+    return np.asarray(squares, dtype=np.float64)
 
 
 def _variance(cells: Stack, index: Ints, total: Floats) -> Floats:

@@ -25,10 +25,8 @@ class Stack:
 
     def sum(self, weight: Floats | Ints) -> Floats:
         """Add up a weight (one per cell) within each matrix, in the order of the cells."""
-        sums: Floats = np.bincount(
-            self.matrix, weights=weight.astype(np.float64), minlength=self.matrices
-        )
-        return sums
+        sums = np.bincount(self.matrix, weights=weight, minlength=self.matrices)
+        return np.asarray(sums, dtype=np.float64)
 
     def total(self) -> Floats:
         """Give the sum of the counts of each matrix."""
@@ -36,12 +34,9 @@ class Stack:
 
     def marginal(self, index: Ints, weight: Floats | Ints, size: int) -> Floats:
         """Add up a weight within each matrix and value of ``index``: (matrices, size)."""
-        cells: Floats = np.bincount(
-            self.matrix * size + index,
-            weights=weight.astype(np.float64),
-            minlength=self.matrices * size,
-        )
-        return cells.reshape(self.matrices, size)
+        place = self.matrix * size + index
+        cells = np.bincount(place, weights=weight, minlength=self.matrices * size)
+        return np.asarray(cells, dtype=np.float64).reshape(self.matrices, size)
 
 
 def stack_of(counts: Counts) -> Stack:

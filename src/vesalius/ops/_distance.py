@@ -27,14 +27,18 @@ def edge_distance(mask: Bool[Tensor, "z y x"], *, planar: bool = False) -> Int[T
     References:
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.9 (distance to the ROI edge).
     """
-    if mask.ndim != 3:
-        raise ShapeError(f"mask must have shape (z, y, x), got {tuple(mask.shape)}")
+    _check(mask)
     if mask.is_cuda:
         return _peel(mask, planar=planar)
     depth = mask.to(torch.int32).contiguous()
     if mask.numel():
         _city_block(depth.numpy(), planar)
     return depth
+
+
+def _check(mask: Tensor) -> None:
+    if mask.ndim != 3:
+        raise ShapeError(f"mask must have shape (z, y, x), got {tuple(mask.shape)}")
 
 
 def _peel(mask: Tensor, *, planar: bool) -> Tensor:

@@ -67,10 +67,7 @@ def zones(
         doi:10.1007/s10044-008-0109-y.
     """
     check_levels(levels, PLANAR if by_slice else SOLID)
-    if depth.shape != levels.shape:
-        raise ShapeError(
-            f"depth must have the shape of levels {tuple(levels.shape)}, got {tuple(depth.shape)}"
-        )
+    _check_depth(levels, depth)
     find = _zones_torch if vectorised(levels) else _zones_numba
     matrix, level, size, near = find(levels, depth, by_slice=by_slice)
     matrices = int(slice_ranks(levels).max()) + 1 if by_slice else 1
@@ -78,6 +75,13 @@ def zones(
         _tally(matrix, level, size, matrices=matrices),
         _tally(matrix, level, near, matrices=matrices),
     )
+
+
+def _check_depth(levels: Tensor, depth: Tensor) -> None:
+    if depth.shape != levels.shape:
+        raise ShapeError(
+            f"depth must have the shape of levels {tuple(levels.shape)}, got {tuple(depth.shape)}"
+        )
 
 
 def vectorised(levels: Tensor) -> bool:
