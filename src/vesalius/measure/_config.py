@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vesalius.core import hash_json
+from vesalius.enhance import Filter
 from vesalius.errors import ConfigError
 from vesalius.measure._feature import DIRECTIONAL, ZONAL, Aggregation, Family
 
@@ -145,6 +146,9 @@ class Perturb(Section):
         le=0.2,
         description="Sd of the relative calibration drift (HU: mu; SUV: gain).",
     )
+    autocorrelation_count: int = Field(
+        16, ge=4, description="Perturbations that also measure Moran's I and Geary's C (costly)."
+    )
     stop_tolerance: float = Field(
         0.0, ge=0, lt=1, description="Stop early when every sd is known this well; 0 never stops."
     )
@@ -183,6 +187,9 @@ class Config(Section):
     normalise: Normalise = Normalise()
     discretise: Discretise = Discretise()
     ivh: Ivh = Ivh()
+    filters: tuple[Filter, ...] = Field(
+        (), description="Each gives its own rows; the unfiltered image is always measured."
+    )
     pet: Pet = Pet()
     features: Features = Features()
     perturb: Perturb = Perturb()
@@ -325,11 +332,14 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
     model: object = Config
     for part in loc[:-1]:
         fields = getattr(model, "model_fields", {})
-        model = fields[part].annotation if part in fields else model
+        model = fields[part].annotation if part in fields else FILTER_KINDS.get(part, model)
     keys = list(getattr(model, "model_fields", {}))
     close = difflib.get_close_matches(str(loc[-1]), keys, n=1, cutoff=0.4)
     return f"did you mean '{close[0]}'?" if close else f"valid keys are {', '.join(keys)}"
 
 
+FILTER_KINDS: dict[int | str, object] = {
+    spec.model_fields["kind"].default: spec for spec in get_args(get_args(Filter)[0])
+}
 ALL_AGGREGATIONS: tuple[Aggregation, ...] = (*DIRECTIONAL, *ZONAL)
 assert set(ALL_AGGREGATIONS) | {""} == set(get_args(Aggregation))
