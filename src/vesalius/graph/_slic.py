@@ -83,6 +83,7 @@ def _cluster(
     values: np.ndarray, inside: np.ndarray, pitch: np.ndarray, compactness: float, steps: int
 ) -> np.ndarray:
     """Label by k-means; ``pitch`` is the spacing in units of ``size``."""
+    labels: np.ndarray
     labels, count = _start(inside, pitch)
     channels = values.shape[3]
     centres = np.zeros((count, 3 + channels))
@@ -103,7 +104,7 @@ def _start(inside, pitch):
     nz, ny, nx = inside.shape
     cells = np.empty(3, dtype=np.int64)
     for k in range(3):
-        cells[k] = max(1, int(round(inside.shape[k] * pitch[k])))
+        cells[k] = max(1, round(inside.shape[k] * pitch[k]))
     number = np.zeros((cells[0], cells[1], cells[2]), dtype=np.int32)
     labels = np.zeros(inside.shape, dtype=np.int32)
     count = 0
@@ -158,8 +159,8 @@ def _assign(values, inside, labels, centres, distance, scale):
     high = np.empty(3, dtype=np.int64)
     for k in range(len(centres)):
         for j in range(3):
-            low[j] = max(0, int(math.ceil(centres[k, j] - 1 / pitch[j])))
-            high[j] = min(inside.shape[j], int(math.floor(centres[k, j] + 1 / pitch[j])) + 1)
+            low[j] = max(0, math.ceil(centres[k, j] - 1 / pitch[j]))
+            high[j] = min(inside.shape[j], math.floor(centres[k, j] + 1 / pitch[j]) + 1)
         for z in range(low[0], high[0]):
             fz = ((z - centres[k, 0]) * pitch[0]) ** 2
             for y in range(low[1], high[1]):

@@ -1,4 +1,4 @@
-"""Ellipsoid phantoms with exact truth, among them a chest with nodules, and nodules put into a CT."""
+"""Ellipsoid phantoms with exact truth, and nodules of known volume put into a scan."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
@@ -285,7 +285,10 @@ def _blurred(x: Tensor, spacing_mm: Triple, psf_mm: float) -> Tensor:
         return x
     from scipy.ndimage import gaussian_filter
 
-    sigma = (0.0, *(psf_mm / s if n > 1 else 0.0 for s, n in zip(spacing_mm, x.shape[1:])))
+    sigma = (
+        0.0,
+        *(psf_mm / s if n > 1 else 0.0 for s, n in zip(spacing_mm, x.shape[1:], strict=True)),
+    )
     return torch.from_numpy(gaussian_filter(x.numpy(), sigma, mode="nearest", truncate=4.0))
 
 
@@ -345,7 +348,8 @@ def _surface(of: Ellipsoid, seen_from: Ellipsoid) -> Tensor:
     angle = k * math.pi * (3 - math.sqrt(5))
     r = (1 - s * s).sqrt()
     ball = torch.stack([r * angle.cos(), r * angle.sin(), s, torch.ones_like(s)], dim=1)
-    return (ball @ (seen_from.to_unit @ torch.linalg.inv(of.to_unit)).T)[:, :3]
+    points: Tensor = ball @ (seen_from.to_unit @ torch.linalg.inv(of.to_unit)).T
+    return points[:, :3]
 
 
 @kernel

@@ -1,0 +1,392 @@
+"""Perturb: the same region as another scan, another contour and another reader might give it."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vesalius.core import Grid, Image, Linear, resample
+from vesalius.errors import RegionError
+from vesalius.graph import slic
+from vesalius.measure._config import Config, Perturb
+from vesalius.measure._prepare import (
+    PEAK_RADIUS_MM,
+    crop_grid,
+    crop_to,
+    resegment,
+    target_grid,
+)
+from vesalius.measure._region import Region
+from vesalius.ops._noise import noise_level
+
+Triple = tuple[float, float, float]
+
+_PIECE_MM = 6.3
+"""Edge of a supervoxel of 250 mm^3."""
+
+_NEVER, _ALWAYS = 0.2, 0.9
+"""A supervoxel with less, or more, of itself inside is never, or always, part of the region."""
+
+_SHELLS = 8
+"""How many voxels at most the contour moves to change the volume."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draw:
+    """One set of perturbations, drawn from the seed and its number alone.
+
+    Attributes:
+        shift_voxels: Shift along (z, y, x), voxels of the measured grid.
+        rotation_deg: Rotation vector (L, P, S) about the centre of the region, degrees.
+        scale: Factor on the voxel size.
+        volume: Relative change of volume.
+        blur_mm: Standard deviation of the added point spread function, mm.
+        drift: Relative calibration drift.
+        generator: Goes on to give the noise and the contour.
+    """
+
+    shift_voxels: Triple
+    rotation_deg: Triple
+    scale: float
+    volume: float
+    blur_mm: float
+    drift: float
+    generator: torch.Generator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """Supervoxels around the contour, and how likely each is part of the region.
+
+    Attributes:
+        labels: (z, y, x) int32; 0 away from the contour.
+        core: (z, y, x) bool; inside the region and away from the contour.
+        inside: (n + 1,) how likely each piece is in; piece 0 never.
+        surplus: Expected relative volume of the randomised region, less 1; taken off again.
+    """
+
+    labels: np.ndarray
+    core: np.ndarray
+    inside: np.ndarray
+    surplus: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What all perturbations of one region share.
+
+    Attributes:
+        block: The image around the region, float64, unperturbed.
+        mask: The region as drawn, on the block.
+        grid: The lattice that is measured, around the region.
+        moves: Whether anything moves the lattice; else nothing more is interpolated than usual.
+        sigma: Noise to add, unit of the image.
+        pieces: Supervoxels, or None where the contour stays.
+        config: The whole configuration.
+    """
+
+    block: Image
+    mask: Bool[Tensor, "z y x"]
+    grid: Grid
+    moves: bool
+    sigma: float
+    pieces: Pieces | None
+    config: Config
+
+
+def plan(
+    image: Image,
+    mask: Bool[Tensor, "z y x"],
+    config: Config,
+    *,
+    margin_mm: float = PEAK_RADIUS_MM,
+) -> Plan:
+    """Do once what every perturbation of a region needs.
+
+    Args:
+        image: One channel, already normalised where that is asked for.
+        mask: The region as drawn, on the image's grid.
+        config: ``perturb`` says what is varied.
+        margin_mm: How far around the region intensities are needed, mm.
+
+    Returns:
+        The plan.
+
+    Raises:
+        RegionError: The mask is empty.
+    """
+    settings = config.perturb
+    lattice = target_grid(image.grid, config) or image.grid
+    reach = margin_mm + _slack_mm(image.grid, mask, lattice, settings)
+    block, region = crop_to(image, mask, margin_mm=reach + 2 * max(lattice.spacing_mm))
+    block = block.map(lambda x: x.to("cpu", torch.float64))
+    region = region.cpu()
+    moves = max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0
+    grid = crop_grid(lattice, block.grid, region, reach)
+    sigma = noise_level(_finite(block.data[0])) if settings.noise else 0.0
+    pieces = _pieces(block, region, sigma) if settings.contour else None
+    return Plan(block, region, grid, moves, sigma, pieces, config)
+
+
+def draw(settings: Perturb, index: int, *, flat: bool = False) -> Draw:
+    """Draw one set of perturbations; the same for the same seed and index, always.
+
+    Every number is drawn whether it is used or not, so that switching one perturbation off leaves
+    the others as they were.
+
+    Args:
+        settings: How much is varied.
+        index: Number of the perturbation, from 0.
+        flat: The image is one slice: shift and rotate in the plane only.
+
+    Returns:
+        The draw.
+    """
+    generator = torch.Generator().manual_seed((settings.seed * 1_000_003 + index) % 2**63)
+    uniform = (2 * torch.rand(10, generator=generator, dtype=torch.float64) - 1).tolist()
+    normal = float(torch.randn(1, generator=generator, dtype=torch.float64))
+    shift = [settings.shift_voxels * u for u in uniform[:3]]
+    axis = [0.0, 0.0, 1.0] if flat else _direction(uniform[3], math.pi * uniform[4])
+    angle = settings.rotation_deg * uniform[5]
+    return Draw(
+        shift_voxels=(0.0 if flat else shift[0], shift[1], shift[2]),
+        rotation_deg=(angle * axis[0], angle * axis[1], angle * axis[2]),
+        scale=1 + settings.resampling * uniform[6],
+        volume=settings.volume_fraction * uniform[7],
+        blur_mm=settings.blur_mm * (uniform[8] + 1) / 2,
+        drift=max(-0.5, settings.drift * normal),
+        generator=generator,
+    )
+
+
+def perturbed(shared: Plan, change: Draw) -> Region:
+    """Apply one set of perturbations; image and mask are interpolated once.
+
+    In this order, as in a scanner: blur, noise, calibration drift, contour, then shift, rotation
+    and voxel size in one interpolation, then volume.
+
+    Args:
+        shared: What all perturbations share.
+        change: What is varied this time.
+
+    Returns:
+        The region, ready to be measured.
+
+    Raises:
+        RegionError: Nothing is left of the region.
+    """
+    config = shared.config
+    values = _disturbed(shared, change)
+    region = _redrawn(shared.mask, shared.pieces, change.generator)
+    grid, sampling = _lattices(shared, change)
+    if sampling is None:
+        new, share = values, region.double()
+    else:
+        new, share = _sampled(values, region, shared, sampling)
+    if config.resample.rounding == "integer" and sampling is not None:
+        new = new.round()
+    if config.discretise.method == "none":
+        new = new.round()
+    drawn = share >= config.resample.mask_threshold - 1e-9
+    if config.perturb.volume_fraction > 0 or shared.pieces is not None:
+        surplus = shared.pieces.surplus if shared.pieces is not None else 0.0
+        count = int(drawn.sum()) * (1 + change.volume) / (1 + surplus)
+        drawn = _of_volume(share, round(count), change.generator)
+    return resegment(grid, new, drawn, config, unit=shared.block.unit)
+
+
+def drifted(x: Float[Tensor, "*shape"], drift: float, unit: str) -> Float[Tensor, "*shape"]:
+    """Apply a calibration drift.
+
+    Args:
+        x: Intensities.
+        drift: Relative error e of the attenuation of water (HU), or of the gain (all else).
+        unit: Unit of the intensities.
+
+    Returns:
+        In HU, x - (x + 1000) e / (1 + e), as if water had been taken for (1 + e) times what it
+        is; else x (1 + e).
+    """
+    if drift == 0:
+        return x
+    if unit == "HU":
+        return x - (x + 1000) * (drift / (1 + drift))
+    return x * (1 + drift)
+
+
+def _slack_mm(grid: Grid, mask: Tensor, lattice: Grid, settings: Perturb) -> float:
+    """How far a voxel of the region may move or the contour may grow, mm."""
+    where = mask.nonzero()
+    if len(where) == 0:
+        raise RegionError("mask must have at least one voxel, it is empty: check the label")
+    size = (where.max(dim=0).values - where.min(dim=0).values + 1).double()
+    half = 0.5 * float((size * torch.tensor(grid.spacing_mm).double()).norm())
+    turn = 2 * math.sin(math.radians(settings.rotation_deg) / 2) * half
+    shift = settings.shift_voxels * float(torch.tensor(lattice.spacing_mm).double().norm())
+    grow = (_PIECE_MM if settings.contour else 0.0) + settings.volume_fraction * half
+    return turn + shift + grow + settings.resampling * half + 3 * settings.blur_mm
+
+
+def _direction(s: float, angle: float) -> list[float]:
+    r = math.sqrt(max(0.0, 1 - s * s))
+    return [r * math.cos(angle), r * math.sin(angle), s]
+
+
+def _finite(x: Tensor) -> Tensor:
+    """Samples with NaN and infinity (outside the region they are legal) set to the median."""
+    good = torch.isfinite(x)
+    return x if bool(good.all()) else torch.where(good, x, x[good].median())
+
+
+def _disturbed(shared: Plan, change: Draw) -> Tensor:
+    x = shared.block.data[0]
+    if change.blur_mm > 0:
+        from scipy.ndimage import gaussian_filter
+
+        sigma = [change.blur_mm / s for s in shared.block.grid.spacing_mm]
+        sigma = [0.0 if n == 1 else s for s, n in zip(sigma, x.shape, strict=True)]
+        x = torch.from_numpy(gaussian_filter(x.numpy(), sigma, mode="nearest"))
+    if shared.sigma > 0:
+        noise = torch.randn(x.shape, generator=change.generator, dtype=torch.float32)
+        x = torch.add(x, noise, alpha=shared.sigma)
+    return drifted(x, change.drift, shared.block.unit)
+
+
+def _lattices(shared: Plan, change: Draw) -> tuple[Grid, Grid | None]:
+    """The plain lattice of the result, and where it lies in the unperturbed world."""
+    if not shared.moves:
+        same = target_grid(shared.block.grid, shared.config) is None
+        return (shared.block.grid, None) if same else (shared.grid, shared.grid)
+    grid = _scaled(shared.grid, change.scale)
+    centre = _centre_mm(shared)
+    turn = Linear.rotation(change.rotation_deg, centre_mm=centre).matrix
+    shift = grid.affine[:3, :3] @ torch.tensor(change.shift_voxels, dtype=torch.float64)
+    affine = turn @ grid.affine
+    affine[:3, 3] += shift
+    return grid, Grid(grid.shape, affine)
+
+
+def _scaled(grid: Grid, scale: float) -> Grid:
+    """The same box with voxels ``scale`` times as large, around the same centre."""
+    if scale == 1:
+        return grid
+    shape = tuple(max(1, math.ceil(n / scale)) if n > 1 else 1 for n in grid.shape)
+    factors = [scale if n > 1 else 1.0 for n in grid.shape]
+    affine = grid.affine.clone()
+    affine[:3, :3] *= torch.tensor(factors, dtype=torch.float64)
+    old = grid.to_world(torch.tensor(grid.shape).double() / 2 - 0.5)
+    new = affine[:3, :3] @ (torch.tensor(shape).double() / 2 - 0.5)
+    affine[:3, 3] = old - new
+    return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def _centre_mm(shared: Plan) -> Triple:
+    index = shared.mask.nonzero().double().mean(dim=0)
+    left, posterior, superior = shared.block.grid.to_world(index).tolist()
+    return (left, posterior, superior)
+
+
+def _sampled(values: Tensor, region: Tensor, shared: Plan, sampling: Grid) -> tuple[Tensor, Tensor]:
+    settings = shared.config.resample
+    grid = shared.block.grid
+    image, mask = Image(values[None], grid), Image(region[None].double(), grid)
+    new = resample(image, sampling, interpolation=settings.image, anti_alias=False)
+    share = resample(mask, sampling, interpolation=settings.mask, anti_alias=False)
+    return new.data[0], share.data[0]
+
+
+def _pieces(block: Image, region: Tensor, sigma: float) -> Pieces:
+    """Cut the surroundings of the contour into supervoxels, once for all perturbations."""
+    from scipy.ndimage import distance_transform_edt
+
+    spacing = block.grid.spacing_mm
+    size = _piece_size(region, spacing)
+    mask = region.numpy()
+    padded = np.pad(mask, 1)
+    outer = distance_transform_edt(~mask, sampling=spacing)
+    inner = distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1, 1:-1]
+    band = (outer + inner) <= max(size, 1.5 * max(spacing))
+    x = _finite(block.data[0])
+    near = x[torch.from_numpy(band)]
+    ends = torch.tensor([0.01, 0.99], dtype=torch.float64)
+    low, high = torch.quantile(near[:: max(1, len(near) // 100_000)], ends).tolist()
+    weight = max(0.1 * (high - low), sigma, 1e-12)
+    labels = slic(
+        x.clamp(low, high)[None].float(),
+        spacing=spacing,
+        size=size,
+        compactness=weight,
+        steps=5,
+        mask=torch.from_numpy(band),
+    ).numpy()
+    return _likely(labels, mask, mask & ~band)
+
+
+def _piece_size(region: Tensor, spacing: Triple) -> float:
+    """Edge of a supervoxel, mm: 250 mm^3, less in a small region, at least 20 voxels."""
+    voxel = math.prod(spacing)
+    diameter = math.cbrt(6 / math.pi * int(region.sum()) * voxel)
+    return min(_PIECE_MM, max(diameter / 4, math.cbrt(20 * voxel)))
+
+
+def _likely(labels: np.ndarray, mask: np.ndarray, core: np.ndarray) -> Pieces:
+    flat = labels.ravel()
+    total = np.bincount(flat)
+    overlap = np.bincount(flat[mask.ravel()], minlength=len(total))
+    share = overlap / np.maximum(total, 1)
+    inside = np.where(share >= _ALWAYS, 1.0, np.where(share < _NEVER, 0.0, share))
+    inside[0] = 0.0
+    if not core.any() and inside.sum() == 0:
+        inside[1 + int(share[1:].argmax())] = 1.0
+    expected = core.sum() + float((inside * total)[1:].sum())
+    return Pieces(labels, core, inside, expected / mask.sum() - 1)
+
+
+def _redrawn(mask: Tensor, pieces: Pieces | None, generator: torch.Generator) -> Tensor:
+    if pieces is None:
+        return mask
+    dice = torch.rand(len(pieces.inside), generator=generator, dtype=torch.float64).numpy()
+    chosen = dice < pieces.inside
+    new = torch.from_numpy(chosen[pieces.labels] | pieces.core)
+    return new if bool(new.any()) else mask
+
+
+def _of_volume(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Move the contour outwards or inwards until the region holds ``count`` voxels.
+
+    The contour is a level set of the partial volumes, which reach one voxel to either side of it;
+    where that is not enough they are spread, a voxel at a time. Ties are broken by chance.
+    """
+    count = max(1, min(count, share.numel()))
+    rank, score = share, share
+    for _ in range(_SHELLS):
+        if int((score > 0).sum()) >= count and int((score >= score.max()).sum()) <= count:
+            break
+        rank = _spread(rank)
+        score = score + rank
+    value = score.numpy().ravel()
+    new = value >= value.max()
+    near = np.flatnonzero((value > 0) & ~new)
+    missing = min(count - int(new.sum()), len(near))
+    if missing > 0:
+        dice = torch.rand(len(near), generator=generator, dtype=torch.float64).numpy()
+        new[near[np.argpartition(-value[near] - 1e-6 * dice, missing - 1)[:missing]]] = True
+    return torch.from_numpy(new.reshape(share.shape))
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Mean of each sample and its face neighbours; borders replicate."""
+    total = x.clone()
+    for axis in range(3):
+        n = x.shape[axis]
+        first, last = x.narrow(axis, 0, 1), x.narrow(axis, n - 1, 1)
+        if n > 1:
+            total += torch.cat([first, x.narrow(axis, 0, n - 1)], dim=axis)
+            total += torch.cat([x.narrow(axis, 1, n - 1), last], dim=axis)
+        else:
+            total += 2 * x
+    return total / 7
