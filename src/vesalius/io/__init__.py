@@ -5,6 +5,7 @@ Floor 4. Every convention of a file format is converted here, once, by name.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.io._atomic import atomic_write
+from vesalius.io._doors import from_nibabel, from_simpleitk, to_nibabel, to_simpleitk
 from vesalius.io._handle import Finding, Handle
 from vesalius.io._open import open, open_labels, scan
 from vesalius.io._samples import as_labels
@@ -15,8 +16,12 @@ __all__ = [
     "Handle",
     "as_labels",
     "atomic_write",
+    "from_nibabel",
+    "from_simpleitk",
     "open",
     "open_labels",
     "save",
     "scan",
+    "to_nibabel",
+    "to_simpleitk",
 ]

@@ -249,7 +249,7 @@ def _sample_type(slices: list[Slice]) -> type[np.generic]:
         return np.float32 if max(one.bits for one in slices) <= 16 else np.float64
     low = min(one.bounds[0] for one in slices)
     high = max(one.bounds[1] for one in slices)
-    if 0 <= low and high <= 255:
+    if low >= 0 and high <= 255:
         return np.uint8
     return _integer(low, high)
 

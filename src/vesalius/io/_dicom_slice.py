@@ -189,7 +189,13 @@ def read_samples(one: Slice) -> Array:
     import pydicom
 
     try:
-        samples = np.asarray(pydicom.dcmread(one.path, force=True).pixel_array)
+        file = pydicom.dcmread(one.path, force=True)
+        if "TransferSyntaxUID" not in file.file_meta:
+            # files without a preamble: pydicom has seen how they are encoded
+            implicit = bool(file.original_encoding[0])
+            syntaxes = pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ImplicitVRLittleEndian
+            file.file_meta.TransferSyntaxUID = syntaxes[implicit]
+        samples = np.asarray(file.pixel_array)
         if samples.size != math.prod(one.size):
             raise ValueError(f"{samples.size} samples for {one.size[0]} x {one.size[1]} pixels")
     except Exception as error:  # see read_slice
@@ -231,7 +237,7 @@ def _check_syntax(name: str, syntax: str) -> None:
     from pydicom.uid import UID
 
     uid = UID(syntax)
-    if not syntax or not uid.is_private and uid.is_transfer_syntax and not uid.is_encapsulated:
+    if not syntax or (not uid.is_private and uid.is_transfer_syntax and not uid.is_encapsulated):
         return
     try:
         # Pillow cuts some depths without a word, so it does not count
@@ -292,7 +298,8 @@ def _entries(header: Any, keywords: tuple[str, ...]) -> dict[str, object]:
         if value in (None, ""):
             continue
         try:
-            found[keyword] = float(value) if not isinstance(value, str) else str(value)
+            whole = int if isinstance(value, int) else float
+            found[keyword] = str(value) if isinstance(value, str) else whole(value)
         except (TypeError, ValueError):
             found[keyword] = str(value)
     return found

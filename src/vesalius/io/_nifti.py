@@ -183,6 +183,16 @@ def orientation(
     return np.array(chosen, dtype=np.float64)
 
 
+def comment(header: Any) -> str:
+    """Give the first comment of a nibabel header that is a line of JSON, or empty."""
+    for extension in getattr(header, "extensions", ()):
+        raw = extension.get_content() if extension.get_code() == COMMENT else b""
+        text = raw if isinstance(raw, str) else bytes(raw).decode("utf-8", "replace")
+        if text.lstrip().startswith("{"):
+            return text.strip("\0 \n")
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """What the axes and the stored type are."""
@@ -307,13 +317,7 @@ def _scale(samples: Array, slope: float, inter: float) -> Array:
 
 
 def _content(header: Any, rules: Rules, layout: _Layout, findings: list[Finding]) -> Content:
-    comments = [e for e in header.extensions if e.get_code() == COMMENT]
-    text = ""
-    for extension in comments:
-        raw = extension.get_content()
-        line = raw if isinstance(raw, str) else bytes(raw).decode("utf-8", "replace")
-        text = line.strip("\0 \n") if line.lstrip().startswith("{") else text
-    content = _note.decode(text, unit=rules.unit, channels=layout.channels)
+    content = _note.decode(comment(header), unit=rules.unit, channels=layout.channels)
     if not content.channels and layout.colours > 1:
         content = replace(content, channels=tuple("RGBA"[: layout.colours]))
     if layout.frames == 1:
