@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vesalius.errors import ShapeError, UnitError
 
 Boundary = Literal["mirror", "nearest", "periodic", "zero"]
 Stack = Float[Tensor, "*batch z y x"]
+Samples = Shaped[Tensor, "*batch z y x"]
+"""Any number type: integers are refused by name."""
+Wide = Float[Tensor, "*batch wide_z wide_y wide_x"]
 
 Axis = Literal[0, 1, 2]
 AXES: tuple[Axis, ...] = (0, 1, 2)
@@ -155,7 +158,7 @@ def _blocks(matrix: Tensor) -> list[tuple[int, int, int, int]]:
     return blocks
 
 
-def convolve_separable(x: Stack, chains: tuple[Chain, Chain, Chain], boundary: Boundary) -> Stack:
+def convolve_separable(x: Samples, chains: tuple[Chain, Chain, Chain], boundary: Boundary) -> Stack:
     """Convolve the last three axes, each with its own chain of kernels.
 
     Args:
@@ -181,7 +184,7 @@ def convolve_separable(x: Stack, chains: tuple[Chain, Chain, Chain], boundary: B
     return x
 
 
-def pad(x: Stack, margin: tuple[int, int, int], boundary: Boundary) -> Stack:
+def pad(x: Stack, margin: tuple[int, int, int], boundary: Boundary) -> Wide:
     """Extend the last three axes at both ends.
 
     Args:

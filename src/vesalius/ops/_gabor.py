@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vesalius.errors import ShapeError
-from vesalius.ops._convolve import Boundary, check_float, pad
+from vesalius.ops._convolve import Boundary, Samples, check_float, pad
 
 Stack = Float[Tensor, "*batch z y x"]
 Triple = tuple[float, float, float]
@@ -83,7 +83,7 @@ def gabor_kernel(wave: Wave, angle: float, steps: tuple[float, float]) -> Comple
 
 
 def gabor(
-    x: Stack,
+    x: Samples,
     wave: Wave,
     steps: Triple,
     *,

@@ -9,14 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.errors import ShapeError
-from vesalius.ops._convolve import check_float
+from vesalius.ops._convolve import Samples, check_float
 
 Stack = Float[Tensor, "*batch z y x"]
 Isotropic = Literal["simoncelli", "shannon"]
 
 
 def isotropic_wavelet(
-    x: Stack,
+    x: Samples,
     family: Isotropic,
     level: int,
     *,

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.errors import ShapeError
-from vesalius.ops._convolve import Boundary, Taps, axis_matrix, check_float
+from vesalius.ops._convolve import Boundary, Samples, Taps, axis_matrix, check_float
 from vesalius.ops._laws import box
 from vesalius.ops._rotations import separable_sum
 
@@ -16,7 +16,7 @@ Triple = tuple[float, float, float]
 
 
 def laplacian_of_gaussian(
-    x: Stack,
+    x: Samples,
     sigma: Triple,
     *,
     truncate: float = 4.0,

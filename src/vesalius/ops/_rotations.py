@@ -19,6 +19,7 @@ from torch import Tensor
 from vesalius.ops._convolve import (
     Boundary,
     Chain,
+    Samples,
     Taps,
     apply_axis,
     axis_matrix,
@@ -33,7 +34,7 @@ Rotation = Literal["none", "mean", "max"]
 
 
 def pool_rotations(
-    x: Stack, chains: Chains, boundary: Boundary, *, rotation: Rotation, in_plane: bool
+    x: Samples, chains: Chains, boundary: Boundary, *, rotation: Rotation, in_plane: bool
 ) -> Stack:
     """Filter with a separable kernel and pool the responses over right-angle rotations of it.
 
