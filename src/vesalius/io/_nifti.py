@@ -108,7 +108,6 @@ def nifti_header(obj: Image | Labels | Series) -> Any:
         FormatError: The number type has no place in NIfTI, or frames are not evenly spaced.
     """
     import nibabel
-    from nibabel.spatialimages import HeaderDataError
 
     z, y, x = obj.grid.shape
     frames = len(obj) if isinstance(obj, Series) else 1
@@ -120,13 +119,7 @@ def nifti_header(obj: Image | Labels | Series) -> Any:
         shape = (*shape, frames)
     kind = nibabel.Nifti1Header if max(shape) <= 32767 else nibabel.Nifti2Header
     header = kind(endianness="<")
-    try:
-        header.set_data_dtype(to_numpy(obj.data[..., :1, :1, :1]).dtype)
-    except HeaderDataError as error:
-        raise FormatError(
-            f"samples must be integer, float32 or float64 to be saved as NIfTI, "
-            f"got {obj.data.dtype}: convert them first, such as image.map(torch.Tensor.float)"
-        ) from error
+    header.set_data_dtype(to_numpy(obj.data[..., :1, :1, :1]).dtype)
     header.set_data_shape(shape)
     _place(header, obj)
     if channels > 1:
@@ -230,7 +223,10 @@ def _load(path: Path) -> tuple[Any, Any]:
         volume = nibabel.load(path, mmap=False)
         if not isinstance(volume, kinds):
             raise FormatError(f"its header is that of {type(volume).__name__}")
-        return volume, volume.header
+        # nibabel moves the scaling out of the header on loading: it is put back
+        header = volume.header.copy()
+        header["scl_slope"], header["scl_inter"] = volume.dataobj.slope, volume.dataobj.inter
+        return volume, header
     except Exception as error:  # nibabel raises a dozen types on damaged headers
         if isinstance(error, MemoryError):
             raise
