@@ -3,3 +3,56 @@
 Floor 8.
 """
 # SPDX-License-Identifier: Apache-2.0
+
+from vesalius.study._content import Truth
+from vesalius.study._demo import run_demo
+from vesalius.study._load import Pair, load_pair
+from vesalius.study._origins import Origin, given_keys, origins
+from vesalius.study._part import Part
+from vesalius.study._report import (
+    Heading,
+    Report,
+    Scene,
+    build_report,
+    failed_report,
+    render_html,
+    render_json,
+)
+from vesalius.study._run import (
+    Outcome,
+    Task,
+    measure_part,
+    open_folder,
+    plan,
+    run_measure,
+    write_failure,
+    write_study,
+)
+from vesalius.study._views import Outline
+
+__all__ = [
+    "Heading",
+    "Origin",
+    "Outcome",
+    "Outline",
+    "Pair",
+    "Part",
+    "Report",
+    "Scene",
+    "Task",
+    "Truth",
+    "build_report",
+    "failed_report",
+    "given_keys",
+    "load_pair",
+    "measure_part",
+    "open_folder",
+    "origins",
+    "plan",
+    "render_html",
+    "render_json",
+    "run_demo",
+    "run_measure",
+    "write_failure",
+    "write_study",
+]

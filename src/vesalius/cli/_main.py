@@ -1,0 +1,66 @@
+"""The application: every verb, and what the shell is told when one ends."""
+# SPDX-License-Identifier: Apache-2.0
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from vesalius._version import __version__
+from vesalius.cli import _config, _demo, _features, _measure
+from vesalius.cli._exits import explain, save_traceback
+from vesalius.errors import VesaliusError
+
+app = typer.Typer(
+    name="vesalius",
+    help="From raw measurement to measured anatomy. Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(_demo.demo)
+app.add_typer(_measure.app, name="measure")
+app.command("features")(_features.features)
+app.add_typer(_config.app, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vesalius {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From raw measurement to measured anatomy. Research use only, not a medical device."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code.
+
+    0: all is well. 2: the command was not understood. 3: an input was refused. 4: some regions
+    could not be measured, the rest is written. 5: a fault of the program.
+
+    Args:
+        arguments: Words after the program's name; none takes those of the process.
+    """
+    try:
+        app(None if arguments is None else list(arguments), prog_name="vesalius")
+    except VesaliusError as error:
+        typer.echo(explain(error), err=True)
+        sys.exit(3)
+    except Exception as error:
+        where = save_traceback(error)
+        typer.echo(
+            f"error: vesalius failed, which it should not ({type(error).__name__}). "
+            f"The details are in {where}: please report them.",
+            err=True,
+        )
+        sys.exit(5)

@@ -1,0 +1,146 @@
+"""``vesalius measure``: an image and its labels to a table, a report and pictures."""
+# SPDX-License-Identifier: Apache-2.0
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vesalius.cli._exits import PARTIAL, explain
+from vesalius.cli._group import ITSELF, VerbGroup
+from vesalius.cli._progress import Progress, watch
+from vesalius.errors import OutputError, VesaliusError
+
+if TYPE_CHECKING:
+    from vesalius.study import Outcome, Pair, Task
+
+app = typer.Typer(cls=VerbGroup, rich_markup_mode=None, add_help_option=False)
+
+
+class Mismatch(StrEnum):
+    """What to do with labels on another grid than the image's."""
+
+    error = "error"
+    resample = "resample"
+
+
+@app.callback()
+def _group() -> None:
+    """Measure the regions of an image: table, report and pictures."""
+
+
+@app.command(ITSELF)
+def measure(
+    image: Annotated[Path, typer.Argument(help="Image file, or folder with one DICOM series.")],
+    labels: Annotated[Path, typer.Argument(help="File of labels on the image's grid.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything written.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML or JSON; see 'vesalius config show'.")
+    ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Give every number an error bar.")
+    ] = False,
+    label: Annotated[str, typer.Option("--label", help="Labels to measure, such as 3,5.")] = "",
+    subject: Annotated[
+        str, typer.Option("--subject", help="Name of the case; no patient name.")
+    ] = "",
+    unit: Annotated[str, typer.Option("--unit", help="Unit of the image, such as HU.")] = "",
+    on_mismatch: Annotated[
+        Mismatch, typer.Option("--on-mismatch", help="Labels on another grid.")
+    ] = Mismatch.error,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be measured, and stop.")
+    ] = False,
+    progress: Annotated[
+        Progress, typer.Option("--progress", help="How progress is shown.")
+    ] = Progress.auto,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
+) -> None:
+    """Measure the regions of an image: table, report and pictures, with error bars on request.
+
+    Leaves with 0 if all is well, 2 for a wrong command, 3 where an input is refused, 4 where a
+    region could not be measured (the rest is written), 5 for a fault of the program.
+    """
+    from vesalius.measure import Config, load_config
+    from vesalius.study import Task, load_pair
+
+    settings = Config() if config is None else load_config(config)
+    task = Task(settings, regions=_values(label), uncertainty=uncertainty, subject=subject)
+    try:
+        pair = load_pair(image, labels, config=settings, unit=unit, on_mismatch=on_mismatch.value)
+        if dry_run:
+            _show_plan(pair, task)
+            return
+        with watch(progress, quiet=quiet) as on_step:
+            from vesalius.study import run_measure
+
+            outcome = run_measure(
+                pair.image, pair.labels, out, task=task, findings=pair.findings, on_step=on_step
+            )
+    except OutputError:
+        raise
+    except VesaliusError as error:
+        _leave_failure(out, error, dry_run)
+        raise
+    tell(outcome, out, quiet=quiet)
+
+
+def tell(outcome: "Outcome", out: Path, *, quiet: bool) -> None:
+    """Say what was written; leave with 4 where something failed.
+
+    Args:
+        outcome: What a run gave.
+        out: The output folder, as the user named it.
+        quiet: Whether only errors are shown.
+
+    Raises:
+        Exit: Something failed.
+    """
+    for text in outcome.report.errors:
+        typer.echo(f"error: {text}", err=True)
+    if not quiet:
+        rows = sum(len(part.table) for part in outcome.parts)
+        typer.echo(f"{rows} values of {len(outcome.report.keys)} regions in {out}")
+        typer.echo(f"report: {out / 'report.html'}")
+    if not outcome.complete:
+        raise typer.Exit(PARTIAL)
+
+
+def _values(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.replace(",", " ").split())
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"must be whole numbers with commas between, such as 3,5; got {text!r}"
+        ) from error
+
+
+def _show_plan(pair: "Pair", task: "Task") -> None:
+    from vesalius.measure import check_pair
+    from vesalius.study import plan
+
+    check_pair(pair.image, pair.labels)
+    for text in pair.findings:
+        typer.echo(f"note: {text}")
+    for region in plan(pair.labels, task.regions):
+        typer.echo(
+            f"{region.value:>5}  {region.name:<24} {region.voxels:>10} voxels  {region.volume_mm3:.6g} mm^3"
+        )
+    bars = f", up to {task.config.perturb.count} perturbed measurements" if task.uncertainty else ""
+    families = len(task.config.features.families)
+    typer.echo(f"would measure {families} families{bars}; configuration {task.config.digest}")
+
+
+def _leave_failure(out: Path, error: VesaliusError, dry_run: bool) -> None:
+    """Write a report that says what was wrong, unless the folder refuses that too."""
+    from vesalius.study import Heading, failed_report, open_folder, write_failure
+
+    if dry_run:
+        return
+    try:
+        open_folder(out)
+        heading = Heading("Nothing could be measured", "An input was refused; see below.")
+        write_failure(out, failed_report(heading, str(error)))
+    except OutputError as other:
+        typer.echo(explain(other), err=True)
