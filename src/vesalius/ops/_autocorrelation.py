@@ -93,14 +93,14 @@ def _pair_sums(
         total += _inner_products(
             spectra, kernel[:, :, part], (start == 0, part.stop > size[2] // 2)
         )
-    return tuple((total / np.prod(size)).tolist())  # type: ignore[return-value]
+    return tuple((total / np.prod(size)).tolist())
 
 
 def _columns(rows: npt.NDArray[np.complex128], size: list[int]) -> npt.NDArray[np.complex128]:
     from scipy import fft
 
     planes = fft.fft(rows, n=size[1], axis=1)
-    return fft.fft(planes, n=size[0], axis=0)  # type: ignore[no-any-return]
+    return fft.fft(planes, n=size[0], axis=0)
 
 
 def _inner_products(
@@ -134,4 +134,4 @@ def _weights_transform(size: list[int], spacing: tuple[float, float, float]) -> 
     square[0, 0, 0] = np.inf
     np.sqrt(square, out=square)
     np.divide(1.0, square, out=square)
-    return fft.dctn(square, type=1, overwrite_x=True)  # type: ignore[no-any-return]
+    return fft.dctn(square, type=1, overwrite_x=True)

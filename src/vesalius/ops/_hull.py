@@ -19,6 +19,7 @@ from vesalius.errors import RegionError, ShapeError
 from vesalius.ops._jit import kernel
 
 Ints = npt.NDArray[np.int64]
+Array = npt.NDArray[np.float64]
 
 # the surface of a voxel that stands alone: its centre and half a voxel along each axis, doubled
 _OCTAHEDRON = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
@@ -139,13 +140,12 @@ def convex_polygon(points: Float[Tensor, "n 2"]) -> Float[Tensor, "m 2"]:
     return torch.from_numpy(_polygon(spots))
 
 
-def _merge(
-    normals: npt.NDArray[np.float64], areas: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _merge(normals: Array, areas: Array) -> tuple[Array, Array]:
     key = np.rint(normals * 1e6).astype(np.int64) + (1 << 20)
     packed = key[:, 0] << 42 | key[:, 1] << 21 | key[:, 2]
     _, first, group = np.unique(packed, return_index=True, return_inverse=True)
-    return normals[first].copy(), np.bincount(group, weights=areas)
+    merged: Array = np.bincount(group, weights=areas).astype(np.float64)
+    return normals[first].copy(), merged
 
 
 def _extreme(points: Ints) -> Ints:
