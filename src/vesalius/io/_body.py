@@ -5,7 +5,7 @@ import bz2
 import os
 import zlib
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,6 @@ Array = npt.NDArray[Any]
 Codec = Literal["raw", "zlib", "bzip2", "text"]
 CHUNK = 1 << 20
 ZLIB_OR_GZIP = 47
-
-
-class _Unpacker(Protocol):
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 def read_body(
@@ -69,10 +62,10 @@ def _unpack(file: Any, needed: int, codec: Codec) -> bytearray:
     return data
 
 
-def _unpacker(codec: Codec) -> _Unpacker:
+def _unpacker(codec: Codec) -> Any:
     if codec == "bzip2":
-        return cast(_Unpacker, bz2.BZ2Decompressor())
-    return cast(_Unpacker, zlib.decompressobj(ZLIB_OR_GZIP))
+        return bz2.BZ2Decompressor()
+    return zlib.decompressobj(ZLIB_OR_GZIP)
 
 
 def _text(text: bytes, stored: "np.dtype[Any]", count: int) -> Array:

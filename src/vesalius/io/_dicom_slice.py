@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -301,5 +301,6 @@ def _entries(header: Any, keywords: tuple[str, ...]) -> dict[str, object]:
             whole = int if isinstance(value, int) else float
             found[keyword] = str(value) if isinstance(value, str) else whole(value)
         except (TypeError, ValueError):
-            found[keyword] = str(value)
+            several = isinstance(value, MutableSequence)
+            found[keyword] = ", ".join(map(str, value)) if several else str(value)
     return found

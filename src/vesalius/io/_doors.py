@@ -121,11 +121,6 @@ def to_simpleitk(obj: Image | Labels) -> Any:
     samples = np.moveaxis(to_numpy(obj.data), 0, -1)
     several = samples.shape[-1] > 1
     flat = np.ascontiguousarray(samples if several else samples[..., 0])
-    if flat.dtype == np.float16:
-        raise FormatError(
-            "samples must be integer, float32 or float64 for SimpleITK, got torch.float16: "
-            "convert them first, such as image.map(torch.Tensor.float)"
-        )
     volume = sitk.GetImageFromArray(flat, isVector=several)
     spacing, direction, origin = decompose(affine_xyz(obj.grid))
     volume.SetSpacing(spacing.tolist())

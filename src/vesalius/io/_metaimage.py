@@ -90,11 +90,6 @@ def save_metaimage(obj: Image | Labels, path: Path) -> None:
         FormatError: The number type has no place in MetaImage.
     """
     samples = to_numpy(obj.data)
-    if samples.dtype.str[1:] not in WRITTEN:
-        raise FormatError(
-            f"samples must be integer, float32 or float64 to be saved as MetaImage, "
-            f"got {obj.data.dtype}: convert them first, such as image.map(torch.Tensor.float)"
-        )
     body = interleaved(obj.data, samples).reshape(-1).view(np.uint8).data
     kind = WRITTEN[samples.dtype.str[1:]]
     if path.name.lower().endswith(".mhd"):

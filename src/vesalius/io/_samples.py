@@ -14,6 +14,10 @@ from vesalius.errors import FormatError
 Array = npt.NDArray[Any]
 WIDENED = {"u2": "i4", "u4": "i8", "u8": "i8"}
 STORED = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
+SAVED = frozenset(
+    {torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8}
+    | {torch.int16, torch.int32, torch.int64, torch.float32, torch.float64}
+)
 DEFLATE_LIMIT = 1032
 """No deflate stream grows by more than this factor when it is unpacked."""
 
@@ -103,9 +107,9 @@ def to_numpy(data: Tensor) -> Array:
         The same values.
 
     Raises:
-        FormatError: The number type has no place in a file (bfloat16, float8, complex, ...).
+        FormatError: The number type has no place in a file (float16, bfloat16, ...).
     """
-    if data.dtype in (torch.bfloat16, torch.bool) or data.is_complex():
+    if data.dtype not in SAVED:
         raise FormatError(
             f"samples must be integer, float32 or float64 to be saved, got {data.dtype}: "
             "convert them first, such as image.map(torch.Tensor.float)"
