@@ -338,3 +338,10 @@ def test_gives_the_same_on_the_gpu(interpolation, name, generator):
     gpu = resample_affine(volume.cuda(), MAPS[name], **options)
     assert gpu.device.type == "cuda"
     assert (gpu.cpu() - cpu).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("fill", [0.5, -1.0, 256.0, math.nan])
+def test_refuses_a_fill_value_that_integers_cannot_hold(fill):
+    volume = torch.zeros(1, 2, 2, 2, dtype=torch.uint8)
+    with pytest.raises(UnitError, match="fill must be a whole number from 0 to 255"):
+        sample(volume, torch.zeros(1, 3), interpolation="nearest", fill=fill)

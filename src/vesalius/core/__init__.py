@@ -9,6 +9,12 @@ from vesalius.core._image import Image, Labels, Series
 from vesalius.core._operator import LinearOperator
 from vesalius.core._points import Mesh, Points
 from vesalius.core._provenance import Provenance, hash_json, hash_samples
+from vesalius.core._resample import (
+    anti_alias_sigma,
+    centred_grid,
+    resample,
+    resample_labels,
+)
 from vesalius.core._step import Step
 from vesalius.core._transform import Composite, Linear, Transform
 
@@ -25,7 +31,11 @@ __all__ = [
     "Series",
     "Step",
     "Transform",
+    "anti_alias_sigma",
+    "centred_grid",
     "differences",
     "hash_json",
     "hash_samples",
+    "resample",
+    "resample_labels",
 ]

@@ -3,6 +3,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import permutations
 
 import torch
 from jaxtyping import Float
@@ -103,7 +104,9 @@ class Grid:
     @property
     def direction(self) -> Float[Tensor, "3 3"]:
         """Unit vectors of the array axes: column 0 is z, 1 is y, 2 is x, in (L, P, S)."""
-        return self.affine[:3, :3] / self.affine[:3, :3].norm(dim=0)
+        columns = self.affine[:3, :3]
+        unit: Tensor = columns / columns.norm(dim=0)
+        return unit
 
     @property
     def voxel_volume_mm3(self) -> float:
@@ -120,11 +123,10 @@ class Grid:
     def orientation(self) -> str:
         """Letters of the world direction in which the array's z, y, x grow, such as ``"SPL"``."""
         letters = ("LR", "PA", "SI")
-        names = ""
-        for column in self.direction.T:
-            axis = int(column.abs().argmax())
-            names += letters[axis][0 if float(column[axis]) > 0 else 1]
-        return names
+        d = self.direction.tolist()
+        # the best one-to-one pairing: on a grid at 45 degrees no letter may come twice
+        worlds = max(permutations(range(3)), key=lambda w: sum(abs(d[w[a]][a]) for a in range(3)))
+        return "".join(letters[w][0 if d[w][a] > 0 else 1] for a, w in enumerate(worlds))
 
     def to_world(self, index: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Map array indices (z, y, x) to world points (L, P, S), mm."""
@@ -134,7 +136,8 @@ class Grid:
     def to_index(self, points_mm: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Map world points (L, P, S), mm, to array indices (z, y, x), fractional."""
         inverse = torch.linalg.inv(self.affine).to(points_mm.device, points_mm.dtype)
-        return points_mm @ inverse[:3, :3].T + inverse[:3, 3]
+        index: Tensor = points_mm @ inverse[:3, :3].T + inverse[:3, 3]
+        return index
 
     def crop(self, start: tuple[int, int, int], shape: tuple[int, int, int]) -> "Grid":
         """Take a box of voxels; a negative start or a larger shape pads instead.

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from vesalius.errors import ShapeError, UnitError
@@ -55,11 +56,16 @@ class Mesh:
         _check_vertices(self.vertices, "vertices")
         if self.faces.ndim != 2 or self.faces.shape[1] != 3:
             raise ShapeError(f"faces must have shape (M, 3), got {tuple(self.faces.shape)}")
-        if self.faces.is_floating_point():
+        if self.faces.is_floating_point() or self.faces.dtype == torch.bool:
             raise UnitError(f"faces must be integer indices, got {self.faces.dtype}")
         n = len(self.vertices)
-        if self.faces.numel() and not (int(self.faces.min()) >= 0 and int(self.faces.max()) < n):
-            raise ShapeError(f"faces must index vertices 0 to {n - 1}, got {int(self.faces.max())}")
+        if not self.faces.numel():
+            return
+        low, high = int(self.faces.min()), int(self.faces.max())
+        if low < 0 or high >= n:
+            raise ShapeError(
+                f"faces must index vertices 0 to {n - 1}, got {low} to {high}: indices count from 0"
+            )
 
     @property
     def volume_mm3(self) -> float:

@@ -68,7 +68,7 @@ def hash_samples(data: Tensor, affine: Tensor) -> str:
     # hashed as float64 in blocks, so that int16 and float32 files of one scan agree
     digest = hashlib.sha256()
     digest.update(repr(tuple(data.shape)).encode())
-    digest.update(np.round(affine.double().cpu().numpy(), 6).tobytes())
+    digest.update((np.round(affine.double().cpu().numpy(), 6) + 0.0).tobytes())
     flat = data.detach().reshape(-1)
     for start in range(0, flat.numel(), 1 << 22):
         block = flat[start : start + (1 << 22)].to("cpu", torch.float64)

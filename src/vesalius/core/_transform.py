@@ -56,13 +56,19 @@ class Linear(Transform):
     matrix: Tensor
 
     def __post_init__(self) -> None:
-        matrix = torch.as_tensor(self.matrix, dtype=torch.float64)
+        matrix = torch.as_tensor(self.matrix, dtype=torch.float64).clone()
         if tuple(matrix.shape) != (4, 4):
             raise ShapeError(f"matrix must have shape (4, 4), got {tuple(matrix.shape)}")
         if matrix[3].tolist() != [0.0, 0.0, 0.0, 1.0]:
             raise GeometryError(f"matrix must end in (0, 0, 0, 1), got {matrix[3].tolist()}")
-        if not abs(float(torch.linalg.det(matrix[:3, :3]))) > 1e-12:
-            raise GeometryError("matrix must be invertible, its determinant is 0: check its rows")
+        if not bool(torch.isfinite(matrix).all()):
+            raise GeometryError("matrix must be finite, got NaN or infinity: check what made it")
+        columns = matrix[:3, :3].detach()
+        determinant = float(torch.linalg.det(columns))
+        if not abs(determinant) > 1e-12 * float(columns.norm(dim=0).prod()):
+            raise GeometryError(
+                f"matrix must be invertible, its determinant is {determinant:g}: check its rows"
+            )
         object.__setattr__(self, "matrix", matrix)
 
     @classmethod
@@ -109,9 +115,8 @@ class Linear(Transform):
 
     def inverse(self) -> "Linear":
         """Give the exact inverse."""
-        inverse = torch.linalg.inv(self.matrix)
-        inverse[3] = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)
-        return Linear(inverse)
+        # the last row is put back exactly, and not in place: derivatives flow through
+        return Linear(torch.cat([torch.linalg.inv(self.matrix)[:3], self.matrix[3:].detach()]))
 
     def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
         """Give the 3 x 3 part of the matrix at each point."""

@@ -94,7 +94,7 @@ class _Adjoint(torch.autograd.Function):
 def _run(x: Tensor, band: Band, size: int, *, adjoint: bool) -> Tensor:
     source = x.detach().contiguous().numpy()
     outer, _, inner = source.shape
-    out = np.zeros((outer, size, inner), dtype=source.dtype)
+    out = (np.zeros if adjoint else np.empty)((outer, size, inner), dtype=source.dtype)
     weight = band.weight.astype(source.dtype)
 
     def lines(start: int, stop: int) -> None:
@@ -110,6 +110,52 @@ def _run(x: Tensor, band: Band, size: int, *, adjoint: bool) -> Tensor:
 
 @kernel
 @no_type_check
+def _combine(x, out, index, weight):
+    """Write one row: ``out = sum_t weight[t] * x[index[t]]``, four taps at a time."""
+    taps = len(index)
+    n = len(out)
+    t = 0
+    if taps >= 4:
+        w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
+        a, b, c, d = x[index[0]], x[index[1]], x[index[2]], x[index[3]]
+        for i in range(n):
+            out[i] = (w0 * a[i] + w1 * b[i]) + (w2 * c[i] + w3 * d[i])
+        t = 4
+    elif taps >= 2:
+        w0, w1 = weight[0], weight[1]
+        a, b = x[index[0]], x[index[1]]
+        for i in range(n):
+            out[i] = w0 * a[i] + w1 * b[i]
+        t = 2
+    else:
+        out[:] = 0
+    while t + 4 <= taps:
+        w0, w1, w2, w3 = weight[t], weight[t + 1], weight[t + 2], weight[t + 3]
+        a, b, c, d = x[index[t]], x[index[t + 1]], x[index[t + 2]], x[index[t + 3]]
+        for i in range(n):
+            out[i] += (w0 * a[i] + w1 * b[i]) + (w2 * c[i] + w3 * d[i])
+        t += 4
+    while t < taps:
+        w0 = weight[t]
+        a = x[index[t]]
+        for i in range(n):
+            out[i] += w0 * a[i]
+        t += 1
+
+
+@kernel
+@no_type_check
+def _spread(x, out, index, weight):
+    """Add one row to those it came from: ``out[index[t]] += weight[t] * x``."""
+    for t in range(len(index)):
+        w = weight[t]
+        row = out[index[t]]
+        for i in range(len(x)):
+            row[i] += w * x[i]
+
+
+@kernel
+@no_type_check
 def _along_middle(x, out, index, weight, adjoint, start, stop):
     inner = x.shape[2]
     blocks = -(-inner // BLOCK)
@@ -117,16 +163,13 @@ def _along_middle(x, out, index, weight, adjoint, start, stop):
         o = part // blocks
         first = (part % blocks) * BLOCK
         last = min(inner, first + BLOCK)
+        source = x[o, :, first:last]
+        target = out[o, :, first:last]
         for j in range(index.shape[0]):
-            for t in range(index.shape[1]):
-                w = weight[j, t]
-                k = index[j, t]
-                if adjoint:
-                    for i in range(first, last):
-                        out[o, k, i] += w * x[o, j, i]
-                else:
-                    for i in range(first, last):
-                        out[o, j, i] += w * x[o, k, i]
+            if adjoint:
+                _spread(source[j], target, index[j], weight[j])
+            else:
+                _combine(source, target[j], index[j], weight[j])
 
 
 @kernel
@@ -138,20 +181,16 @@ def _along_last(x, out, index, weight, adjoint, start, stop):
     for part in range(start, stop):
         first = part * ROWS
         rows = min(ROWS, outer - first)
-        for r in range(rows):
-            for k in range(x.shape[1]):
+        for k in range(x.shape[1]):
+            for r in range(rows):
                 turned[k, r] = x[first + r, k, 0]
-        result[:] = 0
+        if adjoint:
+            result[:] = 0
         for j in range(index.shape[0]):
-            for t in range(index.shape[1]):
-                w = weight[j, t]
-                k = index[j, t]
-                if adjoint:
-                    for r in range(ROWS):
-                        result[k, r] += w * turned[j, r]
-                else:
-                    for r in range(ROWS):
-                        result[j, r] += w * turned[k, r]
+            if adjoint:
+                _spread(turned[j], result, index[j], weight[j])
+            else:
+                _combine(turned, result[j], index[j], weight[j])
         for r in range(rows):
             for j in range(out.shape[1]):
                 out[first + r, j, 0] = result[j, r]

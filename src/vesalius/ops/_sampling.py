@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
-from vesalius.errors import GeometryError, ShapeError
+from vesalius.errors import GeometryError, ShapeError, UnitError
 from vesalius.ops import _gather
 from vesalius.ops._filters import require_floats
 from vesalius.ops._gather_torch import gather
@@ -58,7 +58,8 @@ def sample(
         ``"nearest"``, by the positions.
 
     Raises:
-        UnitError: Linear or cubic interpolation of integers, or half precision.
+        UnitError: Linear or cubic interpolation of integers or half precision, or a fill value
+            that integer samples cannot hold.
         GeometryError: A position is not finite, or in half precision.
 
     Example:
@@ -113,7 +114,8 @@ def resample_affine(
         (c, *shape), dtype and device of ``volume``. Differentiable by the samples.
 
     Raises:
-        UnitError: Linear or cubic interpolation of integers, or half precision.
+        UnitError: Linear or cubic interpolation of integers or half precision, or a fill value
+            that integer samples cannot hold.
         GeometryError: ``matrix`` is not finite.
         ShapeError: A size of ``shape`` is below 1.
     """
@@ -167,7 +169,17 @@ def sample_labels(
 def _rule(volume: Tensor, interpolation: Interpolation, border: Border, fill: float) -> Rule:
     if interpolation != "nearest":
         require_floats(volume, f"{interpolation} interpolation")
+    if not volume.is_floating_point():
+        _require_fit(volume.dtype, fill)
     return Rule(interpolation, border, fill)
+
+
+def _require_fit(dtype: torch.dtype, fill: float) -> None:
+    low, high = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    if not (low <= fill <= high and float(fill).is_integer()):
+        raise UnitError(
+            f"fill must be a whole number from {low} to {high} to fit {dtype} samples, got {fill}"
+        )
 
 
 def _prepare(volume: Tensor, low: list[float], high: list[float], rule: Rule) -> tuple[Tensor, Any]:
