@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
+from itertools import product
 from typing import Literal
 
 import torch
@@ -42,9 +43,11 @@ def isotropic_wavelet(
         UnitError: ``x`` is not floating point.
 
     References:
-        IBSI reference manual, chapter 2 (arXiv:2006.05470), non-separable wavelets. The frequencies
-        run from -1 to 1 inclusive over n samples, as in the software that made the reference maps;
-        the frequencies of the discrete transform themselves would be (n - 1) / n of them.
+        IBSI reference manual, chapter 2 (arXiv:2006.05470), non-separable wavelets. As in most of
+        the software that made the reference maps, the frequencies run from -1 to 1 inclusive over
+        n samples, so that an even n has none at 0. Differs from it in: the gain is the mean over
+        the mirror images of that lattice, so that flipping the volume flips the response, and
+        0 at frequency 0, so that a constant gives 0.
     """
     check_float(x)
     if level < 1:
@@ -65,10 +68,13 @@ def isotropic_wavelet(
 def transfer(sizes: list[int], family: Isotropic, level: int) -> Float[Tensor, "*half"]:
     """Give the real, even gain at the frequencies of a real transform of these sizes."""
     axes = [_frequencies(n) for n in sizes]
-    forward = _radius(axes)
-    backward = _radius([f[(-torch.arange(len(f))) % len(f)] for f in axes])
-    gain: Tensor = (_gain(forward, family, level) + _gain(backward, family, level)) / 2
-    return gain[..., : sizes[-1] // 2 + 1]
+    turned = [f[(-torch.arange(len(f))) % len(f)] for f in axes]
+    images = list(product(*zip(axes, turned, strict=True)))
+    gain = torch.zeros(sizes, dtype=torch.float64)
+    for image in images:
+        gain += _gain(_radius(image), family, level)
+    gain.view(-1)[0] = 0.0
+    return gain[..., : sizes[-1] // 2 + 1] / len(images)
 
 
 def _frequencies(n: int) -> Tensor:
@@ -79,7 +85,7 @@ def _frequencies(n: int) -> Tensor:
     return centred
 
 
-def _radius(axes: list[Tensor]) -> Tensor:
+def _radius(axes: tuple[Tensor, ...]) -> Tensor:
     total = torch.zeros((1,) * len(axes), dtype=torch.float64)
     for i, f in enumerate(axes):
         total = total + (f**2).reshape([-1 if j == i else 1 for j in range(len(axes))])
