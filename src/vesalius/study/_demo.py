@@ -32,6 +32,7 @@ NODULE_HU = 40.0
 NODULE_PSF_MM = 0.8
 NODULE_NOISE_HU = 12.0
 ORGAN_SPACING_MM = 3.0
+SEARCH_RADIUS_MM = 15.0
 CLICK_OFF_MM: Point = (1.5, -1.0, 1.5)
 """How far from the centre the simulated reader clicks: the segmentation is not given the truth."""
 
@@ -148,7 +149,9 @@ def insert(sample: Sample) -> Nodule:
         generator=torch.Generator().manual_seed(7),
     )
     seed = tuple(c + d for c, d in zip(centre, CLICK_OFF_MM, strict=True))
-    labels = half_contrast(inserted.image, (seed[0], seed[1], seed[2]))
+    labels = half_contrast(
+        inserted.image, (seed[0], seed[1], seed[2]), radius_mm=SEARCH_RADIUS_MM
+    )
     named = Labels(labels.data, labels.grid, {(0, 1): "nodule"})
     return Nodule(inserted.image, named, inserted.volume_mm3, centre)
 

@@ -107,7 +107,7 @@ def _plane(
         (flip_down, flip_right),
         (spacing[axes[1]], spacing[axes[2]]),
         (_letters(-right), _letters(right), _letters(-down), _letters(down)),
-        abs(direction[normal, axes[0]]) < np.cos(np.deg2rad(10.0)),
+        bool(abs(direction[normal, axes[0]]) < np.cos(np.deg2rad(10.0))),
     )
 
 

@@ -12,17 +12,17 @@ from vesalius.study._part import NUMBERS
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t")
 
 
 def csv_text(table: "DataFrame") -> str:
-    """Write the table as CSV: every float comes back exactly, no text can act as a formula.
+    r"""Write the table as CSV: every float comes back exactly, no text can act as a formula.
 
     Args:
         table: Columns of the canonical long table; others follow after them.
 
     Returns:
-        Text with ``\\n`` line ends. A text cell that a spreadsheet would run as a formula gets a
+        Text with ``\n`` line ends. A text cell that a spreadsheet would run as a formula gets a
         leading apostrophe; a missing number is an empty cell.
     """
     out = io.StringIO()
@@ -104,4 +104,6 @@ def _strings(table: "DataFrame", name: str) -> list[str]:
 
 
 def _text(value: str) -> str:
+    # a carriage return would end the line for some readers
+    value = value.replace("\r", " ")
     return "'" + value if value.startswith(_FORMULA) else value
