@@ -14,7 +14,7 @@ from vesalius.core import Image, Labels
 from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
-from vesalius.io._body import Codec, read_body
+from vesalius.io._body import Body, Codec, read_body
 from vesalius.io._frames import affine_xyz, compose, decompose, grid_from_xyz
 from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
 from vesalius.io._layout import Layout, interleaved
@@ -73,8 +73,8 @@ def open_metaimage(path: Path, rules: Rules) -> Handle:
     def load() -> Array:
         codec: Codec = "zlib" if header.flag("CompressedData") else "raw"
         count = math.prod(layout.sizes)
-        flat = read_body(header.body, stored, count, start=header.start, codec=codec)
-        return layout.arrange(flat)
+        body = Body(header.body, stored, count, start=header.start, codec=codec)
+        return layout.arrange(read_body(body))
 
     return Handle(path.name, grid, meta, tuple(findings), content, load)
 

@@ -3,7 +3,6 @@
 
 import gzip
 import math
-import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from vesalius.core import Image, Labels, Series
 from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
+from vesalius.io._body import Body, read_body
 from vesalius.io._frames import RAS_TO_LPS, affine_xyz, corner_distance, grid_from_xyz
 from vesalius.io._handle import (
     Array,
@@ -51,17 +51,17 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     volume, header = _load(path)
     findings: list[Finding] = []
     layout = _layout(path.name, header, rules)
-    _check_stored(path, layout, header, rules.max_bytes)
+    body = _body(path, layout, int(volume.dataobj.offset), rules.max_bytes)
     lps = RAS_TO_LPS @ orientation(path.name, header, form=rules.form, findings=findings)
     lps[:3] *= _length_mm(path.name, header, findings)
     grid = grid_from_xyz(path.name, layout.shape[:3], lps)
-    slope, inter = _scaling(path.name, header, findings)
+    slope, inter = _scaling(header, findings)
     findings += widening(layout.stored)
     content = _content(header, rules, layout, findings)
     meta = _meta(header, layout, slope, inter)
 
     def load() -> Array:
-        return _scale(layout.arrange(_samples(path.name, volume)), slope, inter)
+        return _scale(layout.arrange(read_body(body)), slope, inter)
 
     return Handle(path.name, grid, meta, tuple(findings), content, load)
 
@@ -173,6 +173,11 @@ def orientation(
                 f"{name!r} must have one position, its sform and qform differ by up to "
                 f'{apart:.4g} mm: open it with form="sform" or form="qform"'
             )
+    if not np.isfinite(chosen).all():
+        raise FormatError(
+            f"{name!r} must place its samples in the world, its affine holds NaN or infinity: "
+            "repair its header"
+        )
     return np.array(chosen, dtype=np.float64)
 
 
@@ -204,10 +209,9 @@ class _Layout:
         return self.shape[4] * self.colours * (self.shape[3] if self.as_channels else 1)
 
     def arrange(self, raw: Array) -> Array:
-        """Bring samples (x, y, z, ...) to (t, c, z, y, x)."""
-        samples = raw.T.reshape(self.shape[::-1])
+        """Bring samples in file order to (t, c, z, y, x)."""
+        samples = raw.reshape(self.shape[::-1])
         if samples.dtype.fields:
-            samples = np.ascontiguousarray(samples)
             samples = samples.view("u1").reshape(*samples.shape, self.colours)
             samples = np.moveaxis(samples, -1, 1).reshape(-1, *samples.shape[1:-1])
         if self.as_channels:
@@ -257,11 +261,14 @@ def _layout(name: str, header: Any, rules: Rules) -> _Layout:
     return _Layout((x, y, z, t, c), stored, colours, rules.frames == "channels")
 
 
-def _check_stored(path: Path, layout: _Layout, header: Any, max_bytes: int) -> None:
+def _body(path: Path, layout: _Layout, offset: int, max_bytes: int) -> Body:
     needed = check_size(path.name, layout.shape, layout.stored.itemsize, max_bytes)
-    gzipped = path.name.lower().endswith(".gz")
-    offset = 0 if gzipped else int(header["vox_offset"])
-    check_stored(path.name, needed, path.stat().st_size - offset, deflated=gzipped)
+    gzipped, count = path.name.lower().endswith(".gz"), math.prod(layout.shape)
+    present = path.stat().st_size - (0 if gzipped else offset)
+    check_stored(path.name, needed, present, deflated=gzipped)
+    if gzipped:
+        return Body(path, layout.stored, count, skip=offset, codec="zlib")
+    return Body(path, layout.stored, count, start=offset)
 
 
 def _length_mm(name: str, header: Any, findings: list[Finding]) -> float:
@@ -286,15 +293,8 @@ def _units(name: str, header: Any) -> tuple[str, str]:
     return str(length), str(time)
 
 
-def _scaling(name: str, header: Any, findings: list[Finding]) -> tuple[float, float]:
+def _scaling(header: Any, findings: list[Finding]) -> tuple[float, float]:
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    if slope == 0.0 or math.isnan(slope):
-        return 1.0, 0.0
-    if not (math.isfinite(slope) and math.isfinite(inter)):
-        raise FormatError(
-            f"{name!r} must have a finite scaling, scl_slope is {slope} and scl_inter {inter}: "
-            "repair its header"
-        )
     if (slope, inter) != (1.0, 0.0):
         text = f"samples are stored x {slope:g} + {inter:g}, as the header says"
         findings.append(Finding("info", "scaled", text))
@@ -343,17 +343,6 @@ def _meta(header: Any, layout: _Layout, slope: float, inter: float) -> dict[str,
         "scl_slope": slope,
         "scl_inter": inter,
     }
-
-
-def _samples(name: str, volume: Any) -> Array:
-    try:
-        return np.asarray(volume.dataobj.get_unscaled())
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        reason = str(error).splitlines()[0].split(" from ")[0] if str(error) else "it ends early"
-        raise FormatError(
-            f"{name!r} must hold all samples that its header promises, it does not: {reason}: "
-            "the file is truncated or damaged, copy it again"
-        ) from error
 
 
 def _place(header: Any, obj: Image | Labels | Series) -> None:

@@ -14,7 +14,7 @@ from vesalius.core import Image, Labels
 from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
-from vesalius.io._body import Codec, read_body
+from vesalius.io._body import Body, Codec, read_body
 from vesalius.io._frames import affine_xyz, grid_from_xyz
 from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
 from vesalius.io._layout import Layout, interleaved
@@ -254,7 +254,7 @@ def _samples(path: Path, header: Mapping[str, Any], start: int, stored: "np.dtyp
     skip = int(header.get("byte skip", header.get("byteskip", 0)))
     place = -1 if skip < 0 else skip + (start if data == path else 0)
     count = math.prod(int(n) for n in header["sizes"])
-    return read_body(data, stored, count, start=place, codec=CODECS[header["encoding"]])
+    return read_body(Body(data, stored, count, start=place, codec=CODECS[header["encoding"]]))
 
 
 def _content(
