@@ -22,7 +22,7 @@ def slic(
     size: float,
     compactness: float,
     steps: int,
-    mask: Bool[Tensor, "z y x"],
+    mask: Bool[Tensor, "mz my mx"],
 ) -> Int[Tensor, "z y x"]:
     """Cluster samples by place and value: k-means limited to the neighbourhood of each centre.
 

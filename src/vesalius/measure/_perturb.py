@@ -14,9 +14,9 @@ from vesalius.errors import RegionError
 from vesalius.graph import slic
 from vesalius.measure._config import Config, Perturb
 from vesalius.measure._prepare import (
-    PEAK_RADIUS_MM,
     crop_grid,
     crop_to,
+    margin_mm,
     resegment,
     target_grid,
 )
@@ -27,6 +27,9 @@ Triple = tuple[float, float, float]
 
 _PIECE_MM = 6.3
 """Edge of a supervoxel of 250 mm^3."""
+
+_SPLINE_REACH = 16
+"""Samples after which the memory of the cubic B-spline prefilter is below 1e-9."""
 
 _NEVER, _ALWAYS = 0.2, 0.9
 """A supervoxel with less, or more, of itself inside is never, or always, part of the region."""
@@ -102,8 +105,6 @@ def plan(
     image: Image,
     mask: Bool[Tensor, "z y x"],
     config: Config,
-    *,
-    margin_mm: float = PEAK_RADIUS_MM,
 ) -> Plan:
     """Do once what every perturbation of a region needs.
 
@@ -111,7 +112,6 @@ def plan(
         image: One channel, already normalised where that is asked for.
         mask: The region as drawn, on the image's grid.
         config: ``perturb`` says what is varied.
-        margin_mm: How far around the region intensities are needed, mm.
 
     Returns:
         The plan.
@@ -121,8 +121,8 @@ def plan(
     """
     settings = config.perturb
     lattice = target_grid(image.grid, config) or image.grid
-    reach = margin_mm + _slack_mm(image.grid, mask, lattice, settings)
-    block, region = crop_to(image, mask, margin_mm=reach + 2 * max(lattice.spacing_mm))
+    reach = margin_mm(lattice, config) + _slack_mm(image.grid, mask, lattice, settings)
+    block, region = crop_to(image, mask, margin_mm=reach + _support_mm(image.grid, lattice, config))
     block = block.map(lambda x: x.to("cpu", torch.float64))
     region = region.cpu()
     moves = max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0
@@ -216,6 +216,12 @@ def drifted(x: Float[Tensor, "*shape"], drift: float, unit: str) -> Float[Tensor
     if unit == "HU":
         return x - (x + 1000) * (drift / (1 + drift))
     return x * (1 + drift)
+
+
+def _support_mm(grid: Grid, lattice: Grid, config: Config) -> float:
+    """How far beyond a position its interpolation reads, mm."""
+    voxels = 2 if config.resample.image != "cubic" else 2 + _SPLINE_REACH
+    return voxels * max(*grid.spacing_mm, *lattice.spacing_mm)
 
 
 def _slack_mm(grid: Grid, mask: Tensor, lattice: Grid, settings: Perturb) -> float:

@@ -15,10 +15,10 @@ Triple = tuple[float, float, float]
 _OPENING = 0.7
 """Attachments thinner than this part of the object's own half thickness are cut off."""
 
-_TOUCH = 0.5
-"""Half a fine sample: distances are between centres, surfaces lie between them."""
+_TOUCH = 0.25
+"""In fine samples: distances are between centres, the surface lies between them."""
 
-_EDGE = 0.6
+_EDGE = 0.5
 """Partial volumes count this many of the largest voxel size to either side of the contour."""
 
 
@@ -55,7 +55,7 @@ def half_contrast(
     reach = _distance(fine, seed_mm)
     at = tuple(int(i) for i in np.unravel_index(int(reach.argmin()), reach.shape))
     scene = _Scene(
-        x, reach <= radius_mm, at, fine.grid.spacing_mm, shell_mm, max(block.grid.spacing_mm)
+        x, reach <= radius_mm, at, fine.grid.spacing_mm, shell_mm, max(_felt(block.grid))
     )
     return _painted(image.grid, block, low, fine, _grow(scene, steps))
 
@@ -91,12 +91,18 @@ def _around(image: Image, seed_mm: Triple, reach_mm: float) -> tuple[Image, tupl
 
 def _factors(grid: Grid) -> tuple[int, int, int]:
     """Odd numbers of fine samples in a voxel that make the fine grid nearly isotropic."""
-    least = min(s for s, n in zip(grid.spacing_mm, grid.shape, strict=True) if n > 1 or s)
+    least = min(_felt(grid))
     z, y, x = (
         1 if n == 1 else 2 * round((s / least - 1) / 2) + 1
         for s, n in zip(grid.spacing_mm, grid.shape, strict=True)
     )
     return z, y, x
+
+
+def _felt(grid: Grid) -> list[float]:
+    """Spacing of the axes that have more than one sample, mm."""
+    felt = [s for s, n in zip(grid.spacing_mm, grid.shape, strict=True) if n > 1]
+    return felt or list(grid.spacing_mm)
 
 
 def _refined(block: Image) -> Image:
@@ -161,7 +167,10 @@ def _compact(inside: np.ndarray, spacing: Triple) -> np.ndarray:
     """Cut off what is thinner than half the object (vessels): an opening by distance."""
     from scipy.ndimage import distance_transform_edt, label
 
-    depth = distance_transform_edt(np.pad(inside, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    flat = inside.shape[0] == 1  # what is beyond a single slice is unknown, not outside
+    padded = np.pad(inside, ((0 if flat else 1,) * 2, (1, 1), (1, 1)))
+    depth = distance_transform_edt(padded, sampling=spacing)[:, 1:-1, 1:-1]
+    depth = depth if flat else depth[1:-1]
     least = _OPENING * float(depth.max())
     parts, _ = label(depth > least)
     core = parts == parts[np.unravel_index(int(depth.argmax()), depth.shape)]
