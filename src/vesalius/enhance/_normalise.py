@@ -183,7 +183,7 @@ def _quantiles(values: Values, percentiles: tuple[float, ...]) -> Float[Tensor, 
     return (ordered[low] * (1 - part) + ordered[high] * part).cpu()
 
 
-def _stripe(values: Values, masked: bool) -> Values:
+def _stripe(values: Values, masked: bool) -> Float[Tensor, " kept"]:
     if not masked:
         values = values[values > values.mean()]
     if len(values) == 0:
