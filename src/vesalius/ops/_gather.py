@@ -254,15 +254,60 @@ def affine(volume, matrix, frame, order, mirror, reach, fill, out, start, stop):
 
 @kernel
 @no_type_check
+def bounds(at):
+    """Give the lowest and the highest position (2, 3); NaN where any is NaN or infinite."""
+    found = np.zeros((2, 3))
+    if len(at) == 0:
+        return found
+    low_z = high_z = float(at[0, 0])
+    low_y = high_y = float(at[0, 1])
+    low_x = high_x = float(at[0, 2])
+    odd = 0.0
+    for i in range(len(at)):
+        z, y, x = float(at[i, 0]), float(at[i, 1]), float(at[i, 2])
+        odd += (z - z) + (y - y) + (x - x)  # 0 for a number, NaN for anything else
+        low_z, high_z = min(low_z, z), max(high_z, z)
+        low_y, high_y = min(low_y, y), max(high_y, y)
+        low_x, high_x = min(low_x, x), max(high_x, x)
+    found[0, 0], found[0, 1], found[0, 2] = low_z + odd, low_y + odd, low_x + odd
+    found[1, 0], found[1, 1], found[1, 2] = high_z + odd, high_y + odd, high_x + odd
+    return found
+
+
+@kernel
+@no_type_check
 def points(volume, at, frame, order, mirror, reach, fill, out, start, stop):
     """Fill ``out[:, start:stop]`` by interpolation at the positions ``at`` (n, 3); see affine."""
     flat = volume.ravel()
     one = volume.dtype.type(1)
-    size = volume[0].size
+    channels, nz, ny, nx = volume.shape
+    step = ny * nx
+    size = nz * step
+    cap_z, cap_y, cap_x = max(nz - 2, 0), max(ny - 2, 0), max(nx - 2, 0)
+    dz, dy, dx = step if nz > 1 else 0, nx if ny > 1 else 0, 1 if nx > 1 else 0
+    add_z, add_y, add_x = frame[0, 3], frame[1, 3], frame[2, 3]
+    last_z, last_y, last_x = frame[0, 0] - 1, frame[1, 0] - 1, frame[2, 0] - 1
     for i in range(start, stop):
         z, y, x = float(at[i, 0]), float(at[i, 1]), float(at[i, 2])
-        for c in range(volume.shape[0]):
-            if _inside(z, y, x, frame[:, 0], reach):
+        if 0 <= z <= last_z and 0 <= y <= last_y and 0 <= x <= last_x:
+            z, y, x = z + add_z, y + add_y, x + add_x
+            if order == CUBIC:
+                iz, iy, ix = int(z), int(y), int(x)
+                first = (iz - 1) * step + (iy - 1) * nx + ix - 1
+            else:
+                iz, iy, ix = min(int(z), cap_z), min(int(y), cap_y), min(int(x), cap_x)
+                first = iz * step + iy * nx + ix
+            fz, fy, fx = one * (z - iz), one * (y - iy), one * (x - ix)
+            for c in range(channels):
+                begin = c * size + first
+                if order == CUBIC:
+                    out[c, i] = _cubic_at(flat, begin, step, nx, fz, fy, fx, one)
+                else:
+                    out[c, i] = _linear_at(flat, begin, dz, dy, dx, fz, fy, fx)
+            continue
+        inside = _inside(z, y, x, frame[:, 0], reach)
+        for c in range(channels):
+            if inside:
                 out[c, i] = _one(flat, c * size, volume.shape, frame, z, y, x, order, mirror, one)
             else:
                 out[c, i] = fill

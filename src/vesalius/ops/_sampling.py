@@ -70,15 +70,8 @@ def sample(
         Unser (1999), doi:10.1109/79.799930 (cubic B-spline interpolation).
     """
     rule = _rule(volume, interpolation, border, fill)
-    if index_points.dtype.itemsize < 4 or not bool(torch.isfinite(index_points).all()):
-        raise GeometryError(
-            "index_points must be finite float32 or float64, got "
-            f"{index_points.dtype} with NaN or infinity or in half precision: "
-            "check the transform that made them"
-        )
     flat = index_points.reshape(-1, 3)
-    low = flat.detach().amin(dim=0).tolist() if len(flat) else [0.0] * 3
-    high = flat.detach().amax(dim=0).tolist() if len(flat) else [0.0] * 3
+    low, high = _bounds(flat)
     ready, frame = _prepare(volume, low, high, rule)
     tracked = torch.is_grad_enabled() and (volume.requires_grad or index_points.requires_grad)
     if volume.device.type != "cpu" or tracked:
@@ -164,6 +157,27 @@ def sample_labels(
         cost=out.size,
     )
     return torch.from_numpy(out).to(labels.device).reshape(-1, *index_points.shape[:-1])
+
+
+def _bounds(at: Tensor) -> tuple[list[float], list[float]]:
+    """Give the lowest and highest position along each axis; refuse what is not a number."""
+    values = at.detach()
+    if values.dtype.itemsize < 4:
+        raise GeometryError(
+            "index_points must be float32 or float64 (coordinates are never in half precision), "
+            f"got {values.dtype}"
+        )
+    if values.device.type == "cpu":
+        found = torch.from_numpy(_gather.bounds(values.contiguous().numpy()))
+    else:
+        empty = values.new_zeros((1, 3))
+        both = values if len(values) else empty
+        found = torch.stack([both.amin(dim=0), both.amax(dim=0)]).cpu().double()
+    if not bool(torch.isfinite(found).all()):
+        raise GeometryError(
+            "index_points must be finite, got NaN or infinity: check the transform that made them"
+        )
+    return found[0].tolist(), found[1].tolist()
 
 
 def _rule(volume: Tensor, interpolation: Interpolation, border: Border, fill: float) -> Rule:
