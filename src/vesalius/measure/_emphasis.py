@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vesalius.measure._stack import Floats, Ints, Stack, stack_of
 from vesalius.ops._counts import TABLE_CELLS, Counts
@@ -11,7 +10,7 @@ NAMES = 16
 """How many features ``emphases`` gives."""
 
 
-def emphases(counts: Counts, voxels: NDArray[np.int64]) -> Floats:
+def emphases(counts: Counts, voxels: Floats) -> Floats:
     """Work out the sixteen features of a matrix of grey levels against lengths.
 
     With n(i, j) the counts, N their sum, p = n / N, in this order: small emphasis

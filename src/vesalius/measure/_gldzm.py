@@ -3,7 +3,7 @@
 
 from vesalius.measure._emphasis import emphases
 from vesalius.measure._feature import Feature
-from vesalius.measure._stack import Floats, Ints
+from vesalius.measure._stack import Floats
 from vesalius.ops._counts import Counts
 
 
@@ -38,7 +38,7 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-def measure_gldzm(counts: Counts, voxels: Ints) -> Floats:
+def measure_gldzm(counts: Counts, voxels: Floats) -> Floats:
     """Work out the distance zone features of each matrix of a stack.
 
     Args:

@@ -1,11 +1,9 @@
 """Grey level run length features: how long a level goes on along a line."""
 # SPDX-License-Identifier: Apache-2.0
 
-import torch
-
 from vesalius.measure._emphasis import emphases
 from vesalius.measure._feature import Feature
-from vesalius.measure._stack import Floats
+from vesalius.measure._stack import Floats, stack_of
 from vesalius.ops._counts import Counts
 
 
@@ -47,6 +45,4 @@ def measure_glrlm(counts: Counts) -> Floats:
         (16, matrices) in the order of ``FEATURES``. The percentage is taken of the voxels of all
         directions that were merged.
     """
-    voxels = torch.zeros(counts.matrices, dtype=torch.int64, device=counts.count.device)
-    voxels.index_add_(0, counts.matrix, counts.count * counts.column)
-    return emphases(counts, voxels.cpu().numpy())
+    return emphases(counts, stack_of(counts).covered())

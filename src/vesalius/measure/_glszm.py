@@ -3,7 +3,7 @@
 
 from vesalius.measure._emphasis import emphases
 from vesalius.measure._feature import Feature
-from vesalius.measure._stack import Floats, Ints
+from vesalius.measure._stack import Floats, stack_of
 from vesalius.ops._counts import Counts
 
 
@@ -35,14 +35,13 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-def measure_glszm(counts: Counts, voxels: Ints) -> Floats:
+def measure_glszm(counts: Counts) -> Floats:
     """Work out the size zone features of each matrix of a stack.
 
     Args:
         counts: Sizes from ``ops.zones``; no matrix is empty.
-        voxels: (matrices,) voxels of the region, or of each slice.
 
     Returns:
         (16, matrices) in the order of ``FEATURES``.
     """
-    return emphases(counts, voxels)
+    return emphases(counts, stack_of(counts).covered())

@@ -5,7 +5,7 @@ import numpy as np
 
 from vesalius.measure._emphasis import emphases
 from vesalius.measure._feature import Feature
-from vesalius.measure._stack import Floats, Ints, stack_of
+from vesalius.measure._stack import Floats, stack_of
 from vesalius.ops._counts import Counts
 
 
@@ -46,16 +46,15 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-def measure_ngldm(counts: Counts, voxels: Ints) -> Floats:
+def measure_ngldm(counts: Counts) -> Floats:
     """Work out the dependence features of each matrix of a stack.
 
     Args:
         counts: A stack from ``ops.dependences``; no matrix is empty.
-        voxels: (matrices,) voxels of the region, or of each slice.
 
     Returns:
         (17, matrices) in the order of ``FEATURES``.
     """
     cells = stack_of(counts)
     energy = cells.sum(cells.count.astype(np.float64) ** 2) / cells.total() ** 2
-    return np.vstack([emphases(counts, voxels), energy])
+    return np.vstack([emphases(counts, cells.total()), energy])

@@ -32,6 +32,10 @@ class Stack:
         """Give the sum of the counts of each matrix."""
         return self.sum(self.count)
 
+    def covered(self) -> Floats:
+        """Give the voxels that the entries cover: the sum of count times column."""
+        return self.sum(self.count * self.column)
+
     def marginal(self, index: Ints, weight: Floats | Ints, size: int) -> Floats:
         """Add up a weight within each matrix and value of ``index``: (matrices, size)."""
         place = self.matrix * size + index

@@ -10,7 +10,7 @@ from torch import Tensor
 from vesalius.measure import _glcm, _gldzm, _glrlm, _glszm, _ngldm, _ngtdm
 from vesalius.measure._feature import DIRECTIONAL, ZONAL, Aggregation, Family, Feature, Value
 from vesalius.measure._region import Levels
-from vesalius.measure._stack import Floats, Ints, average
+from vesalius.measure._stack import Floats, average, stack_of
 from vesalius.ops._cooccurrence import IN_PLANE, THROUGH_PLANE, cooccurrence
 from vesalius.ops._counts import TABLE_CELLS, Counts, Offset, concatenate, merge
 from vesalius.ops._distance import edge_distance
@@ -142,21 +142,20 @@ def _measure_zones(levels: Levels, wanted: Collection[Aggregation]) -> tuple[Tab
     sizes: Tables = {name: [] for name in ZONAL if name in wanted}
     distances: Tables = {name: [] for name in sizes}
 
-    def put(name: Aggregation, found: Zones, voxels: Ints) -> None:
-        sizes[name].append(_glszm.measure_glszm(found.sizes, voxels))
+    def put(name: Aggregation, found: Zones) -> None:
+        voxels = stack_of(found.sizes).covered()
+        sizes[name].append(_glszm.measure_glszm(found.sizes))
         distances[name].append(_gldzm.measure_gldzm(found.distances, voxels))
 
     if "2D" in sizes or "2_5D" in sizes:
         depth = edge_distance(levels.morphological, planar=True)
         flat = zones(levels.data, depth, by_slice=True)
-        voxels = _voxels(levels.data)
         if "2D" in sizes:
-            put("2D", flat, voxels)
+            put("2D", flat)
         if "2_5D" in sizes:
-            put("2_5D", Zones(*(_merge_all(counts) for counts in flat)), _all(voxels))
+            put("2_5D", Zones(*(_merge_all(counts) for counts in flat)))
     if "3D" in sizes:
-        solid = zones(levels.data, edge_distance(levels.morphological))
-        put("3D", solid, _all(_voxels(levels.data)))
+        put("3D", zones(levels.data, edge_distance(levels.morphological)))
     return sizes, distances
 
 
@@ -178,36 +177,25 @@ def _measure_ngldm(
     levels: Levels, wanted: Collection[Aggregation], distance: int, coarseness: int
 ) -> Tables:
     tables: Tables = {name: [] for name in ZONAL if name in wanted}
-    voxels = _voxels(levels.data)
     if "2D" in tables or "2_5D" in tables:
         flat = dependences(levels.data, distance=distance, coarseness=coarseness, by_slice=True)
         if "2D" in tables:
-            tables["2D"].append(_ngldm.measure_ngldm(flat, voxels))
+            tables["2D"].append(_ngldm.measure_ngldm(flat))
         if "2_5D" in tables:
-            tables["2_5D"].append(_ngldm.measure_ngldm(_merge_all(flat), _all(voxels)))
+            tables["2_5D"].append(_ngldm.measure_ngldm(_merge_all(flat)))
     if "3D" in tables:
         solid = dependences(levels.data, distance=distance, coarseness=coarseness)
-        tables["3D"].append(_ngldm.measure_ngldm(solid, _all(voxels)))
+        tables["3D"].append(_ngldm.measure_ngldm(solid))
     return tables
 
 
 def _blocks(data: Tensor, cells: int) -> Iterator[slice]:
     """Cut a volume into blocks of slices so that a dense table of each stays small."""
-    held = torch.nonzero(data.flatten(1).any(dim=1))[:, 0].tolist()
     step = max(1, TABLE_CELLS // cells)
-    for k in range(0, len(held), step):
-        yield slice(held[k], held[min(k + step, len(held)) - 1] + 1)
-
-
-def _voxels(data: Tensor) -> Ints:
-    """Count the voxels of the region in each slice that holds one."""
-    count = (data != 0).flatten(1).sum(dim=1)
-    voxels: Ints = count[count > 0].cpu().numpy()
-    return voxels
-
-
-def _all(voxels: Ints) -> Ints:
-    return np.array([voxels.sum()])
+    for first in range(0, len(data), step):
+        block = slice(first, min(first + step, len(data)))
+        if step >= len(data) or data[block].any():
+            yield block
 
 
 def _merge_all(counts: Counts) -> Counts:

@@ -109,15 +109,17 @@ def _pairs_along(levels: Tensor, step: Offset, rank: Tensor | None) -> Counts:
 @no_type_check
 def _count_pairs(levels, rows, offsets, table, top):
     start, stop, group = rows
-    square = top * top
+    wide = np.uint64(top)
+    square = wide * wide
     for r in range(start.size):
-        base = group[r] * offsets.size * square
+        base = group[r] * np.uint64(offsets.size) * square
         for v in range(start[r], stop[r]):
-            level = levels[v]
+            level = np.uint64(levels[v])
             if level != 0:
-                cell = base + level * top
+                cell = base + level * wide
                 for d in range(offsets.size):
-                    table[cell + d * square + levels[v + offsets[d]]] += 1
+                    table[cell + np.uint64(levels[v + offsets[d]])] += 1
+                    cell += square
 
 
 @kernel

@@ -14,6 +14,7 @@ from vesalius.errors import ShapeError, UnitError
 from vesalius.ops._jit import kernel
 
 Ints = NDArray[np.int64]
+Places = NDArray[np.uint64]
 Offset = tuple[int, int, int]
 
 TABLE_CELLS = 1 << 22
@@ -42,12 +43,16 @@ class Counts:
 
 
 class Rows(NamedTuple):
-    """The image rows that are not empty: flat [start, stop), z, and rank of the slice."""
+    """The image rows that are not empty: flat [start, stop), z, and rank of the slice.
 
-    start: Ints
-    stop: Ints
-    z: Ints
-    rank: Ints
+    Unsigned, so that kernels index with them without a test for negative numbers, which would
+    keep their inner loops from being vectorised.
+    """
+
+    start: Places
+    stop: Places
+    z: Places
+    rank: Places
     slices: int
 
 
@@ -112,18 +117,10 @@ def concatenate(first: Counts, second: Counts) -> Counts:
 
 def from_table(table: NDArray[np.uint32] | Ints) -> Counts:
     """Turn a dense table (matrix, row, column) into ``Counts``."""
-    matrices, rows, columns = table.shape
-    flat = table.reshape(-1)
-    cell = np.flatnonzero(flat)
-    level, column = np.divmod(cell, columns)
-    matrix, row = np.divmod(level, rows)
-    return Counts(
-        matrix=torch.from_numpy(matrix),
-        row=torch.from_numpy(row),
-        column=torch.from_numpy(column),
-        count=torch.from_numpy(flat[cell].astype(np.int64)),
-        matrices=matrices,
-    )
+    cells = np.empty((4, _count_nonzero(table)), dtype=np.int64)
+    _list_nonzero(table, *cells)
+    matrix, row, column, count = torch.from_numpy(cells)
+    return Counts(matrix, row, column, count, matrices=len(table))
 
 
 def check_levels(levels: Tensor, reach: tuple[Offset, ...]) -> None:
@@ -165,16 +162,16 @@ def slice_ranks(levels: Tensor) -> Int[Tensor, " z"]:
 def nonempty_rows(levels: NDArray[np.integer]) -> Rows:
     """List the rows of a contiguous (z, y, x) volume that hold a voxel of the region."""
     z, y, x = levels.shape
-    start, stop, plane = (np.empty(z * y, dtype=np.int64) for _ in range(3))
-    rank = np.empty(z * y, dtype=np.int64)
+    start, stop, plane, rank = (np.empty(z * y, dtype=np.uint64) for _ in range(4))
     kept, slices = _scan_rows(levels.reshape(-1), (z, y, x), start, stop, plane, rank)
     return Rows(start[:kept], stop[:kept], plane[:kept], rank[:kept], int(slices))
 
 
-def flat_offsets(offsets: tuple[Offset, ...], shape: tuple[int, ...]) -> Ints:
-    """Turn (dz, dy, dx) into steps through a flat (z, y, x) volume."""
+def flat_offsets(offsets: tuple[Offset, ...], shape: tuple[int, ...]) -> Places:
+    """Turn (dz, dy, dx) into steps through a flat (z, y, x) volume, modulo 2^64."""
     _, y, x = shape
-    return np.array([(dz * y + dy) * x + dx for dz, dy, dx in offsets], dtype=np.int64)
+    steps = np.array([(dz * y + dy) * x + dx for dz, dy, dx in offsets], dtype=np.int64)
+    return steps.view(np.uint64)
 
 
 def neighbour_offsets(distance: int, *, planar: bool) -> tuple[Offset, ...]:
@@ -208,6 +205,32 @@ def _sum_dense(key: Tensor, count: Tensor, cells: int) -> tuple[Tensor, Tensor]:
 def _add_at(table, key, count):
     for k in range(key.size):
         table[key[k]] += count[k]
+
+
+@kernel
+@no_type_check
+def _count_nonzero(table):
+    found = 0
+    for m in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            for j in range(table.shape[2]):
+                found += table[m, i, j] != 0
+    return found
+
+
+@kernel
+@no_type_check
+def _list_nonzero(table, matrix, row, column, count):
+    k = 0
+    for m in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            for j in range(table.shape[2]):
+                if table[m, i, j] != 0:
+                    matrix[k] = m
+                    row[k] = i
+                    column[k] = j
+                    count[k] = table[m, i, j]
+                    k += 1
 
 
 @kernel

@@ -19,7 +19,8 @@ def edge_distance(mask: Bool[Tensor, "z y x"], *, planar: bool = False) -> Int[T
         planar: Steps stay within a slice.
 
     Returns:
-        (z, y, x) int32, same device: 0 outside, 1 on the edge, 2 one step further in, ...
+        (z, y, x) int16 (int32 on very long axes), same device: 0 outside, 1 on the edge, 2 one
+        step further in, ...
 
     Raises:
         ShapeError: ``mask`` is not (z, y, x).
@@ -30,9 +31,9 @@ def edge_distance(mask: Bool[Tensor, "z y x"], *, planar: bool = False) -> Int[T
     _check(mask)
     if mask.is_cuda:
         return _peel(mask, planar=planar)
-    depth = mask.to(torch.int32).contiguous()
+    depth = torch.empty(mask.shape, dtype=_depth_type(mask))
     if mask.numel():
-        _city_block(depth.numpy(), planar)
+        _city_block(mask.contiguous().numpy(), depth.numpy(), planar)
     return depth
 
 
@@ -41,10 +42,14 @@ def _check(mask: Tensor) -> None:
         raise ShapeError(f"mask must have shape (z, y, x), got {tuple(mask.shape)}")
 
 
+def _depth_type(mask: Tensor) -> torch.dtype:
+    return torch.int16 if max(mask.shape) < 32767 else torch.int32
+
+
 def _peel(mask: Tensor, *, planar: bool) -> Tensor:
     """Take the outermost layer off again and again; the layer's number is the distance."""
     inside = torch.nn.functional.pad(mask, (1, 1, 1, 1, 1, 1))
-    depth = torch.zeros(inside.shape, dtype=torch.int32, device=mask.device)
+    depth = torch.zeros(inside.shape, dtype=_depth_type(mask), device=mask.device)
     while inside.any():
         depth += inside
         kept = inside
@@ -56,44 +61,52 @@ def _peel(mask: Tensor, *, planar: bool) -> Tensor:
 
 @kernel
 @no_type_check
-def _city_block(depth, planar):
+def _city_block(mask, depth, planar):
     slices, rows, columns = depth.shape
-    _scan_columns(depth.reshape(slices * rows, columns))
+    _measure_rows(mask.reshape(-1), depth.reshape(-1), columns)
     for z in range(slices):
-        _scan_rows(depth[z])
+        _sweep(depth[z])
     if not planar:
         # Seen from the side, a volume is one plane: its rows are the slices.
-        _scan_rows(depth.reshape(slices, rows * columns))
+        _sweep(depth.reshape(slices, rows * columns))
 
 
 @kernel
 @no_type_check
-def _scan_columns(plane):
-    rows, columns = plane.shape
-    for y in range(rows):
-        near = 0
-        for x in range(columns):
-            near = near + 1 if plane[y, x] > 0 else 0
-            plane[y, x] = near
-        near = 0
-        for k in range(columns):
-            x = columns - 1 - k
-            near = min(near + 1, plane[y, x])
-            plane[y, x] = near
+def _measure_rows(mask, depth, columns):
+    """Along x: the distance to the nearer end of the run of voxels."""
+    for first in range(0, mask.size, columns):
+        x = first
+        while x < first + columns:
+            if not mask[x]:
+                depth[x] = 0
+                x += 1
+                continue
+            end = x + 1
+            while end < first + columns and mask[end]:
+                end += 1
+            for k in range(end - x):
+                depth[x + k] = min(k + 1, end - x - k)
+            x = end
 
 
 @kernel
 @no_type_check
-def _scan_rows(plane):
+def _sweep(plane):
+    """Down and up: one more than the row beside, if that is less."""
     rows, columns = plane.shape
     for x in range(columns):
         plane[0, x] = min(plane[0, x], 1)
     for y in range(1, rows):
-        for x in range(columns):
-            plane[y, x] = min(plane[y, x], plane[y - 1, x] + 1)
+        _lower(plane[y], plane[y - 1])
     for x in range(columns):
         plane[rows - 1, x] = min(plane[rows - 1, x], 1)
     for k in range(1, rows):
-        y = rows - 1 - k
-        for x in range(columns):
-            plane[y, x] = min(plane[y, x], plane[y + 1, x] + 1)
+        _lower(plane[rows - 1 - k], plane[rows - k])
+
+
+@kernel
+@no_type_check
+def _lower(row, beside):
+    for x in range(row.size):
+        row[x] = min(row[x], beside[x] + 1)

@@ -72,7 +72,7 @@ def differences(
     _count_differences(
         volume.reshape(-1),
         (rows.start, rows.stop, rows.rank if by_slice else np.zeros_like(rows.rank)),
-        np.append(flat_offsets(beside, volume.shape), 0),
+        flat_offsets((*beside, (0, 0, 0)), volume.shape),
         (voxels, totals),
         distance,
     )
@@ -163,23 +163,20 @@ def _matrix_of(levels: Tensor, kept: Tensor, *, by_slice: bool) -> tuple[Tensor,
 def _count_differences(levels, rows, beside, tables, distance):
     start, stop, group = rows
     voxels, totals = tables
-    width = 0
+    widest = np.int64(np.max(stop - start)) + 2 * distance
+    column_sum, column_near = np.empty(widest, np.int32), np.empty(widest, np.int32)
+    box_sum, box_near = np.empty(widest, np.int32), np.empty(widest, np.int32)
     for r in range(start.size):
-        width = max(width, stop[r] - start[r])
-    column_sum = np.empty(width + 2 * distance, np.int32)
-    column_near = np.empty(width + 2 * distance, np.int32)
-    box_sum = np.empty(width, np.int32)
-    box_near = np.empty(width, np.int32)
-    for r in range(start.size):
-        n = stop[r] - start[r]
-        row = levels[start[r] : stop[r]]
-        _add_columns(levels, start[r] - distance, n + 2 * distance, beside, column_sum, column_near)
-        _add_box(column_sum, box_sum, n, distance)
-        _add_box(column_near, box_near, n, distance)
+        first, size = start[r], stop[r] - start[r]
+        reach = np.uint64(distance)
+        wide = size + reach + reach
+        _add_columns(levels, first - reach, wide, beside, column_sum, column_near)
+        _add_box(column_sum, box_sum, size, distance)
+        _add_box(column_near, box_near, size, distance)
         g = group[r]
-        for x in range(n):
-            level = np.int64(row[x])
-            near = box_near[x] - 1
+        for x in range(size):
+            level = np.int64(levels[first + x])
+            near = np.int64(box_near[x]) - 1
             if level != 0 and near > 0:
                 voxels[g, level, near] += 1
                 totals[g, level, near] += abs(level * near - (box_sum[x] - level))
@@ -187,52 +184,60 @@ def _count_differences(levels, rows, beside, tables, distance):
 
 @kernel
 @no_type_check
-def _add_columns(levels, start, size, beside, total, near):
-    sums = total[:size]
-    counts = near[:size]
-    sums[:] = 0
-    counts[:] = 0
+def _add_columns(levels, first, size, beside, total, near):
+    total[:] = 0
+    near[:] = 0
     for k in range(beside.size):
-        other = levels[start + beside[k] : start + beside[k] + size]
+        other = first + beside[k]
         for x in range(size):
-            sums[x] += other[x]
-            counts[x] += other[x] != 0
+            level = levels[other + x]
+            total[x] += level
+            near[x] += 1 if level != 0 else 0
 
 
 @kernel
 @no_type_check
 def _add_box(columns, box, size, distance):
-    out = box[:size]
-    out[:] = 0
+    box[:] = 0
     for k in range(2 * distance + 1):
-        other = columns[k : k + size]
+        shift = np.uint64(k)
         for x in range(size):
-            out[x] += other[x]
+            box[x] += columns[shift + x]
 
 
 @kernel
 @no_type_check
 def _count_dependences(levels, rows, offsets, table, coarseness):
     start, stop, group = rows
-    width = 0
+    alike = np.empty(np.int64(np.max(stop - start)), np.int16)
     for r in range(start.size):
-        width = max(width, stop[r] - start[r])
-    alike = np.empty(width, np.int16)
-    for r in range(start.size):
-        n = stop[r] - start[r]
-        row = levels[start[r] : stop[r]]
-        out = alike[:n]
-        out[:] = 1
+        first, size = start[r], stop[r] - start[r]
+        alike[:] = 1
         for k in range(offsets.size):
-            other = levels[start[r] + offsets[k] : stop[r] + offsets[k]]
             if coarseness == 0:
-                for x in range(n):
-                    out[x] += np.int16(other[x] == row[x])
+                _add_equal(levels, first, size, offsets[k], alike)
             else:
-                for x in range(n):
-                    gap = abs(np.int32(other[x]) - np.int32(row[x]))
-                    out[x] += np.int16(other[x] != 0 and gap <= coarseness)
+                _add_alike(levels, first, size, offsets[k], alike, coarseness)
         g = group[r]
-        for x in range(n):
-            if row[x] != 0:
-                table[g, row[x], out[x]] += 1
+        for x in range(size):
+            level = levels[first + x]
+            if level != 0:
+                table[g, level, alike[x]] += 1
+
+
+@kernel
+@no_type_check
+def _add_equal(levels, first, size, step, alike):
+    for x in range(size):
+        v = first + x
+        alike[x] += np.int16(levels[v] == levels[v + step])
+
+
+@kernel
+@no_type_check
+def _add_alike(levels, first, size, step, alike, coarseness):
+    for x in range(size):
+        v = first + x
+        other = levels[v + step]
+        gap = abs(np.int64(other) - np.int64(levels[v]))
+        alike[x] += np.int16((other != 0) & (gap <= coarseness))

@@ -1,11 +1,13 @@
 """Runs: how long a grey level goes on along a line, by direction."""
 # SPDX-License-Identifier: Apache-2.0
 
+from functools import lru_cache
 from typing import no_type_check
 
 import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vesalius.ops._cooccurrence import IN_PLANE, THROUGH_PLANE
@@ -67,17 +69,23 @@ def _runs_numba(
     table = np.zeros((groups * len(directions), longest, top), dtype=np.uint32)
     group = rows.rank if by_slice else np.zeros_like(rows.rank)
     plane = volume.shape[1] * volume.shape[2]
-    length = np.uint16 if longest < 65536 else np.uint32
-    state = np.zeros(2 * plane * len(directions), dtype=length)
+    length = np.uint16 if longest < 65535 else np.uint32
     _count_runs(
         volume.reshape(-1),
         (rows.start, rows.stop, rows.z, group),
-        (flat_offsets(directions, volume.shape), np.array([d[0] for d in directions])),
-        state,
+        (flat_offsets(directions, volume.shape), np.array([d[0] for d in directions], np.uint64)),
+        np.empty(len(directions) * 2 * plane, dtype=length),
         table,
-        plane,
+        _lowest_bit(),
     )
-    return from_table(np.ascontiguousarray(table.transpose(0, 2, 1)))
+    return from_table(table.transpose(0, 2, 1))
+
+
+@lru_cache(maxsize=1)
+def _lowest_bit() -> NDArray[np.uint8]:
+    """For each set of up to thirteen bits give the number of the lowest."""
+    sets = np.arange(1, 1 << 13)
+    return np.append(0, np.log2(sets & -sets)).astype(np.uint8)
 
 
 def _runs_torch(levels: Tensor, directions: tuple[Offset, ...], *, by_slice: bool) -> Counts:
@@ -114,29 +122,91 @@ def _running_length(same: Tensor, step: Offset) -> Tensor:
 
 @kernel
 @no_type_check
-def _count_runs(levels, rows, directions, state, table, plane):
+def _count_runs(levels, rows, directions, state, table, lowest):
+    """Walk row by row; whole rows at a time but for the runs of two or more that end."""
     start, stop, depth, group = rows
     offsets, climbs = directions
-    n = offsets.size
-    longest, top = table.shape[1], table.shape[2]
-    counts = table.reshape(-1)
-    matrix = longest * top
-    back = np.empty(n, np.int64)
+    one = np.uint64(1)
+    plane = np.uint64(state.size // offsets.size // 2)
+    ending = np.empty(np.int64(np.max(stop - start)), np.uint16)
+    voxels = np.zeros((table.shape[0] // offsets.size, table.shape[2]), np.int64)
     for r in range(start.size):
-        z = depth[r]
-        here = ((z & 1) - z) * plane
-        for d in range(n):
-            there = (((z - climbs[d]) & 1) - (z - climbs[d])) * plane
-            back[d] = (there - offsets[d]) * n + d
-        base = group[r] * n * matrix
-        for v in range(start[r], stop[r]):
-            level = levels[v]
-            if level != 0:
-                for d in range(n):
-                    step = offsets[d]
-                    length = 1
-                    if levels[v - step] == level:
-                        length += state[v * n + back[d]]
-                    state[(v + here) * n + d] = length
-                    ends = levels[v + step] != level
-                    counts[base + d * matrix + length * top + level] += ends
+        z, first, size = depth[r], start[r], stop[r] - start[r]
+        here = first + ((z & one) - z) * plane
+        ending[:] = 0
+        for d in range(offsets.size):
+            below = z - climbs[d]
+            there = first - offsets[d] + ((below & one) - below) * plane
+            layer = np.uint64(2 * d) * plane
+            if offsets[d] == one:
+                _lengthen_along(levels, first, size, state, layer + here)
+            else:
+                _lengthen(levels, (first, size, offsets[d]), state, layer + here, layer + there)
+            _mark_ends(levels, (first, size, offsets[d]), state, layer + here, ending, d)
+        _count_row(
+            levels, (first, size, here, plane), state, ending, lowest, table, voxels, group[r]
+        )
+    _fill_ones(table, voxels, offsets.size)
+
+
+@kernel
+@no_type_check
+def _lengthen(levels, row, state, here, there):
+    first, size, step = row
+    for x in range(size):
+        v = first + x
+        state[here + x] = state[there + x] + 1 if levels[v] == levels[v - step] else 1
+
+
+@kernel
+@no_type_check
+def _lengthen_along(levels, first, size, state, here):
+    length = 0
+    before = levels[first]
+    for x in range(size):
+        level = levels[first + x]
+        length = length + 1 if level == before else 1
+        state[here + x] = length
+        before = level
+
+
+@kernel
+@no_type_check
+def _mark_ends(levels, row, state, here, ending, d):
+    first, size, step = row
+    bit = np.uint16(1 << d)
+    for x in range(size):
+        v = first + x
+        ends = (levels[v] != levels[v + step]) & (state[here + x] > 1)
+        ending[x] |= bit if ends else np.uint16(0)
+
+
+@kernel
+@no_type_check
+def _count_row(levels, row, state, ending, lowest, table, voxels, group):
+    first, size, here, plane = row
+    counts = table.reshape(-1)
+    n = np.uint64(table.shape[0] // voxels.shape[0])
+    longest, top = np.uint64(table.shape[1]), np.uint64(table.shape[2])
+    for x in range(size):
+        level = np.uint64(levels[first + x])
+        if level != 0:
+            voxels[group, level] += 1
+            left = ending[x]
+            while left != 0:
+                d = np.uint64(lowest[left])
+                left &= left - np.uint16(1)
+                length = np.uint64(state[np.uint64(2) * d * plane + here + x])
+                counts[((group * n + d) * longest + length) * top + level] += 1
+
+
+@kernel
+@no_type_check
+def _fill_ones(table, voxels, n):
+    """Runs of one voxel are those that are in no longer run."""
+    for m in range(table.shape[0]):
+        for level in range(table.shape[2]):
+            table[m, 1, level] = voxels[m // n, level]
+        for length in range(2, table.shape[1]):
+            for level in range(table.shape[2]):
+                table[m, 1, level] -= length * table[m, length, level]

@@ -12,27 +12,31 @@ from torch import Tensor
 
 from vesalius.errors import ShapeError
 from vesalius.ops._counts import (
+    TABLE_CELLS,
     Counts,
     Offset,
     check_levels,
     coalesce,
     flat_offsets,
+    from_table,
     nonempty_rows,
     shifted,
     slice_ranks,
 )
 from vesalius.ops._jit import kernel
 
-# Neighbours that come earlier in raster order. Those that touch most others come first, so that
-# one of them often stands for all.
-PLANAR: tuple[Offset, ...] = ((0, -1, 0), (0, 0, -1), (0, -1, 1), (0, -1, -1))
+# Neighbours that come earlier in raster order. The voxel just before comes first, because its
+# zone is at hand; then those that touch most others, because one of them stands for all.
+PLANAR: tuple[Offset, ...] = ((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1))
 SOLID: tuple[Offset, ...] = (
+    (0, 0, -1),
     (-1, 0, 0),
+    *PLANAR[1:],
     *((-1, *step) for step in ((0, -1), (0, 1), (-1, 0), (1, 0))),
-    *PLANAR,
     *((-1, *step) for step in ((-1, -1), (-1, 1), (1, -1), (1, 1))),
 )
-FAR = 2**31 - 1
+WIDE = 128
+"""Sizes and distances below this are counted in a dense table, the rarer larger ones listed."""
 
 
 class Zones(NamedTuple):
@@ -68,12 +72,14 @@ def zones(
     """
     check_levels(levels, PLANAR if by_slice else SOLID)
     _check_depth(levels, depth)
-    find = _zones_torch if vectorised(levels) else _zones_numba
-    matrix, level, size, near = find(levels, depth, by_slice=by_slice)
+    if not vectorised(levels):
+        return _zones_numba(levels, depth, by_slice=by_slice)
+    matrix, level, size, near = _zones_torch(levels, depth, by_slice=by_slice)
     matrices = int(slice_ranks(levels).max()) + 1 if by_slice else 1
+    one = torch.ones_like(matrix)
     return Zones(
-        _tally(matrix, level, size, matrices=matrices),
-        _tally(matrix, level, near, matrices=matrices),
+        coalesce(matrix, level, size, one, matrices=matrices),
+        coalesce(matrix, level, near, one, matrices=matrices),
     )
 
 
@@ -89,30 +95,46 @@ def vectorised(levels: Tensor) -> bool:
     return levels.is_cuda
 
 
-def _tally(matrix: Tensor, level: Tensor, column: Tensor, *, matrices: int) -> Counts:
-    """Count zones; the few large values apart, so that a dense table stays small."""
-    return coalesce(matrix, level, column, torch.ones_like(column), matrices=matrices)
-
-
-def _zones_numba(levels: Tensor, depth: Tensor, *, by_slice: bool) -> tuple[Tensor, ...]:
-    volume = levels.contiguous().numpy()
+def _zones_numba(levels: Tensor, depth: Tensor, *, by_slice: bool) -> Zones:
+    volume, inward = levels.contiguous().numpy(), depth.contiguous().numpy()
     rows = nonempty_rows(volume)
     steps = PLANAR if by_slice else SOLID
+    groups, top = rows.slices if by_slice else 1, int(volume.max()) + 1
     voxels = int((rows.stop - rows.start).sum())
-    parent, size, near = (np.empty(voxels + 1, dtype=np.int32) for _ in range(3))
-    level = np.empty(voxels + 1, dtype=volume.dtype)
-    group = np.empty(voxels + 1, dtype=np.int32)
-    plane = volume.shape[1] * volume.shape[2]
-    found = _label_zones(
-        (volume.reshape(-1), depth.contiguous().numpy().reshape(-1)),
+    wide = min(WIDE, TABLE_CELLS // (groups * top) + 1)
+    tables = np.zeros((2, groups, top, wide), dtype=np.uint32)
+    listed = np.empty((2, voxels, 3), dtype=np.int32)
+    parent, size = np.empty(voxels, dtype=np.uint32), np.empty(voxels, dtype=np.uint32)
+    tails = _label_zones(
+        (volume.reshape(-1), inward.reshape(-1)),
         (rows.start, rows.stop, rows.z, rows.rank if by_slice else np.zeros_like(rows.rank)),
-        (flat_offsets(steps, volume.shape), np.array([s[0] for s in steps]), _stand_ins(by_slice)),
-        (parent, size, near, level, group),
-        np.zeros(2 * plane, dtype=np.int32),
-        plane,
+        (flat_offsets(steps, volume.shape), np.array([-s[0] for s in steps], np.uint64)),
+        _stand_ins(by_slice),
+        (parent, size, np.empty(voxels, inward.dtype), np.empty(voxels, volume.dtype)),
+        np.empty(2 * volume.shape[1] * volume.shape[2], dtype=np.uint32),
+        (tables, listed),
     )
-    kept = (array[:found].astype(np.int64) for array in (group, level, size, near))
-    return tuple(torch.from_numpy(array) for array in kept)
+    kept = (listed[k, :tail] for k, tail in enumerate(tails))
+    return Zones(*(_join(table, rest) for table, rest in zip(tables, kept, strict=True)))
+
+
+def _join(table: NDArray[np.uint32], listed: NDArray[np.int32]) -> Counts:
+    """Put the zones that were listed one by one to those that were counted in a table."""
+    common = from_table(table)
+    if len(listed) == 0:
+        return common
+    matrix, row, column = torch.from_numpy(listed.astype(np.int64)).unbind(dim=1)
+    rest = coalesce(matrix, row, column, torch.ones_like(row), matrices=common.matrices)
+    key = torch.cat([c.matrix * table.shape[1] + c.row for c in (common, rest)])
+    # Both parts are sorted, and the columns of the second are the larger ones.
+    order = torch.from_numpy(np.argsort(key.numpy(), kind="stable"))
+    return Counts(
+        matrix=torch.cat([common.matrix, rest.matrix])[order],
+        row=torch.cat([common.row, rest.row])[order],
+        column=torch.cat([common.column, rest.column])[order],
+        count=torch.cat([common.count, rest.count])[order],
+        matrices=common.matrices,
+    )
 
 
 @lru_cache(maxsize=2)
@@ -136,7 +158,7 @@ def _zones_torch(levels: Tensor, depth: Tensor, *, by_slice: bool) -> tuple[Tens
     root, index, size = torch.unique(
         label[inside], return_inverse=True, return_counts=True, sorted=True
     )
-    near = torch.full_like(root, FAR).scatter_reduce_(
+    near = torch.full_like(root, torch.iinfo(torch.int64).max).scatter_reduce_(
         0, index, depth.reshape(-1)[inside].long(), "amin"
     )
     level = levels.reshape(-1)[root].long()
@@ -176,72 +198,106 @@ def _flatten(label: Tensor) -> Tensor:
 
 @kernel
 @no_type_check
-def _label_zones(volumes, rows, neighbours, table, state, plane):
+def _label_zones(volumes, rows, neighbours, stand_ins, zone, state, counts):
+    """Label row by row with union-find; count the zones of a slice, or of all, at its end."""
     levels, depth = volumes
     start, stop, slice_, group = rows
-    offsets, climbs, stand_ins = neighbours
-    parent, size, near, level_of, group_of = table
-    n = offsets.size
-    back = np.empty(n, np.int64)
-    width = 0
-    for r in range(start.size):
-        width = max(width, stop[r] - start[r])
-    equal = np.empty(width, np.uint16)
+    offsets, climbs = neighbours
+    one = np.uint64(1)
+    plane = np.uint64(state.size // 2)
+    back = np.empty(offsets.size, np.uint64)
+    equal = np.empty(np.int64(np.max(stop - start)), np.uint16)
+    tails = np.zeros(2, np.int64)
     made = 0
     for r in range(start.size):
-        z = slice_[r]
-        here = ((z & 1) - z) * plane
-        for d in range(n):
-            there = (((z + climbs[d]) & 1) - (z + climbs[d])) * plane
-            back[d] = there + offsets[d]
-        _equal_bits(levels, start[r], stop[r], offsets, equal)
-        for v in range(start[r], stop[r]):
-            level = levels[v]
-            if level == 0:
-                continue
-            leads = stand_ins[equal[v - start[r]]]
-            if leads == 0:
-                root = made
-                made += 1
-                parent[root] = root
-                size[root] = 0
-                near[root] = FAR
-                level_of[root] = level
-                group_of[root] = group[r]
-            else:
-                d = 0
-                while (leads >> d) & 1 == 0:
-                    d += 1
-                root = _root(parent, state[v + back[d]])
-                leads >>= d + 1
-                d += 1
-                while leads != 0:
-                    if leads & 1:
-                        other = _root(parent, state[v + back[d]])
-                        if other < root:
-                            parent[root] = other
-                            root = other
-                        elif root < other:
-                            parent[other] = root
-                    leads >>= 1
-                    d += 1
-            state[v + here] = root
-            size[root] += 1
-            near[root] = min(near[root], depth[v])
-    return _gather_roots(table, made)
+        if r > 0 and group[r] != group[r - 1]:
+            _count_zones(zone, made, group[r - 1], counts, tails)
+            made = 0
+        z, first, size = slice_[r], start[r], stop[r] - start[r]
+        here = ((z & one) - z) * plane
+        for d in range(offsets.size):
+            below = z - climbs[d]
+            back[d] = offsets[d] + ((below & one) - below) * plane
+        _equal_bits(levels, first, size, offsets, equal)
+        made = _label_row(
+            (levels, depth), (first, size, here), (equal, stand_ins, back), zone, state, made
+        )
+    _count_zones(zone, made, group[start.size - 1], counts, tails)
+    return tails
 
 
 @kernel
 @no_type_check
-def _equal_bits(levels, start, stop, offsets, equal):
-    row = levels[start:stop]
-    bits = equal[: stop - start]
-    bits[:] = 0
+def _equal_bits(levels, first, size, offsets, equal):
+    equal[:] = 0
     for d in range(offsets.size):
-        other = levels[start + offsets[d] : stop + offsets[d]]
         bit = np.uint16(1 << d)
-        for x in range(row.size):
-            bits[x] |= bit if row[x] == other[x] else np.uint16(0)
+        step = offsets[d]
+        for x in range(size):
+            v = first + x
+            equal[x] |= bit if levels[v] == levels[v + step] else np.uint16(0)
+
+
+@kernel
+@no_type_check
+def _label_row(volumes, row, neighbours, zone, state, made):
+    levels, depth = volumes
+    first, length, here = row
+    equal, stand_ins, back = neighbours
+    parent, size, near, level_of = zone
+    root = np.uint32(0)
+    run = 0
+    low = depth[first]
+    for x in range(length):
+        v = first + x
+        level = levels[v]
+        if level == 0:
+            continue
+        leads = stand_ins[equal[x]]
+        if leads != 1:
+            if run > 0:
+                size[root] += run
+                near[root] = min(near[root], low)
+            run = 0
+            low = depth[v]
+            if leads == 0:
+                root = np.uint32(made)
+                parent[root] = root
+                size[root] = 0
+                near[root] = low
+                level_of[root] = level
+                made += 1
+            else:
+                root = _unite(parent, state, v, leads, back)
+        run += 1
+        low = min(low, depth[v])
+        state[v + here] = root
+    size[root] += run
+    near[root] = min(near[root], low)
+    return made
+
+
+@kernel
+@no_type_check
+def _unite(parent, state, v, leads, back):
+    """Join the zones of the leading neighbours of a voxel; give their root."""
+    d = 0
+    while leads & 1 == 0:
+        leads >>= 1
+        d += 1
+    root = _root(parent, state[v + back[d]])
+    leads >>= 1
+    while leads != 0:
+        d += 1
+        if leads & 1:
+            other = _root(parent, state[v + back[d]])
+            if other < root:
+                parent[root] = other
+                root = other
+            else:
+                parent[other] = root
+        leads >>= 1
+    return root
 
 
 @kernel
@@ -255,20 +311,32 @@ def _root(parent, label):
 
 @kernel
 @no_type_check
-def _gather_roots(table, made):
-    parent, size, near, level_of, group_of = table
-    found = 0
+def _count_zones(zone, made, group, counts, tails):
+    """Add what was found under each label to its root, then count the roots."""
+    parent, size, near, _ = zone
     for k in range(made):
         root = parent[parent[k]]
         parent[k] = root
         if root != k:
             size[root] += size[k]
             near[root] = min(near[root], near[k])
+    tables, listed = counts
+    tails[0] = _tally(zone, size, made, group, tables[0, group], listed[0], tails[0])
+    tails[1] = _tally(zone, near, made, group, tables[1, group], listed[1], tails[1])
+
+
+@kernel
+@no_type_check
+def _tally(zone, values, made, group, table, listed, tail):
+    parent, _, _, level_of = zone
     for k in range(made):
         if parent[k] == k:
-            size[found] = size[k]
-            near[found] = near[k]
-            level_of[found] = level_of[k]
-            group_of[found] = group_of[k]
-            found += 1
-    return found
+            value = values[k]
+            if value < table.shape[1]:
+                table[level_of[k], value] += 1
+            else:
+                listed[tail, 0] = group
+                listed[tail, 1] = level_of[k]
+                listed[tail, 2] = value
+                tail += 1
+    return tail
