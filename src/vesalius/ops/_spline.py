@@ -130,10 +130,8 @@ def _filter_axis(x: Tensor, axis: int, extension: Extension) -> Tensor:
     n = x.shape[axis]
     diagonal, scale = _system(n, extension)
     if x.device.type == "cpu":
-        shape = [1] * x.ndim
-        shape[axis] = n
-        right = x * torch.as_tensor(scale, dtype=x.dtype).reshape(shape)
-        out: Tensor = _Solve.apply(right, axis, diagonal)  # type: ignore[no-untyped-call]
+        one = np.ones(n)
+        out: Tensor = _Solve.apply(x, axis, (diagonal, scale, one))  # type: ignore[no-untyped-call]
         return out
     matrix = np.diag(diagonal) + np.eye(n, k=1) + np.eye(n, k=-1)
     inverse = torch.as_tensor(np.linalg.inv(matrix) * scale, dtype=x.dtype, device=x.device)
@@ -141,76 +139,88 @@ def _filter_axis(x: Tensor, axis: int, extension: Extension) -> Tensor:
 
 
 class _Solve(torch.autograd.Function):
-    """Solve the symmetric system along one axis; it is its own adjoint."""
+    """Scale, solve the symmetric system, scale; the adjoint swaps the two scales."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: int, diagonal: Any) -> Tensor:
-        ctx.axis, ctx.diagonal = axis, diagonal
-        return _solve(x, axis, diagonal)
+    def forward(ctx: Any, x: Tensor, axis: int, system: Any) -> Tensor:
+        ctx.axis, ctx.system = axis, system
+        return _solve(x, axis, *system)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        out = _Solve.apply(gradient, ctx.axis, ctx.diagonal)  # type: ignore[no-untyped-call]
+        diagonal, before, after = ctx.system
+        swapped = (diagonal, after, before)
+        out = _Solve.apply(gradient, ctx.axis, swapped)  # type: ignore[no-untyped-call]
         return out, None, None
 
 
-def _solve(x: Tensor, axis: int, diagonal: Any) -> Tensor:
+def _solve(x: Tensor, axis: int, diagonal: Any, before: Any, after: Any) -> Tensor:
     pivot = np.empty_like(diagonal)
     pivot[0] = 1 / diagonal[0]
     for k in range(1, len(diagonal)):
         pivot[k] = 1 / (diagonal[k] - pivot[k - 1])
-    out = x.detach().clone(memory_format=torch.contiguous_format)
     inner = int(np.prod(x.shape[x.ndim + axis + 1 :], dtype=np.int64))
-    rows = out.view(-1, x.shape[axis], inner).numpy()
-    pivot = pivot.astype(rows.dtype)
-    outer = rows.shape[0]
-    if inner == 1:
-        in_parts(lambda a, b: _solve_last(rows, pivot, a, b), -(-outer // ROWS), cost=rows.size)
-    else:
-        count = outer * -(-inner // BLOCK)
-        in_parts(lambda a, b: _solve_middle(rows, pivot, a, b), count, cost=rows.size)
-    return out
+    source = x.detach().contiguous().view(-1, x.shape[axis], inner).numpy()
+    out = np.empty_like(source)
+    # (x[k] * before[k] - y[k - 1]) * pivot[k] and y[k] * after[k], in the number type of x
+    factors = np.stack([pivot, before * pivot, after]).astype(source.dtype)
+    loop = _solve_last if inner == 1 else _solve_middle
+    outer = source.shape[0]
+    count = -(-outer // ROWS) if inner == 1 else outer * -(-inner // BLOCK)
+    in_parts(lambda a, b: loop(source, out, factors, a, b), count, cost=out.size)
+    return torch.from_numpy(out).view(x.shape)
 
 
 @kernel
 @no_type_check
-def _solve_middle(x, pivot, start, stop):
+def _sweep(x, out, factors):
+    """Solve many columns at once: x and out are (n, columns)."""
+    n, columns = x.shape
+    p = factors[1, 0]
+    row, result = x[0], out[0]
+    for i in range(columns):
+        result[i] = row[i] * p
+    for k in range(1, n):
+        p, q = factors[1, k], factors[0, k]
+        row, result, last = x[k], out[k], out[k - 1]
+        for i in range(columns):
+            result[i] = row[i] * p - last[i] * q
+    for k in range(n - 2, -1, -1):
+        q = factors[0, k]
+        result, last = out[k], out[k + 1]
+        for i in range(columns):
+            result[i] -= q * last[i]
+    for k in (0, n - 1):  # all other scales after the solve are 1 or 6
+        out[k] *= factors[2, k]
+    if n > 2 and factors[2, 1] != 1:
+        out[1 : n - 1] *= factors[2, 1]
+
+
+@kernel
+@no_type_check
+def _solve_middle(x, out, factors, start, stop):
     inner = x.shape[2]
     blocks = -(-inner // BLOCK)
-    n = x.shape[1]
     for part in range(start, stop):
         o = part // blocks
         first = (part % blocks) * BLOCK
         last = min(inner, first + BLOCK)
-        for i in range(first, last):
-            x[o, 0, i] *= pivot[0]
-        for k in range(1, n):
-            for i in range(first, last):
-                x[o, k, i] = (x[o, k, i] - x[o, k - 1, i]) * pivot[k]
-        for k in range(n - 2, -1, -1):
-            for i in range(first, last):
-                x[o, k, i] -= pivot[k] * x[o, k + 1, i]
+        _sweep(x[o, :, first:last], out[o, :, first:last], factors)
 
 
 @kernel
 @no_type_check
-def _solve_last(x, pivot, start, stop):
+def _solve_last(x, out, factors, start, stop):
     n = x.shape[1]
     turned = np.zeros((n, ROWS), dtype=x.dtype)
+    solved = np.zeros((n, ROWS), dtype=x.dtype)
     for part in range(start, stop):
         first = part * ROWS
         rows = min(ROWS, x.shape[0] - first)
-        for r in range(rows):
-            for k in range(n):
+        for k in range(n):
+            for r in range(rows):
                 turned[k, r] = x[first + r, k, 0]
-        for r in range(ROWS):
-            turned[0, r] *= pivot[0]
-        for k in range(1, n):
-            for r in range(ROWS):
-                turned[k, r] = (turned[k, r] - turned[k - 1, r]) * pivot[k]
-        for k in range(n - 2, -1, -1):
-            for r in range(ROWS):
-                turned[k, r] -= pivot[k] * turned[k + 1, r]
+        _sweep(turned, solved, factors)
         for r in range(rows):
             for k in range(n):
-                x[first + r, k, 0] = turned[k, r]
+                out[first + r, k, 0] = solved[k, r]
