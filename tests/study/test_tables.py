@@ -70,7 +70,9 @@ def test_parquet_holds_the_same_numbers_and_the_same_bytes_twice():
 
 def test_wide_names_hold_only_letters_digits_and_underscores():
     rows = [
-        row(feature="cm_contrast", aggregation="3D_comb", discretisation="bin_width_2.5", value=2.0),
+        row(
+            feature="cm_contrast", aggregation="3D_comb", discretisation="bin_width_2.5", value=2.0
+        ),
         row(value=-1.0),
     ]
     header, line = wide_csv(as_table(rows)).splitlines()

@@ -42,11 +42,14 @@ def test_outline_encloses_the_area_of_the_region_in_mm(scene):
     for view, pixels, pixel in ((axial, 48, 2.0), (coronal, 24, 3.0), (sagittal, 18, 6.0)):
         (contour,) = view.contours
         assert area(contour.lines[0]) == pytest.approx((pixels - 0.5) * pixel)
-        assert view.size_mm == {
-            "axial": (40.0, 30.0),
-            "coronal": (30.0, 30.0),
-            "sagittal": (30.0, 40.0),
-        }[view.plane.name]
+        assert (
+            view.size_mm
+            == {
+                "axial": (40.0, 30.0),
+                "coronal": (30.0, 30.0),
+                "sagittal": (30.0, 40.0),
+            }[view.plane.name]
+        )
 
 
 def test_picture_and_outline_lie_on_each_other(scene):
@@ -148,7 +151,9 @@ def test_png_is_read_back_by_another_reader():
 
 
 def test_large_pictures_are_shrunk_not_their_size_in_mm():
-    image = Image(torch.zeros(1, 1, 2100, 3001), Grid.from_spacing((1, 2100, 3001), (1.0, 0.5, 0.5)))
+    image = Image(
+        torch.zeros(1, 1, 2100, 3001), Grid.from_spacing((1, 2100, 3001), (1.0, 0.5, 0.5))
+    )
     (view,) = overview(image, (), window=Window(0, 1, "1"))
     assert max(view.picture.shape) <= 1024
     assert view.size_mm == (1050.0, 1500.5)

@@ -124,9 +124,8 @@ def _show_plan(pair: "Pair", task: "Task") -> None:
     for text in pair.findings:
         typer.echo(f"note: {text}")
     for region in plan(pair.labels, task.regions):
-        typer.echo(
-            f"{region.value:>5}  {region.name:<24} {region.voxels:>10} voxels  {region.volume_mm3:.6g} mm^3"
-        )
+        size = f"{region.voxels:>10} voxels  {region.volume_mm3:.6g} mm^3"
+        typer.echo(f"{region.value:>5}  {region.name:<24} {size}")
     bars = f", up to {task.config.perturb.count} perturbed measurements" if task.uncertainty else ""
     families = len(task.config.features.families)
     typer.echo(f"would measure {families} families{bars}; configuration {task.config.digest}")

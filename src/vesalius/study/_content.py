@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from vesalius.core import Image
+from vesalius.measure._catalogue import by_tag
 from vesalius.study._part import Part
 from vesalius.study._views import Outline
 
@@ -23,18 +24,21 @@ class KeyQuantity:
     Attributes:
         title: Heading.
         tag: The feature that it comes from.
-        scale: Power by which the feature is raised: 0.5 turns a variance into an SD.
+        power: ``"sqrt"`` turns a variance into an SD.
+        bars: Whether error bars are drawn in percent of the value, or in its unit (where 0 is
+            no natural zero).
     """
 
     title: str
     tag: str
     power: Literal["1", "sqrt"] = "1"
+    bars: Literal["relative", "absolute"] = "relative"
 
 
 KEYS = (
     KeyQuantity("Volume", "morph_volume"),
-    KeyQuantity("Mean", "stat_mean"),
-    KeyQuantity("SD", "stat_var", "sqrt"),
+    KeyQuantity("Mean", "stat_mean", bars="absolute"),
+    KeyQuantity("SD", "stat_var", "sqrt", bars="absolute"),
     KeyQuantity("Sphericity", "morph_sphericity"),
     KeyQuantity("Max. diameter", "morph_diam"),
 )
@@ -103,11 +107,15 @@ class Quantity:
         return "" if self.mdc95 is None else rounded(self.mdc95, self.mdc95)
 
     @property
-    def half_percent(self) -> float:
-        """Half the length of the error bar, percent of the value."""
-        if self.sd is None or not self.value:
-            return 0.0
-        return 100 * 1.96 * self.sd / abs(self.value)
+    def half(self) -> float:
+        """Half the length of the error bar; 0 without one."""
+        return 0.0 if self.sd is None else 1.96 * self.sd
+
+    def reach(self, bars: Literal["relative", "absolute"]) -> float:
+        """Give half the length of the error bar, in percent of the value or in its unit."""
+        if bars == "absolute":
+            return self.half
+        return 100 * self.half / abs(self.value) if self.value else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +143,25 @@ class TruthRow:
     source: str
 
     @property
-    def error_percent(self) -> float | None:
-        """Measured less known, percent of known; None where it cannot be given."""
-        if self.measured.value is None or self.truth == 0:
-            return None
-        return 100 * (self.measured.value - self.truth) / abs(self.truth)
+    def error(self) -> float | None:
+        """Measured less known; None where nothing was measured."""
+        return None if self.measured.value is None else self.measured.value - self.truth
+
+    @property
+    def error_text(self) -> str:
+        """The difference in words: in percent, or in HU, which have no natural zero."""
+        if self.error is None:
+            return "–"
+        if self.measured.unit == "HU" or not self.truth:
+            text = f"{self.error:+.1f} {self.measured.unit}".strip()
+        else:
+            text = f"{100 * self.error / abs(self.truth):+.2f}%"
+        return text.replace("-", "−")
+
+    @property
+    def span(self) -> float:
+        """Largest distance from the known value that is drawn."""
+        return 1.1 * max(abs(self.error or 0.0) + self.measured.half, 1e-12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +182,7 @@ class FeatureRow:
     """One feature for all regions of a part."""
 
     tag: str
+    name: str
     aggregation: str
     code: str
     unit: str
@@ -216,7 +239,7 @@ def truth_rows(parts: tuple[Part, ...], truths: tuple[Truth, ...]) -> tuple[Trut
             table = part.table[part.table["label"] == truth.label]
             found = table[table["feature"] == truth.tag]
             if len(found):
-                rows.append(_truth_row(truth, _quantity(found.iloc[0].to_dict())))
+                rows.append(_truth_row(truth, _quantity(_first(found))))
     return tuple(rows)
 
 
@@ -254,9 +277,20 @@ def family_tables(parts: tuple[Part, ...]) -> tuple[FamilyTable, ...]:
     return tuple(tables)
 
 
-def undefined_count(parts: tuple[Part, ...]) -> int:
-    """Count the values that could not be given."""
-    return sum(int(part.table["value"].isna().sum()) for part in parts if len(part.table))
+def undefined(parts: tuple[Part, ...]) -> dict[str, int]:
+    """Count the values that could not be given, by reason.
+
+    Args:
+        parts: Measurements.
+
+    Returns:
+        Reasons, the most frequent first.
+    """
+    counts: dict[str, int] = {}
+    for part in parts:
+        for reason in part.table.loc[part.table["value"].isna(), "reason"]:
+            counts[_word(reason)] = counts.get(_word(reason), 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def rounded(value: float, sd: float | None) -> str:
@@ -286,8 +320,12 @@ def _key(table: "DataFrame", key: KeyQuantity) -> Quantity:
     found = table[table["feature"] == key.tag]
     if not len(found):
         return Quantity(None, None, None, "", "not measured")
-    quantity = _quantity(found.iloc[0].to_dict())
+    quantity = _quantity(_first(found))
     return _root(quantity) if key.power == "sqrt" else quantity
+
+
+def _first(table: "DataFrame") -> dict[str, object]:
+    return {str(name): value for name, value in table.iloc[0].items()}
 
 
 def _root(variance: Quantity) -> Quantity:
@@ -368,7 +406,9 @@ def _feature_row(
         for label in labels
     )
     unit = _scale(str(first["unit"]), None)[1]
-    return FeatureRow(key[0], key[1], _word(first["ibsi_code"]), unit, quantities)
+    known = by_tag().get(key[0])
+    name = known.name if known else key[0]
+    return FeatureRow(key[0], name, key[1], _word(first["ibsi_code"]), unit, quantities)
 
 
 def _plain(row: dict[str, object]) -> Quantity:

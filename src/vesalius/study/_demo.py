@@ -1,6 +1,7 @@
 """Demo: a chest CT with a nodule of known size put in, found again, and everything measured."""
 # SPDX-License-Identifier: Apache-2.0
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 import torch
 
 from vesalius.core import Image, Labels, Step
+from vesalius.measure import parse_config
+from vesalius.measure._config import Compute
 from vesalius.study._content import Truth
 from vesalius.study._part import Part
 from vesalius.study._report import Heading, Scene, build_report
@@ -35,6 +38,15 @@ ORGAN_SPACING_MM = 3.0
 SEARCH_RADIUS_MM = 15.0
 CLICK_OFF_MM: Point = (1.5, -1.0, 1.5)
 """How far from the centre the simulated reader clicks: the segmentation is not given the truth."""
+
+COARSE_TEXT = (
+    f"Image and organ labels were first brought to a grid of {ORGAN_SPACING_MM:g} mm (linear "
+    "interpolation after an anti-aliasing Gaussian; labels by nearest neighbour)."
+)
+FOUND_TEXT = (
+    "The nodule was segmented from a click that misses its centre, at half its contrast to its "
+    "surroundings."
+)
 
 ORGANS_YAML = """
 modality: CT
@@ -115,12 +127,13 @@ def measure_sample(
     tell = steps or _Steps(None, 0)
     tell.next("put in a nodule")
     nodule = insert(sample)
+    fine = (nodule.image, nodule.labels)
+    found = _measured(fine, NODULE_YAML, "nodule, own grid", journal=journal, tell=tell)
     tell.next("resample for the organs")
     coarse = _coarse(nodule.image, sample.labels)
     organs = _measured(coarse, ORGANS_YAML, "organs, 3 mm grid", journal=journal, tell=tell)
-    fine = (nodule.image, nodule.labels)
-    found = _measured(fine, NODULE_YAML, "nodule, own grid", journal=journal, tell=tell)
-    organs = replace(organs, findings=_notes(sample) + organs.findings)
+    found = replace(found, findings=_notes(sample) + found.findings, preparation=FOUND_TEXT)
+    organs = replace(organs, preparation=COARSE_TEXT)
     tell.next("write the report")
     outcome = _written(sample, nodule, (found, organs), out)
     tell.next("done")
@@ -140,7 +153,7 @@ def insert(sample: Sample) -> Nodule:
     from vesalius.segment import half_contrast
 
     centre = quiet_place(sample.image, sample.labels, reach_mm=NODULE_RADIUS_MM + 8.0)
-    ball = Ellipsoid.sphere(centre, NODULE_RADIUS_MM, value=NODULE_HU, name="nodule")
+    ball = Ellipsoid.sphere(centre, 2 * NODULE_RADIUS_MM, value=NODULE_HU, name="nodule")
     inserted = insert_nodule(
         sample.image,
         ball,
@@ -149,9 +162,7 @@ def insert(sample: Sample) -> Nodule:
         generator=torch.Generator().manual_seed(7),
     )
     seed = tuple(c + d for c, d in zip(centre, CLICK_OFF_MM, strict=True))
-    labels = half_contrast(
-        inserted.image, (seed[0], seed[1], seed[2]), radius_mm=SEARCH_RADIUS_MM
-    )
+    labels = half_contrast(inserted.image, (seed[0], seed[1], seed[2]), radius_mm=SEARCH_RADIUS_MM)
     named = Labels(labels.data, labels.grid, {(0, 1): "nodule"})
     return Nodule(inserted.image, named, inserted.volume_mm3, centre)
 
@@ -216,9 +227,10 @@ def _coarse(image: Image, labels: Labels) -> tuple[Image, Labels]:
 def _measured(
     pair: tuple[Image, Labels], text: str, name: str, *, journal: Path, tell: _Steps
 ) -> Part:
-    from vesalius.measure._config import parse_config
-
-    task = Task(parse_config(text), name, uncertainty=True)
+    settings = parse_config(text)
+    threads = min(8, os.cpu_count() or 1)
+    config = settings.model_copy(update={"compute": Compute(threads=threads)})
+    task = Task(config, name, uncertainty=True)
     return measure_part(*pair, task, journal=journal, on_step=_forward(tell))
 
 

@@ -63,6 +63,7 @@ def methods_text(part: Part) -> str:
         f"Features of {regions} region{'s' * (regions != 1)} ({part.name}) were computed with "
         f"vesalius {__version__}, following the definitions of the Image Biomarker "
         f"Standardisation Initiative (profile '{config.profile}').",
+        part.preparation,
         _resample(config),
         _resegment(config),
         _normalise(config),
@@ -129,9 +130,15 @@ def _normalise(config: Config) -> str:
 def _discretise(config: Config) -> str:
     discretise = config.discretise
     if discretise.method == "bin_width":
-        return f"Grey levels for histogram and texture have a fixed bin size of {discretise.bin_width:g}."
+        return (
+            "Grey levels for histogram and texture have a fixed bin size of "
+            f"{discretise.bin_width:g}."
+        )
     if discretise.method == "bin_count":
-        return f"Grey levels for histogram and texture have a fixed bin number of {discretise.bin_count}."
+        return (
+            "Grey levels for histogram and texture have a fixed bin number of "
+            f"{discretise.bin_count}."
+        )
     return "Intensities were used as grey levels without discretisation."
 
 
@@ -168,7 +175,7 @@ def _perturb(part: Part) -> str:
     times = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return (
         f"Error bars come from {times} repeated measurements of each region under random "
-        f"perturbation: {listed} (seed {perturb.seed}). Bars are +-1.96 standard deviations; "
+        f"perturbation: {listed} (seed {perturb.seed}). Bars are ±1.96 standard deviations; "
         "mdc95 = 1.96 sqrt(2) sd is the smallest change that this scan could show "
         "(within-scan repeatability)."
     )

@@ -26,6 +26,7 @@ class Part:
             there are none.
         findings: What a reader must know before the numbers are used.
         failures: Error text of each region that could not be measured, by name.
+        preparation: What was done to image or labels before, in a sentence for the methods.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Part:
     perturbations: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
+    preparation: str = ""

@@ -58,7 +58,8 @@ class Plane:
         if row > column:
             flat = flat.T
         down, right = (slice(None, None, -1 if flip else 1) for flip in self.flips)
-        return flat[down, right]
+        shown: npt.NDArray[np.generic] = flat[down, right]
+        return shown
 
 
 def planes(grid: Grid) -> tuple[Plane, ...]:

@@ -21,7 +21,7 @@ from vesalius.study._content import (
     histograms,
     key_rows,
     truth_rows,
-    undefined_count,
+    undefined,
 )
 from vesalius.study._methods import Reference, methods_text, references
 from vesalius.study._part import Part
@@ -182,7 +182,6 @@ def render_html(report: Report) -> str:
         notice=NOTICE,
         version=__version__,
         provenance=json.dumps(report.provenance, indent=2, sort_keys=True),
-        truth_span=_truth_span(report.truths),
         graded=any(cell.grade for row in report.keys for cell in row.cells),
     )
 
@@ -254,16 +253,20 @@ def image_facts(image: Image) -> tuple[tuple[str, str], ...]:
 
 
 def key_spans(rows: tuple[KeyRow, ...]) -> tuple[float, ...]:
-    """Give, for each column of the first page, the percentage at the end of a drawn bar.
+    """Give, for each column of the first page, what the end of a drawn bar stands for.
 
     Args:
         rows: The first page.
 
     Returns:
-        A round number that no bar of the column exceeds; 0 where there are no bars.
+        A round number that no bar of the column exceeds, in percent or in the column's unit; 0
+        where there are no bars.
     """
     columns = zip(*(row.cells for row in rows), strict=True)
-    return tuple(_round_up(max(cell.half_percent for cell in column)) for column in columns)
+    return tuple(
+        _round_up(max(cell.reach(key.bars) for cell in column))
+        for key, column in zip(KEYS, columns, strict=False)
+    )
 
 
 def _round_up(percent: float) -> float:
@@ -273,19 +276,13 @@ def _round_up(percent: float) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= percent * (1 - 1e-9)))
 
 
-def _truth_span(rows: tuple[TruthRow, ...]) -> float:
-    ends = [abs(r.error_percent or 0.0) + r.measured.half_percent for r in rows]
-    return max([*ends, 1e-9]) * 1.15
-
-
 def _findings(parts: tuple[Part, ...]) -> tuple[str, ...]:
     found = [text for part in parts for text in part.findings]
-    missing = undefined_count(parts)
+    missing = undefined(parts)
     if missing:
-        found.append(
-            f"{missing} value{'s have' if missing > 1 else ' has'} no number: "
-            "the reason stands in the column 'reason' of the table"
-        )
+        reasons = "; ".join(f"{reason} ({n})" for reason, n in list(missing.items())[:3])
+        more = f"; and {len(missing) - 3} more reasons" if len(missing) > 3 else ""
+        found.append(f"Values without a number: {sum(missing.values())}. {reasons}{more}.")
     return tuple(dict.fromkeys(found))
 
 

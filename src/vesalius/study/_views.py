@@ -150,17 +150,19 @@ def outline(
     """
     from scipy import ndimage
 
-    found = {}
+    found: dict[tuple[int, int], Box | None] = {}
     for layer in {layer for layer, _ in regions}:
         wanted = sorted(value for k, value in regions if k == layer)
         data = labels.data[layer].cpu().numpy()
         # labels may be large or negative; their rank is neither
         rank = data if wanted[0] > 0 and wanted[-1] < 256 else _rank(data, wanted)
-        boxes = ndimage.find_objects(rank, 256 if rank is data else len(wanted))
+        boxes: list[Box | None] = ndimage.find_objects(rank, 256 if rank is data else len(wanted))
         for k, value in enumerate(wanted):
             found[layer, value] = boxes[value - 1] if rank is data else boxes[k]
     return tuple(
-        Outline(name, PALETTE[(first + k) % len(PALETTE)], labels, value, layer, found[layer, value])
+        Outline(
+            name, PALETTE[(first + k) % len(PALETTE)], labels, value, layer, found[layer, value]
+        )
         for k, ((layer, value), name) in enumerate(zip(regions, names, strict=True))
     )
 
@@ -340,9 +342,9 @@ def _contour(outline: Outline, plane: Plane, index: int) -> Contour:
         return Contour(outline.name, outline.colour, ())
     padded = np.pad(inside, 1).astype(np.float64)
     height, width = plane.pixel_mm
-    lines = contour_generator(z=padded).lines(0.5)
+    lines: list[npt.NDArray[np.float64]] = contour_generator(z=padded).lines(0.5)  # type: ignore[assignment]
     # the padding shifts by one pixel, and a pixel's centre is half a pixel from its edge
-    placed = (((line - 0.5) * (width, height)).round(2).tolist() for line in lines)
+    placed = (((line - 0.5) * np.array((width, height))).round(2).tolist() for line in lines)
     return Contour(
         outline.name, outline.colour, tuple(tuple((x, y) for x, y in line[:-1]) for line in placed)
     )
