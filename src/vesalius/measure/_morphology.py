@@ -193,17 +193,18 @@ def morphology(region: Region, *, spatial_autocorrelation: bool = True) -> list[
     mesh = mesh_size(body.morphological, body.spacing)
     lattice = lattice_moments(body.morphological)
     axes = _principal_axes(lattice, body.spacing)
+    count, total, moment = weighted_centre(body.intensity, body.mask)
     hull = _hull(body)
     named = [
         *_mesh_features(mesh, lattice, body.spacing),
-        _centre_shift(body, lattice),
+        _centre_shift(body, lattice, total, moment),
         ("diam", largest_distance(hull.vertices), ""),
         *_axis_features(axes, lattice),
         *_box_densities(mesh, hull, body),
         *_ellipsoid_densities(mesh, axes, lattice),
         *_enclosing_densities(mesh, hull),
-        ("integ_int", float(body.intensity[body.mask].mean()) * mesh.volume, ""),
-        *_autocorrelation(body, spatial_autocorrelation),
+        ("integ_int", total / count * mesh.volume, ""),
+        *_autocorrelation(body, count, spatial_autocorrelation),
     ]
     return [Value("morph_" + tag, "", value, reason) for tag, value, reason in named]
 
@@ -241,8 +242,7 @@ def _mesh_features(
     ]
 
 
-def _centre_shift(body: _Body, lattice: Lattice) -> Named:
-    total, moment = weighted_centre(body.intensity, body.mask)
+def _centre_shift(body: _Body, lattice: Lattice, total: float, moment: Tensor) -> Named:
     if total == 0:
         return ("com", math.nan, _NO_MASS)
     middle = (torch.tensor(body.mask.shape, dtype=torch.float64) - 1) / 2
@@ -306,9 +306,9 @@ def _enclosing_densities(mesh: MeshSize, hull: Hull) -> list[Named]:
     ]
 
 
-def _autocorrelation(body: _Body, wanted: bool) -> list[Named]:
+def _autocorrelation(body: _Body, count: int, wanted: bool) -> list[Named]:
     reason = _NOT_MEASURED
-    if wanted and int(body.mask.sum()) < 2:
+    if wanted and count < 2:
         reason = _ONE_INTENSITY
     elif wanted:
         box = tight_box(body.mask)

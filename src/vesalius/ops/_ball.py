@@ -15,7 +15,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vesalius.errors import RegionError
+from vesalius.ops._hull import _row_spans
 from vesalius.ops._jit import kernel
+
+Ints = npt.NDArray[np.int64]
+
+_STRIP = 12  # rows summed together
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +58,21 @@ def ball_peaks(
     """
     samples = values.detach().to("cpu", torch.float64).contiguous().numpy()
     inside = mask.detach().cpu().contiguous().numpy()
-    if not inside.any():
+    spans = _row_spans(inside.view(np.uint8))
+    if not (spans[0] >= 0).any():
         raise RegionError("mask must have a voxel inside to have a peak, got an empty one")
     halves = _ball_rows(radius)
-    box = _reach(inside, halves)
-    samples, inside = np.ascontiguousarray(samples[box]), np.ascontiguousarray(inside[box])
-    exists = np.isfinite(samples)
-    samples = samples if exists.all() else np.where(exists, samples, 0.0)
-    sums = _ball_sums(_framed(samples, halves), halves)
-    full = bool(exists.all()) and not _touches(inside, halves)
-    one = np.full((1, 1, 1), float((2 * halves + 1)[halves >= 0].sum()))
-    counts = one if full else _ball_sums(_framed(exists.astype(np.float64), halves), halves)
-    local, everywhere = _highest(samples, inside, sums, counts)
+    box, rows = _box_and_rows(spans)
+    sums, complete = _ball_sums(samples, box, rows, halves)
+    if complete and _fits(box, halves, samples.shape):
+        counts = np.full((1, 1, 1), float((2 * halves + 1)[halves >= 0].sum()))
+    else:
+        counts, _ = _ball_sums(np.isfinite(samples).astype(np.float64), box, rows, halves)
+    local, everywhere = _highest(samples, inside, box, sums, counts)
     return Peaks(float(local), float(everywhere))
 
 
-def _ball_rows(radius: tuple[float, float, float]) -> npt.NDArray[np.int64]:
+def _ball_rows(radius: tuple[float, float, float]) -> Ints:
     """Give the half length of the row at each (dz, dy); -1 where there is none."""
     rz, ry, rx = radius
     # a voxel exactly on the sphere belongs to it, whatever the rounding of the radius
@@ -78,101 +82,127 @@ def _ball_rows(radius: tuple[float, float, float]) -> npt.NDArray[np.int64]:
     return np.where(left >= -1e-9, np.floor(length + 1e-9), -1).astype(np.int64)
 
 
-def _reach(
-    inside: npt.NDArray[np.bool_], halves: npt.NDArray[np.int64]
-) -> tuple[slice, slice, slice]:
-    """Box of the mask grown by the ball, as far as the block goes."""
-    reach = (halves.shape[0] // 2, halves.shape[1] // 2, int(halves.max()))
-    box = []
-    for axis in range(3):
-        flat = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(0, flat[0] - reach[axis]), flat[-1] + reach[axis] + 1))
-    return box[0], box[1], box[2]
+def _box_and_rows(spans: Ints) -> tuple[Ints, Ints]:
+    """Give the bounding box, (first, end) along z, y, x, and that along y in each slice."""
+    filled = spans[0] >= 0
+    z, y = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
+    x = (spans[0][filled].min(), spans[1].max() + 1)
+    box = np.array([[z[0], z[-1] + 1], [y[0], y[-1] + 1], x], dtype=np.int64)
+    here = filled[z[0] : z[-1] + 1, y[0] : y[-1] + 1]
+    first, end = here.argmax(axis=1), here.shape[1] - here[:, ::-1].argmax(axis=1)
+    return box, np.stack([first, np.where(here.any(axis=1), end, first)], axis=1).astype(np.int64)
 
 
-def _touches(inside: npt.NDArray[np.bool_], halves: npt.NDArray[np.int64]) -> bool:
-    """Whether a ball around some voxel of the mask leaves the block."""
-    reach = (halves.shape[0] // 2, halves.shape[1] // 2, int(halves.max()))
-    core = tuple(slice(r, n - r) for r, n in zip(reach, inside.shape, strict=True))
-    return int(np.count_nonzero(inside)) != int(np.count_nonzero(inside[core]))
-
-
-def _framed(
-    samples: npt.NDArray[np.float64], halves: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    rz, ry, rx = halves.shape[0] // 2, halves.shape[1] // 2, int(halves.max())
-    nz, ny, nx = samples.shape
-    framed = np.zeros((nz + 2 * rz, ny + 2 * ry, nx + 2 * rx))
-    framed[rz : rz + nz, ry : ry + ny, rx : rx + nx] = samples
-    return framed
+def _fits(box: Ints, halves: Ints, shape: tuple[int, ...]) -> bool:
+    """Whether the ball around each voxel of the box stays inside the block."""
+    reach = np.array([halves.shape[0] // 2, halves.shape[1] // 2, halves.max()])
+    return bool((box[:, 0] >= reach).all() and (box[:, 1] + reach <= np.array(shape)).all())
 
 
 @kernel
 @no_type_check
-def _ball_sums(framed, halves):
-    """Sum over the ball around each sample inside the frame."""
+def _ball_sums(values, box, rows, halves):
+    """Sum over the ball around each voxel of the box, and say whether all samples are finite."""
     rz, ry, rx = halves.shape[0] // 2, halves.shape[1] // 2, halves.max()
-    nz, ny, nx = framed.shape[0] - 2 * rz, framed.shape[1] - 2 * ry, framed.shape[2] - 2 * rx
-    sums = np.zeros((nz, ny, nx))
-    runs = np.empty((rx + 1, framed.shape[1], nx))
-    line = np.empty(nx)
-    for z in range(framed.shape[0]):
-        for y in range(framed.shape[1]):
-            source = framed[z, y]
-            runs[0, y] = source[rx : rx + nx]
-            for h in range(1, rx + 1):
-                _add_pair(runs[h - 1, y], source[rx - h :], source[rx + h :], runs[h, y])
+    nz, ny, nx = box[0, 1] - box[0, 0], box[1, 1] - box[1, 0], box[2, 1] - box[2, 0]
+    sums = np.zeros((nz, ny * nx))
+    framed = np.zeros((ny + 2 * ry, nx + 2 * rx))
+    runs = np.empty((rx + 1, (ny + 2 * ry) * nx))
+    part = np.empty(ny * nx)
+    complete = True
+    for source in range(max(0, box[0, 0] - rz), min(values.shape[0], box[0, 1] + rz)):
+        complete &= _frame(values[source], box[1, 0] - ry, box[2, 0] - rx, framed)
+        _row_sums(framed, nx, runs)
+        z = source - box[0, 0]
         for dz in range(rz + 1):
-            above, below = z - rz - dz, z - rz + dz
-            if not (0 <= above < nz or 0 <= below < nz):
-                continue
-            for y in range(ny):
-                _slice_sum(runs, halves[rz + dz], y, line)
-                if 0 <= above < nz:
-                    _add(line, sums[above, y])
-                if dz > 0 and 0 <= below < nz:
-                    _add(line, sums[below, y])
-    return sums
+            first, end = ny, 0
+            for target in (z - dz, z + dz):
+                if 0 <= target < nz and rows[target, 1] > rows[target, 0]:
+                    first, end = min(first, rows[target, 0]), max(end, rows[target, 1])
+            # a few rows at a time, so that the partial sums stay in the nearest cache
+            for y in range(first, end, _STRIP):
+                start, stop = y * nx, min(y + _STRIP, end) * nx
+                _slice_sums(runs, halves[rz + dz], nx, start, stop, part)
+                if 0 <= z - dz < nz:
+                    _add(part, sums[z - dz, start:stop])
+                if dz > 0 and 0 <= z + dz < nz:
+                    _add(part, sums[z + dz, start:stop])
+    return sums.reshape((nz, ny, nx)), complete
 
 
 @kernel
 @no_type_check
-def _slice_sum(runs, halves, y, line):
+def _frame(plane, y0, x0, framed):
+    """Copy a part of a slice; 0 beyond its border and where it is not finite."""
+    framed[:] = 0.0
+    complete = True
+    for y in range(max(0, -y0), min(framed.shape[0], plane.shape[0] - y0)):
+        for x in range(max(0, -x0), min(framed.shape[1], plane.shape[1] - x0)):
+            value = plane[y + y0, x + x0]
+            if np.isfinite(value):
+                framed[y, x] = value
+            else:
+                complete = False
+    return complete
+
+
+@kernel
+@no_type_check
+def _row_sums(framed, nx, runs):
+    """Sum 2 h + 1 samples along x, for each half length h."""
+    rx = len(runs) - 1
+    for y in range(framed.shape[0]):
+        row = framed[y]
+        runs[0, y * nx : (y + 1) * nx] = row[rx : rx + nx]
+        for h in range(1, rx + 1):
+            shorter, longer = runs[h - 1, y * nx : (y + 1) * nx], runs[h, y * nx : (y + 1) * nx]
+            _add_pair(shorter, row[rx - h : rx - h + nx], row[rx + h : rx + h + nx], longer)
+
+
+@kernel
+@no_type_check
+def _slice_sums(runs, halves, nx, start, stop, part):
+    """Sum the rows of one slice of the ball."""
     ry = len(halves) // 2
-    line[:] = runs[halves[ry], y + ry]
+    first, end = start + ry * nx, stop + ry * nx
+    line = part[: stop - start]
+    line[:] = runs[halves[ry], first:end]
     for dy in range(1, ry + 1):
-        h = halves[ry + dy]
+        h, away = halves[ry + dy], dy * nx
         if h >= 0:
-            _add_pair(line, runs[h, y + ry - dy], runs[h, y + ry + dy], line)
+            one, other = runs[h, first - away : end - away], runs[h, first + away : end + away]
+            _add_pair(line, one, other, line)
 
 
+# slices, not offsets: an index that might be negative keeps a loop from being vectorised
 @kernel
 @no_type_check
 def _add_pair(base, one, other, out):
-    for x in range(len(out)):
-        out[x] = base[x] + (one[x] + other[x])
+    for i in range(len(out)):
+        out[i] = base[i] + (one[i] + other[i])
 
 
 @kernel
 @no_type_check
-def _add(line, out):
-    for x in range(len(out)):
-        out[x] += line[x]
+def _add(part, out):
+    for i in range(len(out)):
+        out[i] += part[i]
 
 
 @kernel
 @no_type_check
-def _highest(values, inside, sums, counts):
+def _highest(values, inside, box, sums, counts):
     one = counts.size == 1
+    z0, y0, x0 = box[0, 0], box[1, 0], box[2, 0]
     local, everywhere, brightest = -np.inf, -np.inf, -np.inf
-    for z in range(values.shape[0]):
-        for y in range(values.shape[1]):
-            for x in range(values.shape[2]):
-                if not inside[z, y, x]:
+    for z in range(sums.shape[0]):
+        for y in range(sums.shape[1]):
+            for x in range(sums.shape[2]):
+                if not inside[z + z0, y + y0, x + x0]:
                     continue
                 mean = sums[z, y, x] / (counts[0, 0, 0] if one else counts[z, y, x])
                 everywhere = max(everywhere, mean)
-                value = values[z, y, x]
+                value = values[z + z0, y + y0, x + x0]
                 if value > brightest:
                     brightest, local = value, mean
                 elif value == brightest:

@@ -16,6 +16,8 @@ from vesalius.ops._jit import kernel
 Array = npt.NDArray[np.float64]
 
 # the 13 axes of the lattice: three edges, six face diagonals, four body diagonals of a cube
+_DESCENTS = 8  # how many of the start boxes are improved
+
 _LATTICE = np.array(
     [d for d in itertools.product((-1, 0, 1), repeat=3) if d > (0, 0, 0)], dtype=np.float64
 )
@@ -25,8 +27,8 @@ def minimum_box(hull: Hull, *, starts: int = 48) -> Float[Tensor, "3"]:
     """Find the sides of the box of least volume that holds a convex body, in any direction.
 
     Each start direction is one side of a box whose other two come from the rectangle of least area
-    around the shadow along it; the search then turns the box about each of its sides in turn until
-    its volume no longer falls.
+    around the shadow along it. The best of these boxes are then turned about each of their sides in
+    turn until their volume no longer falls.
 
     Args:
         hull: The body.
@@ -42,7 +44,7 @@ def minimum_box(hull: Hull, *, starts: int = 48) -> Float[Tensor, "3"]:
     """
     vertices = np.ascontiguousarray(hull.vertices.numpy())
     vertices = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    sides = _search(vertices, _directions(hull, starts))
+    sides = _search(vertices, _directions(hull, starts), _DESCENTS)
     return torch.from_numpy(np.sort(sides)[::-1].copy())
 
 
@@ -69,21 +71,33 @@ def _smaller(new, old):
 
 @kernel
 @no_type_check
-def _search(vertices, directions):
-    best = np.full(3, 1e300 ** (1.0 / 3))
+def _search(vertices, directions, descents):
+    volumes = np.empty(len(directions))
     for k in range(len(directions)):
-        sides, axes = _box(vertices, directions[k])
-        better = True
-        while better:
-            better = False
-            for side in (1, 2):
-                other, turned = _box(vertices, axes[side])
-                if other[0] * other[1] * other[2] < sides[0] * sides[1] * sides[2] * (1 - 1e-9):
-                    sides, axes, better = other, turned, True
-                    break
-        if _smaller(sides, best):
+        sides, _ = _box(vertices, directions[k])
+        volumes[k] = sides[0] * sides[1] * sides[2]
+    best = np.full(3, np.inf)
+    for k in np.argsort(volumes)[:descents]:
+        sides = _descend(vertices, directions[k])
+        if best[0] == np.inf or _smaller(sides, best):
             best = sides
     return best
+
+
+@kernel
+@no_type_check
+def _descend(vertices, direction):
+    """Turn the box about one side after the other until its volume no longer falls."""
+    sides, axes = _box(vertices, direction)
+    better = True
+    while better:
+        better = False
+        for side in (1, 2):
+            other, turned = _box(vertices, axes[side])
+            if other[0] * other[1] * other[2] < sides[0] * sides[1] * sides[2] * (1 - 1e-9):
+                sides, axes, better = other, turned, True
+                break
+    return sides
 
 
 @kernel
@@ -101,10 +115,10 @@ def _box(vertices, direction):
     shadow = np.empty((len(vertices), 2))
     low, high = np.inf, -np.inf
     for i in range(len(vertices)):
-        p = vertices[i]
-        shadow[i, 0] = p[0] * u[0] + p[1] * u[1] + p[2] * u[2]
-        shadow[i, 1] = p[0] * v[0] + p[1] * v[1] + p[2] * v[2]
-        at = p[0] * direction[0] + p[1] * direction[1] + p[2] * direction[2]
+        z, y, x = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        shadow[i, 0] = z * u[0] + y * u[1] + x * u[2]
+        shadow[i, 1] = z * v[0] + y * v[1] + x * v[2]
+        at = z * direction[0] + y * direction[1] + x * direction[2]
         low, high = min(low, at), max(high, at)
     width, height, a, b = _rectangle(_polygon(shadow))
     axes[1] = a * u + b * v

@@ -16,6 +16,9 @@ from vesalius.ops._jit import kernel
 Axes = tuple[float, float, float]
 Array = npt.NDArray[np.float64]
 
+_ADDED = 32  # points added at once to those that hold the ellipsoid
+_ROUND = 500  # steps between two looks at all points
+
 
 def ellipsoid_volume(semi_axes: Axes) -> float:
     """Give the volume of an ellipsoid from its three semi-axes."""
@@ -51,7 +54,7 @@ def ellipsoid_area(semi_axes: Axes, *, terms: int = 20) -> float:
 
 
 def enclosing_ellipsoid(
-    points: Float[Tensor, "n 3"], *, tol: float = 1e-8, steps: int = 100_000
+    points: Float[Tensor, "n 3"], *, tol: float = 1e-7, steps: int = 100_000
 ) -> Axes:
     """Find the semi-axes of the ellipsoid of least volume that holds all points.
 
@@ -69,20 +72,46 @@ def enclosing_ellipsoid(
 
     References:
         Todd and Yildirim (2007), doi:10.1016/j.dam.2007.02.013: Khachiyan's algorithm with steps
-        away, started from Kumar and Yildirim's extremes.
+        away, started from Kumar and Yildirim's extremes. Differs from it in: it is run on a few
+        points, to which those that stick out most are added until none does.
     """
     if len(points) < 4:
         raise ShapeError(f"points must hold at least four to span a volume, got {len(points)}")
     spots = points.detach().to("cpu", torch.float64).numpy()
-    centre = spots.mean(axis=0)
+    centre = (spots.min(axis=0) + spots.max(axis=0)) / 2
     scale = float(np.abs(spots - centre).max())
-    weights, excess = _khachiyan((spots - centre) / scale, tol, steps)
+    spots = (spots - centre) / scale
+    chosen, weights, excess = _active_set(spots, tol, steps)
     if not excess <= tol:
         raise ConvergenceError(
             f"ellipsoid must be within {tol:g} after {steps} steps, it is within {excess:.3g}: "
             "give more steps, or points that do not lie in one plane"
         )
-    return _semi_axes((spots - centre) / scale, weights, scale)
+    return _semi_axes(spots[chosen], weights, scale)
+
+
+def _active_set(spots: Array, tol: float, steps: int) -> tuple[npt.NDArray[np.int64], Array, float]:
+    """Give the points that hold the ellipsoid, their weights, and by how much any sticks out."""
+    lifted = np.concatenate([spots, np.ones((len(spots), 1))], axis=1)
+    weights = _first_weights(spots)
+    chosen = np.flatnonzero(weights)
+    weights = weights[chosen]
+    spread, excess, taken = np.empty(len(spots)), math.inf, 0
+    while taken < steps:
+        weights, used = _khachiyan(lifted[chosen], weights, tol / 2, _ROUND)
+        taken += used
+        _spread_of(lifted, _inverse(lifted[chosen], weights), spread)
+        excess = max(float(spread.max()) / 4 - 1, 1 - float(spread[chosen[weights > 0]].min()) / 4)
+        if excess <= tol:
+            break
+        # points that have come to lie inside are let go, those that stick out most are taken on
+        stays = (weights > 0) | (spread[chosen] > 4)
+        chosen, weights = chosen[stays], weights[stays]
+        worst = np.argsort(-spread, kind="stable")[:_ADDED]
+        added = np.setdiff1d(worst[spread[worst] > 4], chosen)
+        chosen = np.concatenate([chosen, added])
+        weights = np.concatenate([weights, np.zeros(len(added))])
+    return chosen, weights, excess
 
 
 def _semi_axes(spots: Array, weights: Array, scale: float) -> Axes:
@@ -145,17 +174,13 @@ def _first_weights(points):
 
 @kernel
 @no_type_check
-def _khachiyan(points, tol, steps):
-    n = len(points)
-    lifted = np.ones((n, 4))
-    lifted[:, :3] = points
-    weights = _first_weights(points)
+def _khachiyan(lifted, weights, tol, steps):
+    n = len(lifted)
+    weights = weights.copy()
     spread = np.empty(n)
-    inverse = _inverse(lifted, weights)
-    _spread_of(lifted, inverse, spread)
-    excess = np.inf
+    fresh = True
     for step in range(steps):
-        if step % 64 == 63:  # the rank-one updates drift: start anew now and then
+        if fresh or step % 64 == 63:  # the rank-one updates drift: start anew now and then
             inverse = _inverse(lifted, weights)
             _spread_of(lifted, inverse, spread)
         far, near = 0, -1
@@ -165,15 +190,18 @@ def _khachiyan(points, tol, steps):
             if weights[i] > 0 and (near < 0 or spread[i] < spread[near]):
                 near = i
         over, under = spread[far] / 4 - 1, 1 - spread[near] / 4
-        excess = max(over, under)
-        if not excess > tol:
-            break
+        if not max(over, under) > tol:
+            if fresh:
+                break
+            fresh = True
+            continue
+        fresh = False
         at = far if over >= under else near
         share = (spread[at] - 4) / (4 * (spread[at] - 1))
         if over < under:
             share = max(share, -weights[at] / (1 - weights[at]))
         _step(lifted, weights, inverse, spread, at, share)
-    return weights, excess
+    return weights, step + 1
 
 
 @kernel

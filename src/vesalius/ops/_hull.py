@@ -183,8 +183,11 @@ def _row_spans(mask):
 
 @kernel
 @no_type_check
-def _turn(a, b, c):
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+def _turn(points, i, j, k):
+    """Twice the area of the triangle of three points; positive counter-clockwise."""
+    # indices, not rows: a view of a row costs more than the arithmetic
+    y, x = points[i, 0], points[i, 1]
+    return (points[j, 0] - y) * (points[k, 1] - x) - (points[j, 1] - x) * (points[k, 0] - y)
 
 
 @kernel
@@ -197,15 +200,13 @@ def _chain(points, stack):
             stack[i] = i
         return n
     for i in range(n):
-        while size > 1 and _turn(points[stack[size - 2]], points[stack[size - 1]], points[i]) <= 0:
+        while size > 1 and _turn(points, stack[size - 2], stack[size - 1], i) <= 0:
             size -= 1
         stack[size] = i
         size += 1
     lower = size
     for i in range(n - 2, -1, -1):
-        while (
-            size > lower and _turn(points[stack[size - 2]], points[stack[size - 1]], points[i]) <= 0
-        ):
+        while size > lower and _turn(points, stack[size - 2], stack[size - 1], i) <= 0:
             size -= 1
         stack[size] = i
         size += 1
@@ -272,32 +273,30 @@ def _polygon(points):
 @kernel
 @no_type_check
 def _drop_inner(points):
-    """Drop points well inside the octagon of the extremes along eight directions."""
-    if len(points) < 32:
+    """Drop points well inside the polygon of the extremes along sixteen directions."""
+    n = len(points)
+    if n < 64:
         return points.copy()
-    ends = np.empty((8, 2))
-    slope = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 1.0]])
-    for k in range(4):
+    ends = np.empty((16, 2))
+    for k in range(8):
+        u, v = np.cos(k * np.pi / 8), np.sin(k * np.pi / 8)
         low, high = 0, 0
         low_at, high_at = np.inf, -np.inf
-        for i in range(len(points)):
-            at = slope[k, 0] * points[i, 0] + slope[k, 1] * points[i, 1]
+        for i in range(n):
+            at = u * points[i, 0] + v * points[i, 1]
             if at > high_at:
                 high, high_at = i, at
             if at < low_at:
                 low, low_at = i, at
-        ends[k], ends[k + 4] = points[high], points[low]
-    kept = np.empty_like(points)
-    n = 0
+        for axis in range(2):
+            ends[k, axis], ends[k + 8, axis] = points[high, axis], points[low, axis]
     size = np.abs(ends).max()
-    for i in range(len(points)):
-        inner = True
-        for k in range(8):
-            a, b = ends[k], ends[(k + 1) % 8]
-            if (a[0] != b[0] or a[1] != b[1]) and _turn(a, b, points[i]) <= 1e-9 * size * size:
-                inner = False
-                break
-        if not inner:
-            kept[n, 0], kept[n, 1] = points[i, 0], points[i, 1]
-            n += 1
-    return kept[:n]
+    inner = np.ones(n, np.bool_)
+    for k in range(16):
+        y, x = ends[k, 0], ends[k, 1]
+        along_y, along_x = ends[(k + 1) % 16, 0] - y, ends[(k + 1) % 16, 1] - x
+        if along_y != 0 or along_x != 0:
+            for i in range(n):
+                turn = along_y * (points[i, 1] - x) - along_x * (points[i, 0] - y)
+                inner[i] &= turn > 1e-9 * size * size
+    return points[~inner]

@@ -57,20 +57,21 @@ def lattice_moments(mask: Bool[Tensor, "z y x"]) -> Lattice:
 
 def weighted_centre(
     values: Float[Tensor, "z y x"], mask: Bool[Tensor, "z y x"]
-) -> tuple[float, Float[Tensor, "3"]]:
-    """Sum values over a mask, and positions times values.
+) -> tuple[int, float, Float[Tensor, "3"]]:
+    """Count the voxels of a mask, sum values over it, and positions times values.
 
     Args:
         values: (z, y, x) floating point, finite inside the mask.
         mask: (z, y, x), True inside.
 
     Returns:
-        The sum of the values, and the (3,) sum of (position - middle of the block) times value.
+        The count, the sum of the values, and the (3,) sum of value times position, counted from the
+        middle of the block.
     """
     samples = values.detach().to("cpu", torch.float64).contiguous().numpy()
     inside = mask.detach().cpu().contiguous().numpy().view(np.uint8)
-    total, z, y, x = _weighted(samples, inside)
-    return float(total), torch.tensor([z, y, x], dtype=torch.float64)
+    count, total, z, y, x = _weighted(samples, inside)
+    return int(count), float(total), torch.tensor([z, y, x], dtype=torch.float64)
 
 
 def _rank(m: list[list[int]]) -> int:
@@ -119,16 +120,17 @@ def _weighted(values, inside):
     middle_z = (values.shape[0] - 1) / 2
     middle_y = (values.shape[1] - 1) / 2
     middle_x = (values.shape[2] - 1) / 2
-    total, sum_z, sum_y, sum_x = 0.0, 0.0, 0.0, 0.0
+    count, total, sum_z, sum_y, sum_x = 0, 0.0, 0.0, 0.0, 0.0
     for z in range(values.shape[0]):
         for y in range(values.shape[1]):
             row, along = 0.0, 0.0
             for x in range(values.shape[2]):
                 if inside[z, y, x]:
+                    count += 1
                     row += values[z, y, x]
                     along += values[z, y, x] * (x - middle_x)
             total += row
             sum_z += row * (z - middle_z)
             sum_y += row * (y - middle_y)
             sum_x += along
-    return total, sum_z, sum_y, sum_x
+    return count, total, sum_z, sum_y, sum_x
