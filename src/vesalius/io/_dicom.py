@@ -116,7 +116,9 @@ def _check_alike(slices: list[Slice], name: str) -> None:
     axes = [one.axes for one in slices if one.axes is not None]
     apart = max((float(np.abs(a - axes[0]).max()) for a in axes), default=0.0)
     if apart > 1e-3 or 0 < len(axes) < len(slices):
-        localizer = ", as localizers have" if "LOCALIZER" in first.image_type else ""
+        localizer = (
+            ", as localizers have" if any("LOCALIZER" in one.image_type for one in slices) else ""
+        )
         raise FormatError(
             f"series {name!r} must have slices of one orientation, it has several{localizer}: "
             "put each orientation in a folder of its own"
@@ -251,10 +253,6 @@ def _sample_type(slices: list[Slice]) -> type[np.generic]:
     high = max(one.bounds[1] for one in slices)
     if low >= 0 and high <= 255:
         return np.uint8
-    return _integer(low, high)
-
-
-def _integer(low: float, high: float) -> type[np.generic]:
     fits = [t for t in INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max]
     return fits[0] if fits else np.int64
 
@@ -272,13 +270,7 @@ def _check_length(one: Slice) -> None:
 def _load(slices: list[Slice], shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
     volume = np.empty(shape, dtype)
     for k, one in enumerate(slices):
-        plane = read_samples(one)
-        if volume.dtype.kind in "iu":
-            limits, ends = np.iinfo(volume.dtype), (int(plane.min()), int(plane.max()))
-            if ends[0] < limits.min or ends[1] > limits.max:
-                # padding outside the bits that the header promises: widen rather than wrap
-                volume = volume.astype(_integer(min(*ends, 0), max(*ends, 65535)))
-        volume[:, k] = plane
+        volume[:, k] = read_samples(one)
     return volume
 
 
