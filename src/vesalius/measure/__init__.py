@@ -1,5 +1,47 @@
 """Image and labels to quantities: radiomics by the IBSI standard, every number with an error bar.
 
-Floor 6.
+Floor 6. ``extract`` measures; ``Config`` says what and how; ``catalogue`` lists what there is.
+``compat`` answers scripts written for PyRadiomics.
 """
 # SPDX-License-Identifier: Apache-2.0
+
+from vesalius.measure._catalogue import catalogue
+from vesalius.measure._change import change, recist
+from vesalius.measure._config import (
+    Config,
+    config_schema,
+    dump_config,
+    load_config,
+    parse_config,
+)
+from vesalius.measure._feature import Feature, Value
+from vesalius.measure._measurement import COLUMNS, Measurement, check_pair, extract, wide
+from vesalius.measure._reliability import Agreement, Icc, agreement, grade, icc
+from vesalius.measure._uncertainty import Repeatability, Spread, cohort_reliability, repeatability
+
+__all__ = [
+    "COLUMNS",
+    "Agreement",
+    "Config",
+    "Feature",
+    "Icc",
+    "Measurement",
+    "Repeatability",
+    "Spread",
+    "Value",
+    "agreement",
+    "catalogue",
+    "change",
+    "check_pair",
+    "cohort_reliability",
+    "config_schema",
+    "dump_config",
+    "extract",
+    "grade",
+    "icc",
+    "load_config",
+    "parse_config",
+    "recist",
+    "repeatability",
+    "wide",
+]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 KEYS = ["label", "filter", "feature", "aggregation", "discretisation"]
 """What must agree for two values to be of the same quantity."""
 
+Key = tuple[str, ...]
+Row = dict[str, object]
 Verdict = Literal["CR", "PR", "SD", "PD"]
 
 
@@ -39,16 +41,15 @@ def change(tables: "tuple[pd.DataFrame, ...]", *, days: tuple[float, ...]) -> "p
     _check_sessions(tables, days)
     import pandas as pd
 
-    first = tables[0].set_index(KEYS)
+    first, *others = (_by_key(table) for table in tables)
     rows: list[dict[str, object]] = []
-    for key, start in first.iterrows():
+    for key, start in first.items():
         history = [_as_float(start["value"])]
-        for session, table in enumerate(tables[1:], start=1):
-            later = table.set_index(KEYS)
-            if key not in later.index:
+        for session, later in enumerate(others, start=1):
+            if key not in later:
                 rows.append(_absent(key, session, days, start))
                 continue
-            now = later.loc[key]
+            now = later[key]
             rows.append(_compare(key, session, days, start, now, history))
             history.append(_as_float(now["value"]))
     return pd.DataFrame(rows)
@@ -134,6 +135,11 @@ def _judge(total: float, baseline: float, nadir: float) -> Response:
     return Response(total, from_baseline, from_nadir, verdict)
 
 
+def _by_key(table: "pd.DataFrame") -> dict[Key, Row]:
+    rows = [{str(k): v for k, v in row.items()} for row in table.to_dict(orient="records")]
+    return {tuple(str(row[name]) for name in KEYS): row for row in rows}
+
+
 def _check_sessions(tables: "tuple[pd.DataFrame, ...]", days: tuple[float, ...]) -> None:
     if len(tables) < 2 or len(days) != len(tables):
         raise ShapeError(
@@ -151,11 +157,11 @@ def _check_sessions(tables: "tuple[pd.DataFrame, ...]", days: tuple[float, ...])
 
 
 def _compare(
-    key: object,
+    key: Key,
     session: int,
     days: tuple[float, ...],
-    start: "pd.Series",
-    now: "pd.Series",
+    start: Row,
+    now: Row,
     history: list[float],
 ) -> dict[str, object]:
     baseline, value = _as_float(start["value"]), _as_float(now["value"])
@@ -187,9 +193,7 @@ def _compare(
     return row
 
 
-def _absent(
-    key: object, session: int, days: tuple[float, ...], start: "pd.Series"
-) -> dict[str, object]:
+def _absent(key: Key, session: int, days: tuple[float, ...], start: Row) -> dict[str, object]:
     row = _key_row(key, session, days, start)
     numbers = ("nadir", "value", "difference", "percent", "percent_nadir", "mdc95", "doubling_days")
     row |= dict.fromkeys(numbers, math.nan)
@@ -200,11 +204,8 @@ def _absent(
     }
 
 
-def _key_row(
-    key: object, session: int, days: tuple[float, ...], start: "pd.Series"
-) -> dict[str, object]:
-    parts = key if isinstance(key, tuple) else (key,)
-    row: dict[str, object] = dict(zip(KEYS, parts, strict=True))
+def _key_row(key: Key, session: int, days: tuple[float, ...], start: Row) -> dict[str, object]:
+    row: dict[str, object] = dict(zip(KEYS, key, strict=True))
     return row | {"session": session, "days": days[session] - days[0], "unit": start["unit"]}
 
 

@@ -4,6 +4,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from vesalius.core import Image
+from vesalius.enhance import apply_filter, filter_name
 from vesalius.measure._config import Config
 from vesalius.measure._diameters import diameters
 from vesalius.measure._distance_shape import distance_shape
@@ -27,18 +29,34 @@ SHAPE: frozenset[Family] = frozenset(
 TEXTURE: frozenset[Family] = frozenset({"glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm"})
 
 
-def measure_region(region: Region, config: Config, *, filtered: bool = False) -> list[Value]:
+def measure_region(region: Region, config: Config) -> list[Value]:
     """Measure everything that a configuration asks for on one region.
 
     Args:
-        region: The prepared region.
-        config: ``features``, ``discretise``, ``ivh`` and the re-segmentation bounds are used.
-        filtered: The intensities are a filter's response: shape is left out, and the bounds of the
-            unfiltered intensities do not apply to bins.
+        region: The prepared region; its block must reach as far around it as the filters read.
+        config: ``features``, ``discretise``, ``ivh``, ``filters`` and the re-segmentation bounds
+            are used.
 
     Returns:
-        The values, family by family in the order of IBSI-1; each NaN has a reason.
+        The values of the image, then of each filter's response, family by family in the order of
+        IBSI-1; each NaN has a reason.
+
+    Raises:
+        IntensityError: The block holds NaN or infinity and a filter would spread it.
     """
+    values = _measure(region, config, filtered=False)
+    for spec in config.filters:
+        image = Image(region.intensity[None], region.grid, region.unit)
+        response = apply_filter(image, spec)
+        masks = (region.morphological, region.mask)
+        view = Region(region.grid, response.data[0], *masks, response.unit)
+        name = filter_name(spec)
+        values += [v._replace(filtered=name) for v in _measure(view, config, filtered=True)]
+    return values
+
+
+def _measure(region: Region, config: Config, *, filtered: bool) -> list[Value]:
+    """Measure the image, or a response: without shape, and without the image's bounds."""
     wanted = set(config.features.families)
     if filtered:
         wanted -= SHAPE
@@ -53,6 +71,8 @@ def measure_region(region: Region, config: Config, *, filtered: bool = False) ->
         levels = discretise_region(
             region, config.discretise, lower_bound=bounds[0], pad=max(1, features.distance)
         )
+        if config.compute.device == "cuda":
+            levels = _on_gpu(levels)
         values += histogram(level_counts(levels)) if "histogram" in wanted else []
         if wanted & TEXTURE:
             values += texture(
@@ -63,6 +83,11 @@ def measure_region(region: Region, config: Config, *, filtered: bool = False) ->
                 coarseness=features.ngldm_coarseness,
             )
     return values
+
+
+def _on_gpu(levels: Levels) -> Levels:
+    data, morphological = levels.data.cuda(), levels.morphological.cuda()
+    return Levels(data, morphological, levels.count, levels.pad, levels.spacing_mm)
 
 
 def sorted_intensities(region: Region) -> NDArray[np.float64]:

@@ -76,14 +76,17 @@ class Value(NamedTuple):
     """One measured value.
 
     ``value`` is NaN only together with a ``reason``; a reason may also stand beside a number.
+    ``filtered`` names the filter whose response was measured; it is empty for the image itself.
     """
 
     tag: str
     aggregation: Aggregation
     value: float
     reason: str = ""
+    filtered: str = ""
 
     @property
     def key(self) -> str:
-        """Tag and aggregation in one word, such as ``"cm_contrast_3D_comb"``."""
-        return f"{self.tag}_{self.aggregation}" if self.aggregation else self.tag
+        """Filter, tag and aggregation in one word, such as ``"cm_contrast_3D_comb"``."""
+        plain = f"{self.tag}_{self.aggregation}" if self.aggregation else self.tag
+        return f"{self.filtered}:{plain}" if self.filtered else plain

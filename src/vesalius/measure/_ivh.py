@@ -1,6 +1,8 @@
 """Intensity-volume histogram: which fraction of the volume has at least which intensity."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -115,6 +117,8 @@ def _curve(
     """Give the levels, ascending, and the share of the volume at or above each."""
     low = float(values[0]) if bounds[0] is None else bounds[0]
     high = float(values[-1]) if bounds[1] is None else bounds[1]
+    levels: NDArray[np.float64]
+    edges: NDArray[np.float64]
     if settings.method == "bin_count":
         low, high = float(values[0]), float(values[-1])
         levels = np.arange(1.0, settings.bin_count + 1)
@@ -124,7 +128,7 @@ def _curve(
         edges = low + settings.bin_width * np.arange(count)
         levels = edges + settings.bin_width / 2
     elif high - low <= _MANY and bool((values == np.rint(values)).all()):
-        levels = edges = np.arange(np.floor(low), np.ceil(high) + 1)
+        levels = edges = np.arange(math.floor(low), math.ceil(high) + 1).astype(np.float64)
     else:
         levels = edges = np.unique(values)
     if low == high:

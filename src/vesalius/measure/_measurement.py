@@ -10,17 +10,18 @@ from torch import Tensor
 
 from vesalius._version import __version__
 from vesalius.core import Image, Labels, Provenance, Step, differences, hash_samples
-from vesalius.errors import GeometryError, ShapeError, VesaliusError
+from vesalius.enhance import filter_name, normalise
+from vesalius.errors import GeometryError, RegionError, ShapeError, VesaliusError
 from vesalius.measure._catalogue import by_tag
 from vesalius.measure._config import Config
 from vesalius.measure._engine import measure_region
 from vesalius.measure._feature import Family, Value
 from vesalius.measure._prepare import bounding_box, prepare
+from vesalius.measure._uncertainty import Spread, repeatability
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vesalius.measure._uncertainty import Spread
 
 COLUMNS: tuple[str, ...] = (
     "subject",
@@ -45,6 +46,7 @@ COLUMNS: tuple[str, ...] = (
     "image_hash",
     "mask_hash",
     "version",
+    "normalisation",
 )
 """Columns of the long table, the canonical form of every result."""
 
@@ -82,8 +84,10 @@ class _Case:
     label: str
     config: Config
     unit: str
+    units: Mapping[str, str]
     image_hash: str
     mask_hash: str
+    normalisation: str
 
 
 def extract(
@@ -143,12 +147,12 @@ def extract(
     for done, (layer, value) in enumerate(wanted, start=1):
         name = labels.name(value, layer)
         mask = labels.mask(value, layer)
-        mask_hash = hash_samples(mask, labels.grid.affine)
-        hashes[f"mask: {name}"] = mask_hash
-        case = _Case(subject, name, settings, image.unit, image_hash, mask_hash)
+        hashes[f"mask: {name}"] = hash_samples(mask, labels.grid.affine)
         try:
-            found, count = _measure_one(image, mask, case, uncertainty)
-            rows += found
+            ready, fitted = normalised(image, mask, settings)
+            case = _case(subject, name, settings, ready.unit, hashes, fitted)
+            values, spreads, count = _measure_one(ready, mask, settings, uncertainty)
+            rows += [_row(v, case, spreads.get(v.key)) for v in values]
             counts |= {name: count} if uncertainty else {}
             findings += _mask_findings(name, mask)
         except VesaliusError as error:
@@ -158,6 +162,32 @@ def extract(
     parameters = settings.model_dump(mode="json", exclude={"compute", "output"})
     provenance = Provenance("measure", parameters, hashes)
     return Measurement(as_table(rows), settings, provenance, tuple(findings), failures, counts)
+
+
+def normalised(image: Image, mask: Bool[Tensor, "z y x"], config: Config) -> tuple[Image, str]:
+    """Normalise the intensities as the configuration asks.
+
+    Args:
+        image: One channel.
+        mask: The region, for the methods that fit on it.
+        config: ``normalise`` is used.
+
+    Returns:
+        The image (the same where nothing is asked for), and the fitted parameters in one line.
+    """
+    settings = config.normalise
+    if settings.method == "none":
+        return image, ""
+    result = normalise(
+        image.map(lambda x: x.double()),
+        mask if settings.method == "zscore_mask" else None,
+        method=settings.method,
+        percentiles=settings.percentiles,
+        scale=settings.scale,
+        landmarks=settings.landmarks,
+    )
+    fitted = "; ".join(f"{name}={value:.9g}" for name, value in result.parameters)
+    return result.image, f"{settings.method}: {fitted}"
 
 
 def check_pair(image: Image, labels: Labels) -> None:
@@ -217,39 +247,52 @@ def wide(table: "pd.DataFrame") -> "pd.DataFrame":
     return result
 
 
+def _case(
+    subject: str,
+    name: str,
+    config: Config,
+    unit: str,
+    hashes: Mapping[str, str],
+    normalisation: str,
+) -> _Case:
+    units = {
+        filter_name(spec): f"{unit}/voxel^2" if spec.kind == "log" else unit
+        for spec in config.filters
+    }
+    mask_hash = hashes[f"mask: {name}"]
+    return _Case(subject, name, config, unit, units, hashes["image"], mask_hash, normalisation)
+
+
 def _measure_one(
-    image: Image, mask: Bool[Tensor, "z y x"], case: _Case, uncertainty: bool
-) -> tuple[list[dict[str, object]], int]:
-    values = measure_region(prepare(image, mask, case.config), case.config)
-    spreads: Mapping[str, Spread] = {}
-    count = 0
-    if uncertainty:
-        from vesalius.measure._uncertainty import repeatability
-
-        result = repeatability(image, mask, case.config)
-        spreads, count = result.spreads, result.count
-    return [_row(value, case, "original", spreads.get(value.key)) for value in values], count
+    image: Image, mask: Bool[Tensor, "z y x"], config: Config, uncertainty: bool
+) -> tuple[list[Value], Mapping[str, Spread], int]:
+    values = measure_region(prepare(image, mask, config), config)
+    if not uncertainty:
+        return values, {}, 0
+    result = repeatability(image, mask, config)
+    return values, result.spreads, result.count
 
 
-def _row(value: Value, case: _Case, filtered: str, spread: "Spread | None") -> dict[str, object]:
+def _row(value: Value, case: _Case, spread: Spread | None) -> dict[str, object]:
     feature = by_tag()[value.tag]
     row: dict[str, object] = {
         "subject": case.subject,
         "label": case.label,
-        "filter": filtered,
+        "filter": value.filtered or "original",
         "family": feature.family,
         "feature": value.tag,
         "aggregation": value.aggregation,
         "discretisation": _discretisation(feature.family, case.config),
         "value": value.value,
-        "unit": _unit(feature.unit, case.unit),
+        "unit": _unit(feature.unit, case.units.get(value.filtered, case.unit)),
+        "grade": "",
         "ibsi_code": feature.code,
         "reason": value.reason,
         "config_hash": case.config.digest,
         "image_hash": case.image_hash,
         "mask_hash": case.mask_hash,
-        "grade": "",
         "version": __version__,
+        "normalisation": case.normalisation,
     }
     if spread is not None:
         row |= {
@@ -258,6 +301,7 @@ def _row(value: Value, case: _Case, filtered: str, spread: "Spread | None") -> d
             "perturb_p97_5": spread.p97_5,
             "mdc95": spread.mdc95,
         }
+        row["reason"] = value.reason or (f"error bar: {spread.reason}" if spread.reason else "")
     return row
 
 
@@ -282,8 +326,6 @@ def _unit(pattern: str, unit: str) -> str:
 
 
 def _select(labels: Labels, regions: tuple[int, ...]) -> list[tuple[int, int]]:
-    from vesalius.errors import RegionError
-
     there = labels.values
     missing = sorted(set(regions) - {value for _, value in there})
     if missing or not there:

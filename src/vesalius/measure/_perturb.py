@@ -3,6 +3,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from vesalius.errors import RegionError
 from vesalius.graph import slic
 from vesalius.measure._config import Config, Perturb
 from vesalius.measure._prepare import (
+    bounding_box,
     crop_grid,
     crop_to,
     margin_mm,
@@ -61,7 +63,7 @@ class Draw:
     generator: torch.Generator
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Pieces:
     """Supervoxels around the contour, and how likely each is part of the region.
 
@@ -77,6 +79,17 @@ class Pieces:
     inside: np.ndarray
     surplus: float
 
+    @cached_property
+    def band(self) -> np.ndarray:
+        """Flat indices of the samples near the contour."""
+        return np.flatnonzero(self.labels)
+
+    @property
+    def possible(self) -> np.ndarray:
+        """True wherever the region may reach."""
+        reached: np.ndarray = self.core | (self.inside > 0)[self.labels]
+        return reached
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
@@ -86,6 +99,8 @@ class Plan:
         block: The image around the region, float64, unperturbed.
         mask: The region as drawn, on the block.
         grid: The lattice that is measured, around the region.
+        margin_mm: How far around the region intensities are measured, mm.
+        margin_mm: How far around the region intensities are measured, mm.
         moves: Whether anything moves the lattice; else nothing more is interpolated than usual.
         sigma: Noise to add, unit of the image.
         pieces: Supervoxels, or None where the contour stays.
@@ -95,6 +110,7 @@ class Plan:
     block: Image
     mask: Bool[Tensor, "z y x"]
     grid: Grid
+    margin_mm: float
     moves: bool
     sigma: float
     pieces: Pieces | None
@@ -121,15 +137,52 @@ def plan(
     """
     settings = config.perturb
     lattice = target_grid(image.grid, config) or image.grid
-    reach = margin_mm(lattice, config) + _slack_mm(image.grid, mask, lattice, settings)
-    block, region = crop_to(image, mask, margin_mm=reach + _support_mm(image.grid, lattice, config))
-    block = block.map(lambda x: x.to("cpu", torch.float64))
-    region = region.cpu()
+    support = _support_mm(image.grid, lattice, config)
+    wide, region = crop_to(image, mask.cpu(), margin_mm=_PIECE_MM + support)
+    wide = wide.map(lambda x: x.to("cpu", torch.float64))
+    sigma = noise_level(_finite(wide.data[0])) if settings.noise else 0.0
+    pieces = _pieces(wide, region, sigma) if settings.contour else None
+    possible = region if pieces is None else region | torch.from_numpy(pieces.possible)
+    reach = margin_mm(lattice, config) + _slack_mm(wide.grid, possible, lattice, settings)
+    block, region, pieces = _tailored(image, wide.grid, (region, possible), pieces, reach + support)
+    grid = crop_grid(lattice, wide.grid, possible, reach)
     moves = max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0
-    grid = crop_grid(lattice, block.grid, region, reach)
-    sigma = noise_level(_finite(block.data[0])) if settings.noise else 0.0
-    pieces = _pieces(block, region, sigma) if settings.contour else None
-    return Plan(block, region, grid, moves, sigma, pieces, config)
+    margin = margin_mm(lattice, config)
+    return Plan(block, region, grid, margin, moves, sigma, pieces, config)
+
+
+def _tailored(
+    image: Image,
+    near: Grid,
+    masks: tuple[Tensor, Tensor],
+    pieces: Pieces | None,
+    margin: float,
+) -> tuple[Image, Tensor, Pieces | None]:
+    """Crop to what the largest possible region needs; masks and pieces move onto that block."""
+    region, possible = (_pasted(m, near, image.grid) for m in masks)
+    block, _ = crop_to(image, possible, margin_mm=margin)
+    start = _offset(block.grid, image.grid)
+    box = tuple(slice(a, a + n) for a, n in zip(start, block.grid.shape, strict=True))
+    block = block.map(lambda x: x.to("cpu", torch.float64).contiguous())
+    if pieces is None:
+        return block, region[box].contiguous(), None
+    labels = _pasted(torch.from_numpy(pieces.labels), near, image.grid)[box].contiguous()
+    core = _pasted(torch.from_numpy(pieces.core), near, image.grid)[box].contiguous()
+    moved = Pieces(labels.numpy(), core.numpy(), pieces.inside, pieces.surplus)
+    return block, region[box].contiguous(), moved
+
+
+def _pasted(part: Tensor, near: Grid, whole: Grid) -> Tensor:
+    start = _offset(near, whole)
+    full = torch.zeros(whole.shape, dtype=part.dtype)
+    full[tuple(slice(a, a + n) for a, n in zip(start, near.shape, strict=True))] = part
+    return full
+
+
+def _offset(part: Grid, whole: Grid) -> tuple[int, ...]:
+    """Index (z, y, x) of the first voxel of a crop in what it was cropped from."""
+    origin = torch.tensor(part.origin_mm, dtype=torch.float64)
+    return tuple(int(i) for i in whole.to_index(origin).round())
 
 
 def draw(settings: Perturb, index: int, *, flat: bool = False) -> Draw:
@@ -180,15 +233,14 @@ def perturbed(shared: Plan, change: Draw) -> Region:
         RegionError: Nothing is left of the region.
     """
     config = shared.config
-    values = _disturbed(shared, change)
     region = _redrawn(shared.mask, shared.pieces, change.generator)
     grid, sampling = _lattices(shared, change)
     if sampling is None:
-        new, share = values, region.double()
+        new, share = _disturbed(shared, change, shared.block), region.double()
     else:
-        new, share = _sampled(values, region, shared, sampling)
-    if config.resample.rounding == "integer" and sampling is not None:
-        new = new.round()
+        grid, sampling = _around(region, shared, (grid, sampling))
+        new, share = _sampled(region, shared, change, sampling)
+        new = new.round() if config.resample.rounding == "integer" else new
     if config.discretise.method == "none":
         new = new.round()
     drawn = share >= config.resample.mask_threshold - 1e-9
@@ -233,7 +285,7 @@ def _slack_mm(grid: Grid, mask: Tensor, lattice: Grid, settings: Perturb) -> flo
     half = 0.5 * float((size * torch.tensor(grid.spacing_mm).double()).norm())
     turn = 2 * math.sin(math.radians(settings.rotation_deg) / 2) * half
     shift = settings.shift_voxels * float(torch.tensor(lattice.spacing_mm).double().norm())
-    grow = (_PIECE_MM if settings.contour else 0.0) + settings.volume_fraction * half
+    grow = settings.volume_fraction * half / 2 + max(lattice.spacing_mm)
     return turn + shift + grow + settings.resampling * half + 3 * settings.blur_mm
 
 
@@ -248,18 +300,18 @@ def _finite(x: Tensor) -> Tensor:
     return x if bool(good.all()) else torch.where(good, x, x[good].median())
 
 
-def _disturbed(shared: Plan, change: Draw) -> Tensor:
-    x = shared.block.data[0]
+def _disturbed(shared: Plan, change: Draw, block: Image) -> Tensor:
+    x = block.data[0]
     if change.blur_mm > 0:
         from scipy.ndimage import gaussian_filter
 
-        sigma = [change.blur_mm / s for s in shared.block.grid.spacing_mm]
+        sigma = [change.blur_mm / s for s in block.grid.spacing_mm]
         sigma = [0.0 if n == 1 else s for s, n in zip(sigma, x.shape, strict=True)]
         x = torch.from_numpy(gaussian_filter(x.numpy(), sigma, mode="nearest"))
     if shared.sigma > 0:
         noise = torch.randn(x.shape, generator=change.generator, dtype=torch.float32)
         x = torch.add(x, noise, alpha=shared.sigma)
-    return drifted(x, change.drift, shared.block.unit)
+    return drifted(x, change.drift, block.unit)
 
 
 def _lattices(shared: Plan, change: Draw) -> tuple[Grid, Grid | None]:
@@ -296,10 +348,49 @@ def _centre_mm(shared: Plan) -> Triple:
     return (left, posterior, superior)
 
 
-def _sampled(values: Tensor, region: Tensor, shared: Plan, sampling: Grid) -> tuple[Tensor, Tensor]:
-    settings = shared.config.resample
-    grid = shared.block.grid
-    image, mask = Image(values[None], grid), Image(region[None].double(), grid)
+def _around(region: Tensor, shared: Plan, lattices: tuple[Grid, Grid]) -> tuple[Grid, Grid]:
+    """Crop both lattices to what this region and its margin need."""
+    grid, sampling = lattices
+    start, shape = bounding_box(region)
+    low = torch.tensor(start, dtype=torch.float64) - 1
+    high = low + torch.tensor(shape) + 1
+    index = sampling.to_index(shared.block.grid.to_world(_corners(low, high)))
+    spacing = torch.tensor(grid.spacing_mm, dtype=torch.float64)
+    margin = shared.margin_mm / spacing + 1
+    first, size = _within(index, margin, grid.shape)
+    return grid.crop(first, size), sampling.crop(first, size)
+
+
+def _corners(low: Tensor, high: Tensor) -> Tensor:
+    ends = torch.stack([low, high])
+    return torch.stack([ends[[b & 1, b >> 1 & 1, b >> 2], [0, 1, 2]] for b in range(8)])
+
+
+def _within(
+    index: Tensor, margin: Tensor, shape: tuple[int, int, int]
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The box of voxels around points and a margin, as far as the grid reaches."""
+    low = (index.min(dim=0).values - margin).floor().tolist()
+    high = (index.max(dim=0).values + margin).ceil().tolist()
+    first = [int(min(max(0, a), n - 1)) for a, n in zip(low, shape, strict=True)]
+    stop = [int(min(n, max(b + 1, a + 1))) for a, b, n in zip(first, high, shape, strict=True)]
+    z, y, x = (b - a for a, b in zip(first, stop, strict=True))
+    return (first[0], first[1], first[2]), (z, y, x)
+
+
+def _sampled(region: Tensor, shared: Plan, change: Draw, sampling: Grid) -> tuple[Tensor, Tensor]:
+    """Disturb only what is read, and interpolate it and the mask, each once."""
+    settings, grid = shared.config.resample, shared.block.grid
+    last = torch.tensor(sampling.shape, dtype=torch.float64) - 1
+    index = grid.to_index(sampling.to_world(_corners(torch.zeros_like(last), last)))
+    support = _support_mm(grid, sampling, shared.config) + 3 * change.blur_mm
+    margin = support / torch.tensor(grid.spacing_mm, dtype=torch.float64)
+    first, size = _within(index, margin, grid.shape)
+    part = shared.block.crop(first, size)
+    values = _disturbed(shared, change, part)
+    box = tuple(slice(a, a + n) for a, n in zip(first, size, strict=True))
+    image = Image(values[None].contiguous(), part.grid)
+    mask = Image(region[box][None].double(), part.grid)
     new = resample(image, sampling, interpolation=settings.image, anti_alias=False)
     share = resample(mask, sampling, interpolation=settings.mask, anti_alias=False)
     return new.data[0], share.data[0]
@@ -356,9 +447,9 @@ def _redrawn(mask: Tensor, pieces: Pieces | None, generator: torch.Generator) ->
     if pieces is None:
         return mask
     dice = torch.rand(len(pieces.inside), generator=generator, dtype=torch.float64).numpy()
-    chosen = dice < pieces.inside
-    new = torch.from_numpy(chosen[pieces.labels] | pieces.core)
-    return new if bool(new.any()) else mask
+    new = pieces.core.copy()
+    new.ravel()[pieces.band] = (dice < pieces.inside)[pieces.labels.ravel()[pieces.band]]
+    return torch.from_numpy(new) if new.any() else mask
 
 
 def _of_volume(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -367,20 +458,20 @@ def _of_volume(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
     The contour is a level set of the partial volumes, which reach one voxel to either side of it;
     where that is not enough they are spread, a voxel at a time. Ties are broken by chance.
     """
-    count = max(1, min(count, share.numel()))
     rank, score = share, share
     for _ in range(_SHELLS):
-        if int((score > 0).sum()) >= count and int((score >= score.max()).sum()) <= count:
+        value = score.numpy().ravel()
+        near = np.flatnonzero(value > 0)
+        if len(near) >= count and int((value[near] >= value.max()).sum()) <= count:
             break
         rank = _spread(rank)
         score = score + rank
-    value = score.numpy().ravel()
-    new = value >= value.max()
-    near = np.flatnonzero((value > 0) & ~new)
-    missing = min(count - int(new.sum()), len(near))
-    if missing > 0:
-        dice = torch.rand(len(near), generator=generator, dtype=torch.float64).numpy()
-        new[near[np.argpartition(-value[near] - 1e-6 * dice, missing - 1)[:missing]]] = True
+    order = value[near]
+    dice = torch.rand(len(near), generator=generator, dtype=torch.float64).numpy()
+    count = max(1, min(count, len(near)))
+    best = np.argpartition(-order - 1e-6 * dice, count - 1)[:count]
+    new = np.zeros(value.shape, dtype=bool)
+    new[near[best]] = True
     return torch.from_numpy(new.reshape(share.shape))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vesalius.core import Grid, Image, resample
 from vesalius.core._resample import centred_grid
+from vesalius.enhance import margin_voxels
 from vesalius.errors import GeometryError, IntensityError, RegionError
 from vesalius.measure._config import Config, Discretise, Resegment
 from vesalius.measure._region import Levels, Region
@@ -29,16 +30,14 @@ def prepare(
     image: Image,
     mask: Bool[Tensor, "z y x"],
     config: Config,
-    *,
-    margin_mm: float = PEAK_RADIUS_MM,
 ) -> Region:
     """Crop, interpolate and re-segment one region of an image.
 
     Args:
         image: One channel; any real dtype.
         mask: The region as drawn, on the image's grid.
-        config: What to do; ``resample`` and ``resegment`` are used here.
-        margin_mm: How far around the region the block reaches, where the image does.
+        config: What to do; ``resample`` and ``resegment`` are used here. The block reaches as far
+            around the region as the local intensity peak and the filters read.
 
     Returns:
         The block, float64, with the morphological and the intensity mask.
@@ -52,12 +51,13 @@ def prepare(
         IBSI reference manual, doi:10.48550/arXiv.1612.07003, sections 2.4 and 2.5.
     """
     _check_orthogonal(image.grid)
-    block, region = crop_to(image, mask, margin_mm=_reach_mm(image.grid, config, margin_mm))
     grid = target_grid(image.grid, config)
+    margin = margin_mm(grid or image.grid, config)
+    block, region = crop_to(image, mask, margin_mm=_reach_mm(image.grid, config, margin))
     if grid is None:
         return resegment(block.grid, block.data[0].double(), region, config, unit=image.unit)
     settings = config.resample
-    inside = crop_grid(grid, block.grid, region, margin_mm)
+    inside = crop_grid(grid, block.grid, region, margin)
     floats = Image(block.data.double(), block.grid, image.unit)
     new = resample(floats, inside, interpolation=settings.image, anti_alias=False)
     share = resample(
@@ -69,6 +69,25 @@ def prepare(
     drawn = share.data[0] >= settings.mask_threshold - 1e-9
     values = new.data[0].round() if settings.rounding == "integer" else new.data[0]
     return resegment(inside, values, drawn, config, unit=image.unit)
+
+
+def margin_mm(grid: Grid, config: Config) -> float:
+    """Give how far around a region its values reach, mm.
+
+    Args:
+        grid: The lattice that is measured.
+        config: Its filters are asked how far they read.
+
+    Returns:
+        The largest distance; infinite where a filter needs the whole image.
+    """
+    margin = PEAK_RADIUS_MM
+    for spec in config.filters:
+        voxels = margin_voxels(spec, grid.spacing_mm)
+        if voxels is None:
+            return math.inf
+        margin = max(margin, *(n * s for n, s in zip(voxels, grid.spacing_mm, strict=True)))
+    return margin
 
 
 def resegment(
@@ -175,13 +194,13 @@ def bounding_box(mask: Bool[Tensor, "z y x"]) -> Box:
 
 def crop_to(
     image: Image, mask: Bool[Tensor, "z y x"], *, margin_mm: float
-) -> tuple[Image, Bool[Tensor, "z y x"]]:
+) -> tuple[Image, Bool[Tensor, "cz cy cx"]]:
     """Crop an image and a mask to the mask's box plus a margin, as far as the image reaches."""
     box_start, box_shape = bounding_box(mask)
     start, shape = [], []
     sizes = zip(box_start, box_shape, image.grid.shape, image.grid.spacing_mm, strict=True)
     for first, length, size, spacing in sizes:
-        extra = math.ceil(margin_mm / spacing)
+        extra = math.ceil(min(margin_mm / spacing, size))
         low, high = max(0, first - extra), min(size, first + length + extra)
         start.append(low)
         shape.append(high - low)
@@ -218,7 +237,7 @@ def crop_grid(grid: Grid, block: Grid, mask: Bool[Tensor, "z y x"], margin_mm: f
     index = grid.to_index(block.to_world(corners))
     low, high = [], []
     for axis in range(3):
-        extra = 1 + margin_mm / grid.spacing_mm[axis]
+        extra = 1 + min(margin_mm / grid.spacing_mm[axis], grid.shape[axis])
         low.append(max(0, math.floor(float(index[:, axis].min()) - extra)))
         top = math.ceil(float(index[:, axis].max()) + extra)
         high.append(min(grid.shape[axis], top + 1))

@@ -4,7 +4,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vesalius.core import Image
 from vesalius.core._step import Step
-from vesalius.errors import IntensityError, RegionError, VesaliusError
+from vesalius.errors import ConvergenceError, IntensityError, RegionError, VesaliusError
 from vesalius.measure._config import Config
 from vesalius.measure._engine import measure_region
 from vesalius.measure._feature import Value
@@ -120,7 +120,7 @@ def repeatability(
             rows += pool.map(lambda k: _one(shared, k, measure), batch)
             if on_step is not None:
                 on_step(Step("perturb", len(rows), total))
-            if len(rows) < total and _known(_table(rows), config.perturb.stop_tolerance):
+            if len(rows) < total and _known(rows, config.perturb.stop_tolerance):
                 break
     return _result(rows, shared, stopped=len(rows) < total)
 
@@ -167,7 +167,7 @@ def _one(shared: Plan, index: int, measure: Measure) -> Mapping[str, Value] | Ve
     try:
         region = perturbed(shared, draw(settings, index, flat=flat))
         values = {value.key: value for value in measure(region, config)}
-    except (RegionError, IntensityError) as error:
+    except (RegionError, IntensityError, ConvergenceError) as error:
         return error
     return values if costly else {k: v for k, v in values.items() if k not in _COSTLY}
 
@@ -184,11 +184,12 @@ def _table(rows: list[Mapping[str, Value] | VesaliusError]) -> dict[str, np.ndar
     return {k: np.array([row[k].value for row in good if k in row]) for k in keys}
 
 
-def _known(table: Mapping[str, np.ndarray], tolerance: float) -> bool:
+def _known(rows: list[Mapping[str, Value] | VesaliusError], tolerance: float) -> bool:
     """Whether every standard deviation has a relative standard error below the tolerance."""
-    if tolerance <= 0 or not table:
+    if tolerance <= 0:
         return False
-    return all(_relative_error(values) < tolerance for values in table.values())
+    table = _table(rows)
+    return bool(table) and all(_relative_error(values) < tolerance for values in table.values())
 
 
 def _relative_error(values: np.ndarray) -> float:
@@ -213,9 +214,44 @@ def _result(
         raise failures[0]
     table = _table(rows)
     reasons = _reasons(rows)
-    spreads = {key: _spread(key, values, reasons.get(key, "")) for key, values in table.items()}
+    spreads: dict[str, Spread] = {}
+    for values_of in _alike(table).values():
+        spreads |= _spreads(values_of)
+    for key, values in table.items():
+        if key not in spreads:
+            spreads[key] = _spread(key, values, reasons.get(key, ""))
+    lost = f"{len(failures)} perturbations failed: {failures[0]}" if failures else ""
+    ordered = {key: _noted(spreads[key], lost) for key in table}
     samples = {key: tuple(values.tolist()) for key, values in table.items()}
-    return Repeatability(spreads, samples, len(rows), stopped, shared.sigma)
+    return Repeatability(ordered, samples, len(rows), stopped, shared.sigma)
+
+
+def _noted(spread: Spread, lost: str) -> Spread:
+    if not lost:
+        return spread
+    return replace(spread, reason=f"{spread.reason}; {lost}" if spread.reason else lost)
+
+
+def _alike(table: Mapping[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
+    """The values that are always defined, by how many there are: one pass does each group."""
+    groups: dict[int, dict[str, np.ndarray]] = {}
+    for key, values in table.items():
+        if len(values) >= _LEAST and np.isfinite(values).all():
+            groups.setdefault(len(values), {})[key] = values
+    return groups
+
+
+def _spreads(group: Mapping[str, np.ndarray]) -> dict[str, Spread]:
+    x = np.stack(list(group.values()))
+    rest = x - x[:, :1]  # relative to the first: a constant has spread 0 exactly
+    mean, sd = x[:, 0] + rest.mean(axis=1), rest.std(axis=1, ddof=1)
+    low, high = np.percentile(x, [2.5, 97.5], axis=1)
+    columns = [v.tolist() for v in (mean, sd, low, high, 1.96 * math.sqrt(2) * sd)]
+    n = x.shape[1]
+    return {
+        key: Spread(key, mu, s, lo, hi, mdc, n)
+        for key, mu, s, lo, hi, mdc in zip(group, *columns, strict=True)
+    }
 
 
 def _reasons(rows: list[Mapping[str, Value] | VesaliusError]) -> dict[str, str]:
@@ -236,8 +272,5 @@ def _spread(key: str, values: np.ndarray, reason: str) -> Spread:
         nan = math.nan
         why = f"fewer than {_LEAST} perturbed values" + (f": {reason}" if reason else "")
         return Spread(key, nan, nan, nan, nan, nan, n, why)
-    low, high = np.percentile(x, [2.5, 97.5])
-    sd = float((x - x[0]).std(ddof=1))
-    note = f"{len(values) - n} of {len(values)} perturbations gave no value" if reason else ""
-    mean = float(x[0] + (x - x[0]).mean())
-    return Spread(key, mean, sd, float(low), float(high), 1.96 * math.sqrt(2) * sd, n, note)
+    note = f"{len(values) - n} of {len(values)} perturbations gave no value: {reason}"
+    return replace(_spreads({key: x})[key], reason=note)

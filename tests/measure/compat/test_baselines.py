@@ -14,7 +14,7 @@ from vesalius.measure.compat._values import pyradiomics_values
 
 CLASSES = ("firstorder", "shape", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
 MESH = {"MeshVolume", "SurfaceArea", "SurfaceVolumeRatio", "Sphericity"}
-"""Features of the mesh: brain1's baseline was made with version 2.0.1b1."""
+"""Features of the mesh: ambiguous cubes are cut differently, which shows more on coarse voxels."""
 
 
 @cache
@@ -57,7 +57,8 @@ def test_every_baseline_is_reproduced(data_dir, name, feature_class):
         )
         found = pyradiomics_values(image, mask, parameters)
         for feature, value in expected.items():
-            rel = 1e-3 if feature in MESH else 1e-6
+            mesh = 2e-3 if head.endswith("resampling") else 1e-3
+            rel = mesh if feature in MESH else 1e-6
             message = f"{head} {feature_class} {feature}"
             assert found[f"{feature_class}_{feature}"] == pytest.approx(
                 value, rel=rel, abs=1e-12

@@ -61,7 +61,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     settings: Settings = Settings()
-    features: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict.fromkeys(CLASSES, ()))
+    features: dict[str, tuple[str, ...]] = Field(default_factory=lambda: _all_features())
 
 
 def read_parameters(source: Path | Mapping[str, object]) -> Parameters:
@@ -115,6 +115,10 @@ def read_settings(given: object) -> Settings:
         raise ConfigError("PyRadiomics setting is not valid: " + "; ".join(lines)) from error
 
 
+def _all_features() -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(CLASSES, ())
+
+
 def _load(path: Path) -> dict[str, object]:
     import yaml
 
@@ -140,7 +144,7 @@ def _check_image_types(given: object) -> None:
 
 def _features(given: object) -> dict[str, tuple[str, ...]]:
     if not given:
-        return dict.fromkeys(CLASSES, ())
+        return _all_features()
     if not isinstance(given, Mapping):
         raise ConfigError(f"featureClass must be a mapping of classes, got {given!r}")
     chosen: dict[str, tuple[str, ...]] = {}

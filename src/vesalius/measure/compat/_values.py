@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vesalius.core import Grid, Image, resample
+from vesalius.core import Grid, Image
 from vesalius.errors import RegionError
 from vesalius.measure._engine import level_counts, sorted_intensities
 from vesalius.measure._feature import Aggregation, Family, Value
@@ -23,6 +23,7 @@ from vesalius.measure.compat._names import DEPRECATED, FILL, OWN, SAME
 from vesalius.measure.compat._settings import Parameters, Settings
 from vesalius.ops._cooccurrence import IN_PLANE, THROUGH_PLANE, cooccurrence
 from vesalius.ops._discretise import discretise
+from vesalius.ops._sampling import resample_affine
 
 _TEXTURE: dict[str, Family] = {
     "glcm": "glcm",
@@ -52,7 +53,8 @@ def pyradiomics_values(
 
     References:
         van Griethuysen et al. (2017), doi:10.1158/0008-5472.CAN-17-0339, version 3.0.1. Differs
-        in the mesh (a symmetric table), by less than 1e-3 of volume and area.
+        in the mesh (a symmetric table): volume, area and what follows from them differ by less than
+        1e-3, on coarse voxels by less than 2e-3.
     """
     settings = parameters.settings
     region = radiomics_region(image, mask, settings)
@@ -265,7 +267,7 @@ def _normalised(image: Image, settings: Settings) -> Image:
 
 def _resampled(
     image: Image, mask: Bool[Tensor, "z y x"], settings: Settings
-) -> tuple[Image, Bool[Tensor, "z y x"]]:
+) -> tuple[Image, Bool[Tensor, "nz ny nx"]]:
     assert settings.resampledPixelSpacing is not None
     start, shape = bounding_box(mask)
     grid = image.grid
@@ -285,13 +287,16 @@ def _resampled(
     move = torch.eye(4, dtype=torch.float64)
     move[:3, :3] = torch.diag(torch.tensor(step, dtype=torch.float64))
     move[:3, 3] = torch.tensor(index, dtype=torch.float64)
-    like = Grid((size[0], size[1], size[2]), grid.affine @ move)
-    floats = Image(image.data.double(), grid, image.unit)
-    new_image = resample(floats, like, interpolation="cubic", anti_alias=False)
-    share = resample(
-        Image(mask[None].double(), grid), like, interpolation="nearest", anti_alias=False
+    new_shape = (size[0], size[1], size[2])
+    values = resample_affine(
+        image.data.double(), move, shape=new_shape, interpolation="cubic", border="mirror"
     )
-    return new_image, share.data[0] > 0.5
+    if not image.data.is_floating_point():  # SimpleITK keeps the pixel type, cutting off decimals
+        values = values.trunc()
+    share = resample_affine(
+        mask[None].to(torch.uint8), move, shape=new_shape, interpolation="nearest"
+    )
+    return Image(values, Grid(new_shape, grid.affine @ move), image.unit), share[0] > 0
 
 
 def _check_size(mask: Bool[Tensor, "z y x"], settings: Settings) -> None:
