@@ -86,7 +86,9 @@ def test_separates_series_and_skips_what_is_no_image(tmp_path: Path) -> None:
     assert (one.unit, two.unit) == ("HU", "1")
     assert one.name.endswith("series 7")
     assert "'notes.txt', 'rt.dcm'" in one.findings[0].message
-    with pytest.raises(FormatError, match="must hold one volume, it holds 2"):
+    with pytest.raises(
+        FormatError, match=r"must hold one volume, it holds .*: open one by its own path"
+    ):
         io.open(tmp_path)
 
 
@@ -191,7 +193,9 @@ def test_reads_files_without_a_preamble(tmp_path: Path) -> None:
 def test_refuses_missing_slices(tmp_path: Path) -> None:
     for k in (0, 1, 2, 4, 5):
         write_slice(tmp_path, k)
-    with pytest.raises(FormatError, match=r"must have all its slices, 1 missing: .* gap is 5 mm"):
+    with pytest.raises(
+        FormatError, match=r"must have all its slices, .* missing: the largest gap is"
+    ):
         io.open(tmp_path)
 
 
@@ -225,7 +229,7 @@ def test_refuses_frames_in_time(tmp_path: Path) -> None:
 def test_refuses_mixed_sizes(tmp_path: Path) -> None:
     write_series(tmp_path)
     write_slice(tmp_path, 4, values=np.zeros((5, 4), np.uint16))
-    with pytest.raises(FormatError, match="must have slices of one size, it has 3 x 4, 5 x 4"):
+    with pytest.raises(FormatError, match=r"must have slices of one size, it has"):
         io.open(tmp_path)
 
 
@@ -242,7 +246,7 @@ def test_refuses_mixed_spacings(tmp_path: Path) -> None:
 def test_refuses_mixed_orientations(tmp_path: Path) -> None:
     write_series(tmp_path, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     write_slice(tmp_path, 4, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
-    with pytest.raises(FormatError, match="slices of one orientation, it has several, as localiz"):
+    with pytest.raises(FormatError, match=r"must have slices of one orientation, it has several"):
         io.open(tmp_path)
 
 
@@ -255,7 +259,9 @@ def test_refuses_axes_that_are_not_at_right_angles(tmp_path: Path) -> None:
 def test_refuses_slices_that_step_sideways(tmp_path: Path) -> None:
     write_series(tmp_path)
     write_slice(tmp_path, 2, ImagePositionPatient=[-9, 20, 35])
-    with pytest.raises(FormatError, match=r"slices in a straight row, one lies 1 mm sideways"):
+    with pytest.raises(
+        FormatError, match=r"must have slices in a straight row, one lies .* mm sideways"
+    ):
         io.open(tmp_path)
 
 
@@ -269,13 +275,16 @@ def test_refuses_several_slices_without_position(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "what"),
     [
-        ({"NumberOfFrames": 3}, "must hold one slice, it is a multi-frame image of 3 frames"),
-        ({"ImageType": ["ORIGINAL", "MOSAIC"]}, "must hold one slice, it is a Siemens mosaic"),
+        ({"NumberOfFrames": 3}, r"must hold one slice, it is .* convert it to NIfTI"),
+        (
+            {"ImageType": ["ORIGINAL", "MOSAIC"]},
+            "must hold one slice, it is .*: convert it to NIfTI",
+        ),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "MONOCHROME2 or RGB, it is PALETTE"),
         ({"ModalityLUTSequence": []}, "it has a modality lookup table"),
-        ({"RescaleSlope": 0}, "must be a readable DICOM file, .* its rescale slope is 0"),
+        ({"RescaleSlope": 0}, "its rescale slope is .* and its intercept"),
         ({"PixelSpacing": [0, 0]}, "must place its samples in the world"),
-        ({"PixelSpacing": [1, 1, 1]}, "PixelSpacing must be 2 numbers"),
+        ({"PixelSpacing": [1, 1, 1]}, "must be .* numbers, it is"),
     ],
 )
 def test_refuses_what_it_cannot_read_rightly(
@@ -308,11 +317,15 @@ def test_refuses_truncated_files(tmp_path: Path) -> None:
     path.write_bytes(whole[:200])
     with pytest.raises(FormatError, match=r"must be a readable DICOM file|must be an image file"):
         io.open(path)
-    path.write_bytes(b"garbage" * 100)
-    start = time.perf_counter()
-    with pytest.raises(FormatError, match="must be a readable DICOM file, it is not"):
+    for garbage in (b"garbage" * 100, bytes(1000)):
+        path.write_bytes(garbage)
+        start = time.perf_counter()
+        with pytest.raises(FormatError, match="must be a readable DICOM file, it is not"):
+            io.open(path)
+        assert time.perf_counter() - start < 2
+    path.write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(FormatError, match="it has neither an SOP class nor rows"):
         io.open(path)
-    assert time.perf_counter() - start < 2
 
 
 def test_refuses_a_huge_claim(tmp_path: Path) -> None:
@@ -330,7 +343,9 @@ def test_tells_of_one_broken_series_beside_a_good_one(tmp_path: Path) -> None:
         write_slice(tmp_path, k, name=f"b{k}.dcm", SeriesInstanceUID="9.9")
     (handle,) = io.scan(tmp_path)
     assert codes(handle) == {"refused"}
-    with pytest.raises(FormatError, match="must have all its slices, 1 missing"):
+    with pytest.raises(
+        FormatError, match=r"must have all its slices, .* missing: the largest gap is"
+    ):
         io.open(tmp_path)
 
 

@@ -84,7 +84,9 @@ def test_takes_images_of_two_axes() -> None:
 
 def test_refuses_frames_and_other_numbers_from_nibabel() -> None:
     four = nibabel.Nifti1Image(np.zeros((2, 3, 4, 5), np.int16), np.eye(4))
-    with pytest.raises(FormatError, match="the nibabel image must hold one volume, it holds 5 fra"):
+    with pytest.raises(
+        FormatError, match=r"the nibabel image must hold one volume, it holds .* frames: take one"
+    ):
         io.from_nibabel(four)
     complex_ = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.complex64), np.eye(4))
     with pytest.raises(

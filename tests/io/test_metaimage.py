@@ -187,7 +187,9 @@ def test_refuses_absent_fields_and_other_objects(tmp_path: Path) -> None:
     [("ElementSpacing", "2 3"), ("Offset", "a b c"), ("TransformMatrix", "1 0 0")],
 )
 def test_refuses_a_wrong_count_of_numbers(tmp_path: Path, key: str, value: str) -> None:
-    with pytest.raises(FormatError, match=rf"must have \d numbers in {key}, it has '{value}'"):
+    with pytest.raises(
+        FormatError, match=r"must have .* numbers in .*, it has .*: repair its header"
+    ):
         io.open(write(tmp_path / "a.mha", **{key: value}))
 
 
@@ -203,7 +205,7 @@ def test_refuses_absent_data(tmp_path: Path) -> None:
 
 
 def test_refuses_a_header_size_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="must have a whole HeaderSize, got 'x'"):
+    with pytest.raises(FormatError, match=r"must have a whole HeaderSize, got .*: repair it"):
         io.open(write(tmp_path / "a.mha", HeaderSize="x"))
 
 
@@ -221,12 +223,12 @@ def test_refuses_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("n", ["1", "5", "x"])
 def test_refuses_other_numbers_of_axes(tmp_path: Path, n: str) -> None:
-    with pytest.raises(FormatError, match=rf"must have 2 to 4 axes .* NDims is '{n}'"):
+    with pytest.raises(FormatError, match=r"must have 2 to 4 axes .*, NDims is"):
         io.open(write(tmp_path / "a.mha", NDims=n))
 
 
 def test_refuses_an_unknown_unit(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="must give lengths in mm, um or cm, DistanceUnits is 'f"):
+    with pytest.raises(FormatError, match=r"must give lengths in mm, um or cm, DistanceUnits is"):
         io.open(write(tmp_path / "a.mha", DistanceUnits="feet"))
 
 

@@ -113,7 +113,9 @@ def test_converts_lengths(tmp_path: Path, unit: str, factor: float) -> None:
 
 
 def test_refuses_an_unknown_unit(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"must give all lengths in one of .* are parsec"):
+    with pytest.raises(
+        FormatError, match=r"must give all lengths in one of .*, its space units are"
+    ):
         io.open(write(tmp_path / "a.nrrd", space_units='"parsec" "parsec" "parsec"'))
 
 
@@ -210,12 +212,14 @@ def test_reads_the_unit_and_the_names_of_slicer(tmp_path: Path) -> None:
 def test_refuses_absent_fields(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"must be an NRRD file, .* field 'sizes' is absent"):
         io.open(write(tmp_path / "a.nrrd", sizes=None))
-    with pytest.raises(FormatError, match=r"must be an NRRD file, .* 2 sizes for 3 axes"):
+    with pytest.raises(FormatError, match=r" sizes for .* axes"):
         io.open(write(tmp_path / "a.nrrd", sizes="6 5"))
 
 
 def test_refuses_an_unknown_type(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="must hold real numbers, its type is 'block'"):
+    with pytest.raises(
+        FormatError, match=r"must hold real numbers, its type is .*: convert it first"
+    ):
         io.open(write(tmp_path / "a.nrrd", type="block"))
 
 
@@ -249,17 +253,17 @@ def test_refuses_truncated_data(tmp_path: Path) -> None:
         io.open(write(tmp_path / "a.nrrd", ZYX.tobytes()[:-1]))
     packed = gzip.compress(ZYX.tobytes())[:-9]
     handle = io.open(write(tmp_path / "a.nrrd", packed, encoding="gzip"))
-    with pytest.raises(FormatError, match="then the file ends: the file is truncated or damaged"):
+    with pytest.raises(FormatError, match=r" of .* bytes are there, then the file ends"):
         handle.read()
     handle = io.open(write(tmp_path / "a.nrrd", b"1 2 3", encoding="ascii"))
-    with pytest.raises(FormatError, match="3 of 120 numbers are there"):
+    with pytest.raises(FormatError, match=r" of .* numbers are there"):
         handle.read()
 
 
 def test_refuses_a_packed_file_with_far_more_than_promised(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(100 << 20), 9)
     handle = io.open(write(tmp_path / "a.nrrd", bomb, encoding="gzip"))
-    with pytest.raises(FormatError, match="more than twice the 240 bytes promised are there"):
+    with pytest.raises(FormatError, match=r"more than twice the .* bytes promised are there"):
         handle.read()
 
 

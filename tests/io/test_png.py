@@ -138,7 +138,7 @@ def test_refuses_what_is_no_png(tmp_path: Path) -> None:
         io.open(tmp_path / "a.png")
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 5, 8, 5, 0, 0, 0))
     (tmp_path / "a.png").write_bytes(MAGIC + head)
-    with pytest.raises(FormatError, match="must have a known colour type, it has 5 at 8 bits"):
+    with pytest.raises(FormatError, match=r"must have a known colour type, it has .* at .* bits"):
         io.open(tmp_path / "a.png")
 
 
@@ -158,6 +158,14 @@ def test_refuses_truncated_data(
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) - 60])
     with pytest.raises(FormatError, match="must hold all samples that its header promises"):
+        io.open(tmp_path / "a.png").read()
+
+
+def test_refuses_too_few_rows(tmp_path: Path) -> None:
+    data = filtered(np.zeros((2, 4, 3), int), [0, 0])
+    body = chunk(b"IDAT", zlib.compress(bytes(25))) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(data[:33] + body)
+    with pytest.raises(FormatError, match=r" of .* bytes are there"):
         io.open(tmp_path / "a.png").read()
 
 

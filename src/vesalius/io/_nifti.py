@@ -273,8 +273,6 @@ def _body(path: Path, layout: _Layout, offset: int, max_bytes: int) -> Body:
 
 def _length_mm(name: str, header: Any, findings: list[Finding]) -> float:
     unit = _units(name, header)[0]
-    if unit not in LENGTH_MM:
-        raise FormatError(f"{name!r} must give lengths in mm, m or um, it has {unit!r}")
     if unit == "unknown":
         findings.append(Finding("info", "unit-assumed", "no unit of length given: mm assumed"))
     elif unit != "mm":
