@@ -100,7 +100,6 @@ class Plan:
         mask: The region as drawn, on the block.
         grid: The lattice that is measured, around the region.
         margin_mm: How far around the region intensities are measured, mm.
-        margin_mm: How far around the region intensities are measured, mm.
         moves: Whether anything moves the lattice; else nothing more is interpolated than usual.
         sigma: Noise to add, unit of the image.
         pieces: Supervoxels, or None where the contour stays.
