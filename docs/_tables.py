@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
+import re
 from itertools import groupby
 from pathlib import Path
 
@@ -93,7 +94,23 @@ def generate(app):
     write_if_new(GENERATED / "_ibsi.md", table)
 
 
+def escape(app, what, name, obj, options, lines):
+    """Keep what docstrings write plainly, such as (*batch, z) or name_, from being markup."""
+    for i, line in enumerate(lines):
+        if line.lstrip().startswith((">>>", "...", "..")):
+            continue
+        pieces = line.split("``")
+        for k in range(0, len(pieces), 2):
+            pieces[k] = re.sub(r"(?<![\\*])\*(?=[A-Za-z]+[, )])", r"\\*", pieces[k])
+            pieces[k] = re.sub(r"(?<=\w)_(?![\w`])", r"\\_", pieces[k])
+            pieces[k] = re.sub(r"(?<=\w)\^", r"\\ ^", pieces[k])
+            if k and pieces[k][:1] not in ("", " ", ".", ",", ";", ":", ")"):
+                pieces[k] = "\\ " + pieces[k]
+        lines[i] = "``".join(pieces)
+
+
 def setup(app):
     """Register with Sphinx."""
     app.connect("builder-inited", generate, priority=100)
+    app.connect("autodoc-process-docstring", escape, priority=100)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

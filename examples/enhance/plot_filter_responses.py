@@ -2,8 +2,9 @@
 What each filter of IBSI-2 looks for
 ====================================
 
-The same phantom through the filters of the standard: mean, Laplacian of Gaussian, Laws' kernels, Gabor, a
-separable and a non-separable wavelet. Red is positive, blue is negative; each panel has its own scale.
+The same phantom through the filters of the standard: mean, Laplacian of Gaussian, Laws' kernels,
+Gabor, a separable and a non-separable wavelet. Red is positive, blue is negative; each panel has
+its own scale.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -43,7 +44,8 @@ stripes = {"sigma_mm": 4.0, "wavelength_mm": 7.0, "gamma": 1.0}
 filters = {
     "Mean, 5 voxels": MeanFilter(size=5),
     "LoG, sigma 2 mm": LogFilter(sigma_mm=2.0),
-    "Laws E5E5, energy": LawsFilter(kernels="E5E5", rotation="max", energy_distance=3),
+    "LoG, sigma 4 mm": LogFilter(sigma_mm=4.0),
+    "Laws L5E5, energy": LawsFilter(kernels="L5E5", rotation="max", energy_distance=2),
     "Gabor, 7 mm": GaborFilter(**stripes, rotation="max", step_deg=45.0),
     "Wavelet db3 LLH": WaveletFilter(family="db3", band="LLH", rotation="max"),
     "Simoncelli, level 2": NonseparableFilter(level=2, boundary="mirror"),

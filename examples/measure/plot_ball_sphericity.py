@@ -2,9 +2,10 @@
 A ball is not round to a mesh
 =============================
 
-The sphericity of a ball is 1. The standard's mesh on a binary mask finds .90 to .93, however fine the voxels
-are, because the surface of a staircase does not converge to the surface of the ball. The surface at zero of
-the signed distance to the mask does better; vesalius gives both, under their own names.
+The sphericity of a ball is 1. The standard's mesh on a binary mask finds .90 to .93, however fine
+the voxels are, because the surface of a staircase does not converge to the surface of the ball.
+The surface at zero of the signed distance to the mask does better; vesalius gives both, under
+their own names.
 """
 
 # SPDX-License-Identifier: Apache-2.0

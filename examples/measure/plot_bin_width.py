@@ -2,9 +2,9 @@
 Wide bins make the spread too large, not too small
 ==================================================
 
-Texture and histogram features look at bins, not at intensities. It is often said that wide bins hide
-spread. The opposite is true: a value known only to lie in a bin of width w brings a variance of its own,
-w²/12 (Sheppard's correction), on top of the true one.
+Texture and histogram features look at bins, not at intensities. It is often said that wide bins
+hide spread. The opposite is true: a value known only to lie in a bin of width w brings a variance
+of its own, w²/12 (Sheppard's correction), on top of the true one.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -26,8 +26,8 @@ image = Image(40 + sigma * torch.randn(1, 40, 40, 40, generator=generator).doubl
 region = Labels(torch.ones(1, 40, 40, 40, dtype=torch.uint8), grid)
 
 # %%
-# Measure the variance of the levels for bins from 1 to 60 HU, starting at eight places each (a lower
-# re-segmentation bound is where the first bin starts), and put it back into HU.
+# Measure the variance of the levels for bins from 1 to 60 HU, starting at eight places each (a
+# lower re-segmentation bound is where the first bin starts), and put it back into HU.
 
 widths = np.array([1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 60])
 measured = np.empty((len(widths), 8))
@@ -44,8 +44,9 @@ for i, width in enumerate(widths):
 true = values["stat_var"]
 
 # %%
-# The mean over the places follows sigma² + w²/12: at the popular 25 HU it is 13 % too large here. Bins wider
-# than two standard deviations add a second trouble: the result depends on where they start.
+# The mean over the places follows sigma² + w²/12: at the popular 25 HU it is 13 % too large here.
+# Bins wider than two standard deviations add a second trouble: the result depends on where they
+# start.
 
 fine = np.linspace(0, 62, 200)
 figure, axis = plt.subplots(figsize=(7.5, 4.3))

@@ -2,9 +2,10 @@
 When the scanner's idea of water drifts
 =======================================
 
-A CT number is mu relative to water. If the calibration of water is off by a fraction e, every voxel moves by
-dHU = -(HU + 1000) e / (1 + e): air stays, water moves by 10 HU for each per cent, bone by more. Shape does not
-care; a mean does, and a texture with bins that start at a fixed place does as well.
+A CT number is mu relative to water. If the calibration of water is off by a fraction e, every
+voxel moves by dHU = -(HU + 1000) e / (1 + e): air stays, water moves by 10 HU for each per cent,
+bone by more. Shape does not care; a mean does, and a texture with bins that start at a fixed
+place does as well.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -32,6 +33,7 @@ regions = tuple(phantom.names.index(name) + 1 for name in parts)
 
 settings = {
     "resegment": {"range": (-1000, 400)},
+    "discretise": {"method": "bin_width", "bin_width": 25.0},
     "features": {"families": ("statistics", "glcm"), "aggregations": ("3D_comb",)},
 }
 config = Config.model_validate(settings)
@@ -46,8 +48,8 @@ for e in drifts:
 mean, contrast = np.array(mean), np.array(contrast)
 
 # %%
-# Points are measured, lines are the formula: they agree because the mean is linear. Contrast should not move
-# at all, and moves, because the tissue slides over the edges of the bins.
+# Points are measured, lines are the formula: they agree because the mean is linear. Contrast
+# should not move at all, and moves, because the tissue slides over the edges of the bins.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2))
 fine = np.linspace(-0.021, 0.021, 50)

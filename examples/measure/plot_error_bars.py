@@ -2,9 +2,10 @@
 Error bars of a nodule
 ======================
 
-One scan, one contour, and still a number with an error bar: the nodule is measured again under shifts and
-rotations, under noise at the level of the image, and with contours that a careful colleague might have drawn.
-The bars shrink as the nodule grows, and the truth lies in them.
+One scan, one contour, and still a number with an error bar: the nodule is measured again under
+shifts and rotations, under noise at the level of the image, and with contours that a careful
+colleague might have drawn. The bars of the volume hold the truth, and what one scan can show of a
+change shrinks as the nodule grows.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -23,11 +24,11 @@ from vesalius.physics import Ellipsoid, Phantom, add_noise, phantom_labels, rast
 grid = Grid.from_spacing((40, 60, 60), (1.25, 0.8, 0.8), origin_mm=(-23.6, -23.6, -24.4))
 config = Config.model_validate(
     {
-        "features": {"families": ("morphology", "statistics"), "spatial_autocorrelation": False},
+        "features": {"families": ("morphology",), "spatial_autocorrelation": False},
         "perturb": {"count": 16},
     }
 )
-tags = ("morph_vol_approx", "morph_sphericity", "stat_mean")
+tags = {"morph_vol_approx": "volume", "morph_area_mesh": "surface", "morph_diam": "diameter"}
 diameters = np.array([6.0, 9.0, 12.0, 16.0, 20.0, 24.0])
 rows = []
 for diameter in diameters:
@@ -39,20 +40,25 @@ for diameter in diameters:
     rows.append(result.table.set_index("feature").loc[list(tags)])
 
 # %%
-# Dots are the measured value, bars run from the 2.5 % to the 97.5 % percentile of the repeats.
+# On the left, dots are the measured volume and bars run from the 2.5 % to the 97.5 % percentile
+# of the repeats. On the right, mdc95 is the smallest change between two such scans that is not
+# noise.
 
-truth = [np.pi / 6 * diameters**3, np.ones(len(diameters)), np.full(len(diameters), 40.0)]
-titles = ("Volume / truth", "Sphericity (mesh)", "Mean, HU")
-figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.8))
-for axis, tag, title, exact in zip(axes, tags, titles, truth, strict=True):
-    value, low, high = (
-        np.array([r.loc[tag, column] for r in rows])
-        for column in ("value", "perturb_p2_5", "perturb_p97_5")
-    )
-    scale = exact if axis is axes[0] else 1.0
-    axis.axhline((exact / scale)[0], color="#8c8279", linestyle=":", label="truth")
-    axis.vlines(diameters, low / scale, high / scale, linewidth=5, alpha=0.35, color="#8a1c1c")
-    axis.plot(diameters, value / scale, "o", color="#8a1c1c", label="measured")
-    axis.set(title=title, xlabel="diameter, mm")
-axes[0].legend()
+truth = np.pi / 6 * diameters**3
+figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2))
+columns = ("value", "perturb_p2_5", "perturb_p97_5")
+volume = {c: [r.loc["morph_vol_approx", c] for r in rows] / truth for c in columns}
+left.axhline(1, color="#8c8279", linestyle=":", label="truth")
+left.vlines(
+    diameters, volume["perturb_p2_5"], volume["perturb_p97_5"], "#8a1c1c", linewidth=7, alpha=0.35
+)
+left.plot(diameters, volume["value"], "o", color="#8a1c1c", label="measured")
+left.set(xlabel="diameter, mm", ylabel="volume / truth", title="Volume with its error bar")
+left.legend()
+for (tag, word), mark in zip(tags.items(), "os^", strict=True):
+    percent = [100 * r.loc[tag, "mdc95"] / r.loc[tag, "value"] for r in rows]
+    right.plot(diameters, percent, mark + "-", label=word)
+right.set(xlabel="diameter, mm", ylabel="mdc95, % of the value", title="Smallest change to be seen")
+right.set_ylim(0)
+right.legend()
 plt.show()

@@ -2,9 +2,9 @@
 A softer kernel lowers the contrast of texture
 ==============================================
 
-The same tissue, seen through a wider point spread function, has another texture. GLCM contrast falls even
-faster than the variance: half a millimetre of blur, which a reader hardly sees, takes half of it. Compare
-textures only between scans of one reconstruction kernel.
+The same tissue, seen through a wider point spread function, has another texture. GLCM contrast
+falls even faster than the variance: half a millimetre of blur, which a reader hardly sees, takes
+half of it. Compare textures only between scans of one reconstruction kernel.
 """
 
 # SPDX-License-Identifier: Apache-2.0

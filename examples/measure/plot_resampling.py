@@ -2,9 +2,9 @@
 Resampling makes small things rounder
 =====================================
 
-Radiomics are measured on a common voxel size, and the size is a choice. A small nodule with spicules loses
-them on coarse voxels: it looks rounder, its surface shrinks. At 4 mm the shape is that of the lattice, and all
-numbers are its numbers.
+Radiomics are measured on a common voxel size, and the size is a choice. A small nodule with
+spicules loses them on coarse voxels: it looks rounder, its surface shrinks. At 4 mm the shape is
+that of the lattice, and all numbers are its numbers.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -30,7 +30,7 @@ spikes = [
 ]
 nodule = Phantom((Ellipsoid.sphere((0, 0, 0), 17.0, value=60.0, name=""), *spikes), -800.0, "HU")
 grid = Grid.from_spacing((64, 72, 72), (0.5, 0.5, 0.5), origin_mm=(-17.75, -17.75, -15.75))
-image, labels = rasterise(nodule, grid), phantom_labels(nodule, grid)
+image, labels = rasterise(nodule, grid, supersample=3), phantom_labels(nodule, grid)
 
 # %%
 # Measure it on voxels of 0.5 to 4 mm.

@@ -2,8 +2,9 @@
 A chest that is known exactly
 =============================
 
-The analytic chest is made of ellipsoids, so that the volume of each part has a closed form. Here is what
-a scanner with voxels of 2.5 x 1.5 x 1.5 mm, a point spread function and noise would make of it, beside the truth.
+The analytic chest is made of ellipsoids, so that the volume of each part has a closed form. Here
+is what a scanner with voxels of 2.5 x 1.5 x 1.5 mm, a point spread function and noise would make
+of it, beside the truth.
 """
 
 # SPDX-License-Identifier: Apache-2.0
