@@ -30,6 +30,7 @@ from vesalius.ops._convolve import (
 
 Stack = Float[Tensor, "*batch z y x"]
 Chains = tuple[Chain, Chain, Chain]
+Head = tuple[tuple[int, int], ...]
 Rotation = Literal["none", "mean", "max"]
 
 
@@ -122,23 +123,36 @@ def separable_sum(
     Returns:
         Same shape as ``x``.
     """
-    first = {key[:-2] for key in terms}
-    done = {head: _apply(x, matrix, head) for head in first}
-    total = torch.zeros_like(x)
+    done = {head: _apply(x, matrix, head) for head in dict.fromkeys(key[:-2] for key in terms)}
+    total: Tensor | None = None
     for last in dict.fromkeys(key[-1] for key in terms):
-        inner = torch.zeros_like(x)
+        inner: Tensor | None = None
         for middle in dict.fromkeys(key[-2] for key in terms if key[-1] == last):
             heads = {k[:-2]: w for k, w in terms.items() if k[-2:] == (middle, last)}
-            mixed = sum((weight * done[head] for head, weight in heads.items()), start=0)
-            inner = inner + apply_axis(torch.as_tensor(mixed), matrix(middle, 1), 1)
-        total = total + apply_axis(inner, matrix(last, 2), 2)
-    return total
+            mixed, weight = _mix(done, heads)
+            inner = _add(inner, apply_axis(mixed, matrix(middle, 1) * weight, 1))
+        assert inner is not None
+        total = _add(total, apply_axis(inner, matrix(last, 2), 2))
+    return torch.zeros_like(x) if total is None else total
+
+
+def _mix(done: dict[Head, Tensor], heads: dict[Head, float]) -> tuple[Tensor, float]:
+    """Add volumes up to a common weight, which is cheaper to put on the next matrix."""
+    (first, weight), *others = heads.items()
+    mixed = done[first]
+    for head, other in others:
+        mixed = torch.add(mixed, done[head], alpha=other / weight)
+    return mixed, weight
+
+
+def _add(total: Tensor | None, part: Tensor) -> Tensor:
+    return part if total is None else total.add_(part)
 
 
 def _apply(
     x: Tensor,
     matrix: Callable[[tuple[int, int], int], Tensor],
-    head: tuple[tuple[int, int], ...],
+    head: Head,
 ) -> Tensor:
     return apply_axis(x, matrix(head[0], 0), 0) if head else x
 
