@@ -21,3 +21,8 @@ class VerbGroup(TyperGroup):
         if not args or args[0] not in self.commands:
             args = [ITSELF, *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the sub-command; ``run`` itself is left out of the usage line."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return ("" if name == ITSELF else name), command, rest

@@ -27,10 +27,11 @@ app.command("features")(_features.features)
 app.add_typer(_config.app, name="config")
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         typer.echo(f"vesalius {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

@@ -5,6 +5,7 @@ import base64
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -156,7 +157,7 @@ def outline(
         data = labels.data[layer].cpu().numpy()
         # labels may be large or negative; their rank is neither
         rank = data if wanted[0] > 0 and wanted[-1] < 256 else _rank(data, wanted)
-        boxes: list[Box | None] = ndimage.find_objects(rank, 256 if rank is data else len(wanted))
+        boxes: list[Any] = ndimage.find_objects(rank, 256 if rank is data else len(wanted))
         for k, value in enumerate(wanted):
             found[layer, value] = boxes[value - 1] if rank is data else boxes[k]
     return tuple(
