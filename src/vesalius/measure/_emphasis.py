@@ -35,7 +35,7 @@ def emphases(counts: Counts, voxels: Floats) -> Floats:
     weights = (n / j2, n * j2, n / i2, n * i2, n / (i2 * j2), n * i2 / j2, n * j2 / i2, n * i2 * j2)
     moments = [cells.sum(weight) / total for weight in weights]
     grey, length = _squares(cells, cells.row), _squares(cells, cells.column)
-    bits = np.log2(total) - cells.sum(n * np.log2(n)) / total
+    p = n / total[cells.matrix]
     return np.stack(
         [
             *moments,
@@ -46,7 +46,7 @@ def emphases(counts: Counts, voxels: Floats) -> Floats:
             total / voxels,
             _variance(cells, cells.row, total),
             _variance(cells, cells.column, total),
-            np.maximum(bits, 0.0),
+            0.0 - cells.sum(p * np.log2(p)),
         ]
     )
 

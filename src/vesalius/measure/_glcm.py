@@ -98,9 +98,9 @@ def _joint(cells: Stack, p: Floats, whole: Floats) -> tuple[Floats, Floats, Floa
     each = cells.count / whole[cells.matrix]
     largest = np.zeros(cells.matrices)
     np.maximum.at(largest, cells.matrix, each)
-    bits = -cells.sum(p * np.log2(each))
+    bits = 0.0 - cells.sum(p * np.log2(each))
     product = cells.sum(p * (cells.row * cells.column))
-    return largest, np.maximum(bits, 0.0), cells.sum(p * each), product
+    return largest, bits, cells.sum(p * each), product
 
 
 def _features(

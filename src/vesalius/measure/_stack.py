@@ -91,4 +91,4 @@ def quotient(above: Floats, below: Floats) -> Floats:
 def entropy(p: Floats) -> Floats:
     """Give the entropy in bits of each row of probabilities."""
     logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
-    return np.asarray(-(p * logs).sum(axis=1))
+    return np.asarray(0.0 - (p * logs).sum(axis=1))
