@@ -15,9 +15,9 @@ from vesalius.ops._jit import kernel
 
 Array = npt.NDArray[np.float64]
 
-# the 13 axes of the lattice: three edges, six face diagonals, four body diagonals of a cube
 _DESCENTS = 8  # how many of the start boxes are improved
 
+# the 13 axes of the lattice: three edges, six face diagonals, four body diagonals of a cube
 _LATTICE = np.array(
     [d for d in itertools.product((-1, 0, 1), repeat=3) if d > (0, 0, 0)], dtype=np.float64
 )
@@ -138,12 +138,14 @@ def _rectangle(polygon):
         b = polygon[(i + 1) % n, 1] - polygon[i, 1]
         length = np.sqrt(a * a + b * b)
         a, b = a / length, b / length
-        left, right, top = np.inf, -np.inf, 0.0
+        # a side between two all but equal corners points anywhere: some points may lie below it
+        left, right, bottom, top = np.inf, -np.inf, 0.0, 0.0
         for j in range(n):
             x = polygon[j, 0] * a + polygon[j, 1] * b
             y = (polygon[j, 1] - polygon[i, 1]) * a - (polygon[j, 0] - polygon[i, 0]) * b
-            left, right, top = min(left, x), max(right, x), max(top, y)
-        if (right - left) * top < best:
-            best = (right - left) * top
-            found = (right - left, top, a, b)
+            left, right = min(left, x), max(right, x)
+            bottom, top = min(bottom, y), max(top, y)
+        if (right - left) * (top - bottom) < best:
+            best = (right - left) * (top - bottom)
+            found = (right - left, top - bottom, a, b)
     return found
