@@ -14,6 +14,8 @@ import numpy as np
 from vesalius.ops._jit import kernel
 
 NEAREST, LINEAR, CUBIC = 0, 1, 3
+# an unsigned index needs no check for counting from the end: the loads become one
+ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @kernel
@@ -32,6 +34,8 @@ def _fold(x, n, low, high, mirror):
 @kernel
 @no_type_check
 def _linear_at(flat, at, stride_z, stride_y, stride_x, fz, fy, fx):
+    at, stride_z = np.uint64(at), np.uint64(stride_z)
+    stride_y, stride_x = np.uint64(stride_y), np.uint64(stride_x)
     a = flat[at] + fx * (flat[at + stride_x] - flat[at])
     at += stride_y
     b = flat[at] + fx * (flat[at + stride_x] - flat[at])
@@ -46,17 +50,18 @@ def _linear_at(flat, at, stride_z, stride_y, stride_x, fz, fy, fx):
 
 @kernel
 @no_type_check
-def _row(flat, at, x0, x1, x2, x3):
-    return (flat[at] * x0 + flat[at + 1] * x1) + (flat[at + 2] * x2 + flat[at + 3] * x3)
+def _add_row(flat, at, w, s0, s1, s2, s3):
+    a, b, c, d = flat[at], flat[at + ONE], flat[at + TWO], flat[at + THREE]
+    return s0 + w * a, s1 + w * b, s2 + w * c, s3 + w * d
 
 
 @kernel
 @no_type_check
-def _plane(flat, at, step, y0, y1, y2, y3, x0, x1, x2, x3):
-    return (y0 * _row(flat, at, x0, x1, x2, x3) + y1 * _row(flat, at + step, x0, x1, x2, x3)) + (
-        y2 * _row(flat, at + 2 * step, x0, x1, x2, x3)
-        + y3 * _row(flat, at + 3 * step, x0, x1, x2, x3)
-    )
+def _add_plane(flat, at, step, w, y0, y1, y2, y3, s0, s1, s2, s3):
+    s0, s1, s2, s3 = _add_row(flat, at, w * y0, s0, s1, s2, s3)
+    s0, s1, s2, s3 = _add_row(flat, at + step, w * y1, s0, s1, s2, s3)
+    s0, s1, s2, s3 = _add_row(flat, at + TWO * step, w * y2, s0, s1, s2, s3)
+    return _add_row(flat, at + THREE * step, w * y3, s0, s1, s2, s3)
 
 
 @kernel
@@ -77,16 +82,17 @@ def _weights(t, one):
 @kernel
 @no_type_check
 def _cubic_at(flat, at, step, nx, fz, fy, fx, one):
+    """Sum 4 x 4 x 4 coefficients; the four sums along x run side by side in one register."""
+    at, step, nx = np.uint64(at), np.uint64(step), np.uint64(nx)
     z0, z1, z2, z3 = _weights(fz, one)
     y0, y1, y2, y3 = _weights(fy, one)
     x0, x1, x2, x3 = _weights(fx, one)
-    return (
-        z0 * _plane(flat, at, nx, y0, y1, y2, y3, x0, x1, x2, x3)
-        + z1 * _plane(flat, at + step, nx, y0, y1, y2, y3, x0, x1, x2, x3)
-    ) + (
-        z2 * _plane(flat, at + 2 * step, nx, y0, y1, y2, y3, x0, x1, x2, x3)
-        + z3 * _plane(flat, at + 3 * step, nx, y0, y1, y2, y3, x0, x1, x2, x3)
-    )
+    s0 = s1 = s2 = s3 = one - one
+    s0, s1, s2, s3 = _add_plane(flat, at, nx, z0, y0, y1, y2, y3, s0, s1, s2, s3)
+    s0, s1, s2, s3 = _add_plane(flat, at + step, nx, z1, y0, y1, y2, y3, s0, s1, s2, s3)
+    s0, s1, s2, s3 = _add_plane(flat, at + TWO * step, nx, z2, y0, y1, y2, y3, s0, s1, s2, s3)
+    s0, s1, s2, s3 = _add_plane(flat, at + THREE * step, nx, z3, y0, y1, y2, y3, s0, s1, s2, s3)
+    return (x0 * s0 + x1 * s1) + (x2 * s2 + x3 * s3)
 
 
 @kernel
