@@ -283,6 +283,7 @@ def test_refuses_several_slices_without_position(tmp_path: Path) -> None:
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "MONOCHROME2 or RGB, it is PALETTE"),
         ({"ModalityLUTSequence": []}, "it has a modality lookup table"),
         ({"RescaleSlope": 0}, "its rescale slope is .* and its intercept"),
+        ({"BitsStored": 4000}, "it has .* bits for each sample"),
         ({"PixelSpacing": [0, 0]}, "must place its samples in the world"),
         ({"PixelSpacing": [1, 1, 1]}, "must be .* numbers, it is"),
     ],

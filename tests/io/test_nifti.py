@@ -256,6 +256,15 @@ def test_ignores_comments_of_other_programs(tmp_path: Path) -> None:
     assert io.open(tmp_path / "a.nii").read().unit == "1"
 
 
+def test_tells_what_was_repaired_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handle = io.open(write(tmp_path / "a.nii", sform_code=150))
+    assert [f.code for f in handle.findings] == ["header-repaired", "no-orientation"]
+    assert "sform_code 150 not valid" in handle.findings[0].message
+    assert capfd.readouterr() == ("", "")
+
+
 # ---- damaged and hostile files
 
 

@@ -212,8 +212,10 @@ def test_reads_the_unit_and_the_names_of_slicer(tmp_path: Path) -> None:
 def test_refuses_absent_fields(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"must be an NRRD file, .* field 'sizes' is absent"):
         io.open(write(tmp_path / "a.nrrd", sizes=None))
-    with pytest.raises(FormatError, match=r" sizes for .* axes"):
+    with pytest.raises(FormatError, match=r"2 sizes for 3 axes"):
         io.open(write(tmp_path / "a.nrrd", sizes="6 5"))
+    with pytest.raises(FormatError, match=r" for .* axes"):
+        io.open(write(tmp_path / "a.nrrd", kinds="domain domain"))
 
 
 def test_refuses_an_unknown_type(tmp_path: Path) -> None:

@@ -255,6 +255,9 @@ def _slice(path: Path, header: Any) -> Slice:
     slope, intercept = (float(header.get(k, d)) for k, d in _RESCALE)
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope != 0):
         raise ValueError(f"its rescale slope is {slope:g} and its intercept {intercept:g}")
+    bits = int(header.get("BitsStored", header.get("BitsAllocated", 16)))
+    if not 1 <= bits <= 64:
+        raise ValueError(f"it has {bits} bits for each sample")
     orientation = _numbers(header, "ImageOrientationPatient", 6)
     spacing = _numbers(header, "PixelSpacing", 2)
     if spacing is None:
@@ -268,7 +271,7 @@ def _slice(path: Path, header: Any) -> Slice:
         spacing_mm=None if spacing is None else (float(spacing[0]), float(spacing[1])),
         slope=slope,
         intercept=intercept,
-        bits=int(header.get("BitsStored", header.get("BitsAllocated", 16))),
+        bits=bits,
         signed=bool(header.get("PixelRepresentation", 0)),
         syntax=str(header.file_meta.get("TransferSyntaxUID", "")),
         image_type=tuple(str(word) for word in header.get("ImageType", None) or ()),

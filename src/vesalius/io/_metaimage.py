@@ -37,7 +37,7 @@ TYPES = {
 WRITTEN = {kind: name for name, kind in reversed(TYPES.items())}
 LENGTH_MM = {"": 1.0, "?": 1.0, "mm": 1.0, "um": 1e-3, "cm": 10.0}
 LONGEST_HEADER = 1 << 20
-ZLIB_LEVEL = 3
+ZLIB_LEVEL = 1
 
 
 def open_metaimage(path: Path, rules: Rules) -> Handle:

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import gzip
+import logging
 import math
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, cast, final
 
 import numpy as np
 
@@ -32,7 +35,7 @@ TIME_S = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 SAME_PLACE_MM = 0.1
 COMMENT = 6
 VECTOR = 1007
-GZIP_LEVEL = 3
+GZIP_LEVEL = 1
 
 
 def open_nifti(path: Path, rules: Rules) -> Handle:
@@ -48,8 +51,8 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     Raises:
         FormatError: The file is not NIfTI, is damaged, or places itself in two ways.
     """
-    volume, header = _load(path)
     findings: list[Finding] = []
+    volume, header = _load(path, findings)
     layout = _layout(path.name, header, rules)
     body = _body(path, layout, int(volume.dataobj.offset), rules.max_bytes)
     lps = RAS_TO_LPS @ orientation(path.name, header, form=rules.form, findings=findings)
@@ -219,12 +222,13 @@ class _Layout:
         return samples.swapaxes(0, 1)
 
 
-def _load(path: Path) -> tuple[Any, Any]:
+def _load(path: Path, findings: list[Finding]) -> tuple[Any, Any]:
     import nibabel
 
     kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
     try:
-        volume = nibabel.load(path, mmap=False)
+        with _repairs(findings):
+            volume = nibabel.load(path, mmap=False)
         if not isinstance(volume, kinds):
             raise FormatError(f"its header is that of {type(volume).__name__}")
         # nibabel moves the scaling out of the header on loading: it is put back
@@ -239,6 +243,35 @@ def _load(path: Path) -> tuple[Any, Any]:
             f"{path.name!r} must be a NIfTI-1 or NIfTI-2 file, its header is not: {reason}: "
             "check that the file is complete and that its suffix is right"
         ) from error
+
+
+@contextmanager
+def _repairs(findings: list[Finding]) -> Iterator[None]:
+    """Note what nibabel repairs in a header, which it would print."""
+    from nibabel import imageglobals
+
+    collector = _Collector(findings)
+    with imageglobals.LoggingOutputSuppressor():
+        imageglobals.logger.addHandler(collector)
+        try:
+            yield
+        finally:
+            imageglobals.logger.removeHandler(collector)
+
+
+@final
+class _Collector(logging.Handler):
+    """Turns log records of this thread into findings."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__()
+        self.findings = findings
+        self.owner = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self.owner:
+            text = f"the header was repaired: {record.getMessage()}"
+            self.findings.append(Finding("warning", "header-repaired", text))
 
 
 def _layout(name: str, header: Any, rules: Rules) -> _Layout:
@@ -304,10 +337,13 @@ def _scale(samples: Array, slope: float, inter: float) -> Array:
         return samples
     # float32 holds every stored value of 16 bits; wider ones need float64
     fine = samples.dtype.itemsize <= 2 or samples.dtype.str[1:] == "f4"
-    scaled = samples.astype(np.float64)
-    scaled *= slope
-    scaled += inter
-    return scaled.astype(np.float32) if fine else scaled
+    scaled = np.empty(samples.shape, np.float32 if fine else np.float64)
+    for index in np.ndindex(samples.shape[:3]):
+        plane = samples[index].astype(np.float64)
+        plane *= slope
+        plane += inter
+        scaled[index] = plane
+    return scaled
 
 
 def _content(header: Any, rules: Rules, layout: _Layout, findings: list[Finding]) -> Content:

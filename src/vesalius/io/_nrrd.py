@@ -46,7 +46,7 @@ COLOURS = {"rgb-color": "RGB", "rgba-color": "RGBA"}
 CODECS: dict[str, Codec] = {"raw": "raw", "gzip": "zlib", "gz": "zlib"}
 CODECS |= {"bzip2": "bzip2", "bz2": "bzip2", "ascii": "text", "text": "text", "txt": "text"}
 CODECS |= {"ASCII": "text"}
-GZIP_LEVEL = 3
+GZIP_LEVEL = 1
 
 
 def open_nrrd(path: Path, rules: Rules) -> Handle:
@@ -122,8 +122,10 @@ def _header(path: Path) -> tuple[Mapping[str, Any], int]:
         for key in ("type", "dimension", "sizes", "encoding"):
             if key not in header:
                 raise ValueError(f"the field {key!r} is absent")
-        if len(header["sizes"]) != header["dimension"]:
-            raise ValueError(f"{len(header['sizes'])} sizes for {header['dimension']} axes")
+        axes = int(header["dimension"])
+        for key in ("sizes", "kinds", "spacings", "space directions"):
+            if key in header and len(header[key]) != axes:
+                raise ValueError(f"{len(header[key])} {key} for {axes} axes")
         return header, start
     except Exception as error:  # pynrrd raises whatever its parsers meet
         reason = (str(error) or type(error).__name__).splitlines()[0]
