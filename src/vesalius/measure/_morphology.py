@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vesalius.errors import ConvergenceError
 from vesalius.measure._feature import Feature, Value
 from vesalius.measure._region import Region
 from vesalius.measure._shape_checks import require_orthogonal, tight_box
@@ -299,7 +300,11 @@ def _ellipsoid_densities(
 
 
 def _enclosing_densities(mesh: MeshSize, hull: Hull) -> list[Named]:
-    semi = enclosing_ellipsoid(hull.vertices)
+    try:
+        semi = enclosing_ellipsoid(hull.vertices)
+    except ConvergenceError as error:
+        missing = [(f"{kind}_dens_mvee", math.nan, str(error)) for kind in ("vol", "area")]
+        return [*missing, *_densities("conv_hull", mesh, hull.volume, hull.area)]
     return [
         *_densities("mvee", mesh, ellipsoid_volume(semi), ellipsoid_area(semi)),
         *_densities("conv_hull", mesh, hull.volume, hull.area),
