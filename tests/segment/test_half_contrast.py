@@ -23,7 +23,7 @@ def _volume(labels):
     return int(labels.data.sum()) * labels.grid.voxel_volume_mm3
 
 
-@pytest.mark.parametrize("diameter", [9.0, 11.0, 16.0])
+@pytest.mark.parametrize("diameter", [10.0, 12.0, 16.0])
 @pytest.mark.parametrize("psf_mm", [0.4, 0.8])
 def test_volume_of_a_ball_is_right_whatever_the_blur(diameter, psf_mm):
     made = insert_nodule(_lung(), Ellipsoid.sphere(SEED, diameter, value=40.0), psf_mm=psf_mm)

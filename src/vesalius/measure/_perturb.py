@@ -101,6 +101,8 @@ class Plan:
         grid: The lattice that is measured, around the region.
         margin_mm: How far around the region intensities are measured, mm.
         moves: Whether anything moves the lattice; else nothing more is interpolated than usual.
+        kept: What a region of partial volumes that sum to 1 holds on average after
+            interpolation without perturbation; times 1 / (1 + surplus) of the contour.
         sigma: Noise to add, unit of the image.
         pieces: Supervoxels, or None where the contour stays.
         config: The whole configuration.
@@ -111,6 +113,7 @@ class Plan:
     grid: Grid
     margin_mm: float
     moves: bool
+    kept: float
     sigma: float
     pieces: Pieces | None
     config: Config
@@ -147,7 +150,18 @@ def plan(
     grid = crop_grid(lattice, wide.grid, possible, reach)
     moves = max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0
     margin = margin_mm(lattice, config)
-    return Plan(block, region, grid, margin, moves, sigma, pieces, config)
+    kept = _kept(region, block.grid, grid, config) / (1 + (pieces.surplus if pieces else 0.0))
+    return Plan(block, region, grid, margin, moves, kept, sigma, pieces, config)
+
+
+def _kept(region: Tensor, near: Grid, grid: Grid, config: Config) -> float:
+    """Volume of the unperturbed region after interpolation over the sum of its partial volumes."""
+    if target_grid(near, config) is None:
+        return 1.0
+    settings = config.resample
+    image = Image(region[None].double(), near)
+    share = resample(image, grid, interpolation=settings.mask, anti_alias=False).data
+    return int((share >= settings.mask_threshold - 1e-9).sum()) / max(float(share.sum()), 1e-9)
 
 
 def _tailored(
@@ -243,9 +257,9 @@ def perturbed(shared: Plan, change: Draw) -> Region:
     if config.discretise.method == "none":
         new = new.round()
     drawn = share >= config.resample.mask_threshold - 1e-9
-    if config.perturb.volume_fraction > 0 or shared.pieces is not None:
-        surplus = shared.pieces.surplus if shared.pieces is not None else 0.0
-        count = int(drawn.sum()) * (1 + change.volume) / (1 + surplus)
+    settings = config.perturb
+    if shared.moves or shared.pieces is not None or settings.volume_fraction > 0:
+        count = float(share.sum()) * shared.kept * (1 + change.volume)
         drawn = _of_volume(share, round(count), change.generator)
     return resegment(grid, new, drawn, config, unit=shared.block.unit)
 
@@ -423,10 +437,10 @@ def _pieces(block: Image, region: Tensor, sigma: float) -> Pieces:
 
 
 def _piece_size(region: Tensor, spacing: Triple) -> float:
-    """Edge of a supervoxel, mm: 250 mm^3, less in a small region, at least 20 voxels."""
+    """Edge of a supervoxel, mm: 250 mm^3, less in a small region, at least 8 voxels."""
     voxel = math.prod(spacing)
     diameter = math.cbrt(6 / math.pi * int(region.sum()) * voxel)
-    return min(_PIECE_MM, max(diameter / 4, math.cbrt(20 * voxel)))
+    return min(_PIECE_MM, max(diameter / 4, math.cbrt(8 * voxel)))
 
 
 def _likely(labels: np.ndarray, mask: np.ndarray, core: np.ndarray) -> Pieces:
