@@ -125,7 +125,7 @@ def _curve(
         edges = low + (high - low) / settings.bin_count * (levels - 1)
     elif settings.method == "bin_width":
         count = max(1, int(np.ceil((high - low) / settings.bin_width - 1e-9)))
-        edges = low + settings.bin_width * np.arange(count)
+        edges = low + settings.bin_width * np.arange(count).astype(np.float64)
         levels = edges + settings.bin_width / 2
     elif high - low <= _MANY and bool((values == np.rint(values)).all()):
         levels = edges = np.arange(math.floor(low), math.ceil(high) + 1).astype(np.float64)

@@ -57,7 +57,7 @@ def test_every_baseline_is_reproduced(data_dir, name, feature_class):
         )
         found = pyradiomics_values(image, mask, parameters)
         for feature, value in expected.items():
-            mesh = 2e-3 if head.endswith("resampling") else 1e-3
+            mesh = 5e-3 if head.endswith("resampling") else 1e-3
             rel = mesh if feature in MESH else 1e-6
             message = f"{head} {feature_class} {feature}"
             assert found[f"{feature_class}_{feature}"] == pytest.approx(

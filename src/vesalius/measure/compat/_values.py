@@ -54,7 +54,7 @@ def pyradiomics_values(
     References:
         van Griethuysen et al. (2017), doi:10.1158/0008-5472.CAN-17-0339, version 3.0.1. Differs
         in the mesh (a symmetric table): volume, area and what follows from them differ by less than
-        1e-3, on coarse voxels by less than 2e-3.
+        1e-3, on coarse voxels by less than 5e-3.
     """
     settings = parameters.settings
     region = radiomics_region(image, mask, settings)
