@@ -121,11 +121,10 @@ def test_a_block_with_its_margin_gives_the_same_response(spec):
 @pytest.mark.parametrize("spec", [s for s in ALL if in_plane(s)], ids=filter_name)
 def test_in_the_plane_every_slice_stands_alone(spec):
     whole = image()
-    slices = [
-        apply_filter(whole.crop((z, 0, 0), (1, 20, 22)), spec).data
-        for z in range(whole.grid.shape[0])
-    ]
-    torch.testing.assert_close(apply_filter(whole, spec).data, torch.cat(slices, 1))
+    together = apply_filter(whole, spec).data
+    for z in (0, 6, 13):
+        alone = apply_filter(whole.crop((z, 0, 0), (1, 20, 22)), spec).data
+        torch.testing.assert_close(together[:, z : z + 1], alone)
 
 
 @pytest.mark.parametrize("spec", ALL, ids=names)
