@@ -320,10 +320,10 @@ def test_refuses_truncated_files(tmp_path: Path) -> None:
         io.open(path)
     for garbage in (b"garbage" * 100, bytes(1000)):
         path.write_bytes(garbage)
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(FormatError, match="must be a readable DICOM file, it is not"):
             io.open(path)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
     path.write_bytes(bytes(128) + b"DICM")
     with pytest.raises(FormatError, match="it has neither an SOP class nor rows"):
         io.open(path)

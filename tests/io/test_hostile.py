@@ -50,11 +50,11 @@ def test_damage_gives_an_image_or_a_format_error(
     path = tmp_path / f"a{suffix}"
     path.write_bytes(data)
     (tmp_path / "a.raw").write_bytes(bytes(60))
-    start = time.perf_counter()
+    start = time.process_time()
     said = ""
     try:
         io.open(path, max_bytes=1 << 28).read()
     except FormatError as error:
         said = str(error)
     assert str(tmp_path) not in said
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -346,12 +346,12 @@ def test_refuses_a_huge_claim_before_it_allocates(tmp_path: Path, suffix: str) -
     header["vox_offset"], header["sform_code"] = 352, 1
     data = header.binaryblock + bytes(1000)
     (tmp_path / f"a{suffix}").write_bytes(gzip.compress(data) if "gz" in suffix else data)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FormatError, match=r"claims 30000 x 30000 x 30000 .* GiB: .*max_bytes"):
         io.open(tmp_path / f"a{suffix}")
     with pytest.raises(FormatError, match=r"must hold .* bytes of samples, it has .* truncated"):
         io.open(tmp_path / f"a{suffix}", max_bytes=1 << 60)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_refuses_sizes_below_one(tmp_path: Path) -> None:

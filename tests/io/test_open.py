@@ -29,10 +29,10 @@ def test_refuses_an_empty_file(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("content", [b"\0" * 4000, b"garbage\n" * 500, bytes(range(256)) * 16])
 def test_refuses_garbage_under_any_name(tmp_path: Path, suffix: str, content: bytes) -> None:
     (tmp_path / f"a{suffix}").write_bytes(content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FormatError, match=f"'a{suffix}' must be a"):
         io.open(tmp_path / f"a{suffix}").read()
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_refuses_a_file_that_is_no_image(tmp_path: Path) -> None:
