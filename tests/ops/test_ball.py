@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesalius.errors import RegionError
+from vesalius.ops import _ball
 from vesalius.ops._ball import ball_peaks
 
 
@@ -66,3 +67,23 @@ def test_of_equal_maxima_the_highest_mean_counts():
 def test_refuses_an_empty_mask():
     with pytest.raises(RegionError, match="must have a voxel inside to have a peak"):
         ball_peaks(torch.ones(2, 2, 2), torch.zeros(2, 2, 2, dtype=torch.bool), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e9])
+def test_the_screen_in_single_precision_does_not_change_the_result(monkeypatch, generator, scale):
+    values = torch.randn(24, 25, 26, generator=generator, dtype=torch.float64) * scale + 7
+    mask = torch.zeros(values.shape, dtype=torch.bool)
+    mask[5:19, 5:20, 5:21] = True
+    screened = ball_peaks(values, mask, (4.2, 4.2, 4.2))
+    monkeypatch.setattr(_ball, "_screened_peaks", lambda *_: None)
+    plain = ball_peaks(values, mask, (4.2, 4.2, 4.2))
+    assert screened.local == pytest.approx(plain.local, rel=1e-12)
+    assert screened.everywhere == pytest.approx(plain.everywhere, rel=1e-12)
+
+
+def test_a_constant_block_has_too_many_candidates_to_screen():
+    values = torch.full((30, 30, 30), 0.1, dtype=torch.float64)
+    mask = torch.zeros(values.shape, dtype=torch.bool)
+    mask[3:27, 3:27, 3:27] = True
+    peaks = ball_peaks(values, mask, (2.5, 2.5, 2.5))
+    assert (peaks.local, peaks.everywhere) == pytest.approx((0.1, 0.1))

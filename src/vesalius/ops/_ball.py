@@ -18,9 +18,11 @@ from vesalius.errors import RegionError
 from vesalius.ops._hull import _row_spans
 from vesalius.ops._jit import kernel
 
+Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _STRIP = 12  # rows summed together
+_MOST = 4096  # candidates summed one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,56 @@ def ball_peaks(
         raise RegionError("mask must have a voxel inside to have a peak, got an empty one")
     halves = _ball_rows(radius)
     box, rows = _box_and_rows(spans)
-    sums, complete = _ball_sums(samples, box, rows, halves)
-    if complete and _fits(box, halves, samples.shape):
-        counts = np.full((1, 1, 1), float((2 * halves + 1)[halves >= 0].sum()))
-    else:
-        counts, _ = _ball_sums(np.isfinite(samples).astype(np.float64), box, rows, halves)
+    if _fits(box, halves, samples.shape):
+        screened = _screened_peaks(samples, inside, (box, rows), halves)
+        if screened is not None:
+            return screened
+    counts = _sums(np.isfinite(samples).astype(np.float64), (box, rows), halves)
+    sums = _sums(samples, (box, rows), halves)
     local, everywhere = _highest(samples, inside, box, sums, counts)
     return Peaks(float(local), float(everywhere))
+
+
+def _screened_peaks(
+    samples: Array, inside: npt.NDArray[np.bool_], where: tuple[Ints, Ints], halves: Ints
+) -> Peaks | None:
+    """Look for the peaks in single precision, then sum the few that may be it in double.
+
+    Gives None where that does not do: samples that are not finite, or too many that are alike.
+    """
+    low, high = float(samples.min()), float(samples.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return None
+    middle, count = (low + high) / 2, float((2 * halves + 1)[halves >= 0].sum())
+    sums = _sums(samples, where, halves, middle=middle, single=True)
+    # at most 64 roundings lie between a sample and its sum
+    slack = 64 * float(np.finfo(np.float32).eps) * count * (high - low) / 2
+    spots, found, brightest = _candidates(samples, inside, where[0], sums, 2 * slack)
+    if found < 0 or brightest < 0:
+        return None
+    near = _exact_sums(samples, spots[0, :found], halves).max()
+    bright = _exact_sums(samples, spots[1, :brightest], halves).max()
+    return Peaks(float(bright) / count, float(near) / count)
+
+
+def _sums(
+    samples: Array,
+    where: tuple[Ints, Ints],
+    halves: Ints,
+    *,
+    middle: float = 0.0,
+    single: bool = False,
+) -> npt.NDArray[np.floating]:
+    """Sum (sample - middle) over the ball around each voxel of the box."""
+    box, rows = where
+    nz, ny, nx = (box[:, 1] - box[:, 0]).tolist()
+    ry, rx = halves.shape[1] // 2, int(halves.max())
+    kind = np.float32 if single else np.float64
+    sums = np.zeros((nz, ny * nx), kind)
+    framed = np.zeros((ny + 2 * ry, nx + 2 * rx), kind)
+    runs = np.empty((rx + 1, (ny + 2 * ry) * nx), kind)
+    _ball_sums(samples, middle, box, rows, halves, (sums, framed, runs, np.empty(ny * nx, kind)))
+    return sums.reshape(nz, ny, nx)
 
 
 def _ball_rows(radius: tuple[float, float, float]) -> Ints:
@@ -101,17 +146,12 @@ def _fits(box: Ints, halves: Ints, shape: tuple[int, ...]) -> bool:
 
 @kernel
 @no_type_check
-def _ball_sums(values, box, rows, halves):
-    """Sum over the ball around each voxel of the box, and say whether all samples are finite."""
+def _ball_sums(values, middle, box, rows, halves, work):
+    sums, framed, runs, part = work
     rz, ry, rx = halves.shape[0] // 2, halves.shape[1] // 2, halves.max()
     nz, ny, nx = box[0, 1] - box[0, 0], box[1, 1] - box[1, 0], box[2, 1] - box[2, 0]
-    sums = np.zeros((nz, ny * nx))
-    framed = np.zeros((ny + 2 * ry, nx + 2 * rx))
-    runs = np.empty((rx + 1, (ny + 2 * ry) * nx))
-    part = np.empty(ny * nx)
-    complete = True
     for source in range(max(0, box[0, 0] - rz), min(values.shape[0], box[0, 1] + rz)):
-        complete &= _frame(values[source], box[1, 0] - ry, box[2, 0] - rx, framed)
+        _frame(values[source], middle, box[1, 0] - ry, box[2, 0] - rx, framed)
         _row_sums(framed, nx, runs)
         z = source - box[0, 0]
         for dz in range(rz + 1):
@@ -127,23 +167,17 @@ def _ball_sums(values, box, rows, halves):
                     _add(part, sums[z - dz, start:stop])
                 if dz > 0 and 0 <= z + dz < nz:
                     _add(part, sums[z + dz, start:stop])
-    return sums.reshape((nz, ny, nx)), complete
 
 
 @kernel
 @no_type_check
-def _frame(plane, y0, x0, framed):
+def _frame(plane, middle, y0, x0, framed):
     """Copy a part of a slice; 0 beyond its border and where it is not finite."""
     framed[:] = 0.0
-    complete = True
     for y in range(max(0, -y0), min(framed.shape[0], plane.shape[0] - y0)):
         for x in range(max(0, -x0), min(framed.shape[1], plane.shape[1] - x0)):
             value = plane[y + y0, x + x0]
-            if np.isfinite(value):
-                framed[y, x] = value
-            else:
-                complete = False
-    return complete
+            framed[y, x] = value - middle if np.isfinite(value) else 0.0
 
 
 @kernel
@@ -191,8 +225,56 @@ def _add(part, out):
 
 @kernel
 @no_type_check
+def _candidates(values, inside, box, sums, slack):
+    """List where the sum may be the highest, and where the value is; -1 of too many."""
+    spots = np.empty((2, _MOST, 3), np.int64)
+    top, brightest, found, bright = -np.inf, -np.inf, 0, 0
+    for z in range(sums.shape[0]):
+        for y in range(sums.shape[1]):
+            for x in range(sums.shape[2]):
+                if not inside[z + box[0, 0], y + box[1, 0], x + box[2, 0]]:
+                    continue
+                total = np.float64(sums[z, y, x])
+                if total >= top - slack and found >= 0:
+                    if total > top + slack:
+                        found = 0
+                    top = max(top, total)
+                    found = _note(spots[0], found, z + box[0, 0], y + box[1, 0], x + box[2, 0])
+                value = values[z + box[0, 0], y + box[1, 0], x + box[2, 0]]
+                if value >= brightest and bright >= 0:
+                    if value > brightest:
+                        brightest, bright = value, 0
+                    bright = _note(spots[1], bright, z + box[0, 0], y + box[1, 0], x + box[2, 0])
+    return spots, found, bright
+
+
+@kernel
+@no_type_check
+def _note(spots, n, z, y, x):
+    if n == len(spots):
+        return -1
+    spots[n, 0], spots[n, 1], spots[n, 2] = z, y, x
+    return n + 1
+
+
+@kernel
+@no_type_check
+def _exact_sums(values, spots, halves):
+    rz, ry = halves.shape[0] // 2, halves.shape[1] // 2
+    sums = np.zeros(len(spots))
+    for i in range(len(spots)):
+        z, y, x = spots[i, 0], spots[i, 1], spots[i, 2]
+        for dz in range(-rz, rz + 1):
+            for dy in range(-ry, ry + 1):
+                h = halves[dz + rz, dy + ry]
+                for dx in range(-h, h + 1):
+                    sums[i] += values[z + dz, y + dy, x + dx]
+    return sums
+
+
+@kernel
+@no_type_check
 def _highest(values, inside, box, sums, counts):
-    one = counts.size == 1
     z0, y0, x0 = box[0, 0], box[1, 0], box[2, 0]
     local, everywhere, brightest = -np.inf, -np.inf, -np.inf
     for z in range(sums.shape[0]):
@@ -200,7 +282,7 @@ def _highest(values, inside, box, sums, counts):
             for x in range(sums.shape[2]):
                 if not inside[z + z0, y + y0, x + x0]:
                     continue
-                mean = sums[z, y, x] / (counts[0, 0, 0] if one else counts[z, y, x])
+                mean = sums[z, y, x] / counts[z, y, x]
                 everywhere = max(everywhere, mean)
                 value = values[z + z0, y + y0, x + x0]
                 if value > brightest:
