@@ -57,13 +57,15 @@ class Rival:
         self._chatter = (Path(self._folder.name) / "chatter.txt").open("w+")
         one = {f"{n}_NUM_THREADS": "1" for n in ("OMP", "MKL", "OPENBLAS", "NUMBA", "PICTOLOGICS")}
         one["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+        # our cache of machine code is not theirs: it would make them compile again
+        kept = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
         self._process = subprocess.Popen(
             [str(python), str(HERE / f"_rival_{name}.py"), str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._chatter,
             text=True,
-            env={**os.environ, **one},
+            env=kept | one,
         )
 
     def ask(self, word: str) -> dict[str, float]:
