@@ -471,20 +471,22 @@ def _of_volume(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
     The contour is a level set of the partial volumes, which reach one voxel to either side of it;
     where that is not enough they are spread, a voxel at a time. Ties are broken by chance.
     """
-    rank, score = share, share
-    for _ in range(_SHELLS):
-        value = score.numpy().ravel()
-        near = np.flatnonzero(value > 0)
-        if len(near) >= count and int((value[near] >= value.max()).sum()) <= count:
+    value = share.numpy().ravel()
+    for spread in range(_SHELLS):
+        new = value >= (1 - 1e-9) * value.max()
+        near = np.flatnonzero((value > 0) & ~new)
+        missing = count - int(np.count_nonzero(new))
+        if 0 <= missing <= len(near) or spread == _SHELLS - 1:
             break
-        rank = _spread(rank)
-        score = score + rank
-    order = value[near]
-    dice = torch.rand(len(near), generator=generator, dtype=torch.float64).numpy()
-    count = max(1, min(count, len(near)))
-    best = np.argpartition(-order - 1e-6 * dice, count - 1)[:count]
-    new = np.zeros(value.shape, dtype=bool)
-    new[near[best]] = True
+        value = value + _spread(torch.from_numpy(value.reshape(share.shape))).numpy().ravel()
+    if missing < 0:  # more voxels than wanted are equally deep inside
+        near, new = np.flatnonzero(new), np.zeros_like(new)
+        missing = count
+    if 0 < missing < len(near):
+        dice = torch.rand(len(near), generator=generator, dtype=torch.float64).numpy()
+        near = near[np.argpartition(-value[near] - 1e-6 * dice, missing - 1)[:missing]]
+    if missing > 0:
+        new[near] = True
     return torch.from_numpy(new.reshape(share.shape))
 
 
