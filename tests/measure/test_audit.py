@@ -91,7 +91,7 @@ def test_a_sample_variance_is_named():
 
 
 def test_a_volume_of_voxels_is_named():
-    img, labels = pair()
+    _, labels = pair()
     row = {"original_shape_MeshVolume": float((labels.data > 0).sum()) * 3.0}
     assert "counting voxels" in run(row)["original_shape_MeshVolume"].why
 

@@ -90,7 +90,7 @@ def test_ct_is_rounded_after_interpolation_only():
 
 
 def test_a_spacing_that_is_there_already_interpolates_nothing():
-    values, mask = blob()
+    values, _ = blob()
     img = image(values)
     assert target_grid(img.grid, Config(resample=Resample(spacing_mm=img.grid.spacing_mm))) is None
 
@@ -187,7 +187,7 @@ def test_refuses_a_range_that_keeps_nothing_and_says_what_there_is():
 def test_refuses_intensities_that_are_not_finite(bad):
     values, mask = blob()
     values[tuple(mask.nonzero()[0].tolist())] = bad
-    with pytest.raises(IntensityError, match="1 of .* are NaN or infinite"):
+    with pytest.raises(IntensityError, match=r"1 of .* are NaN or infinite"):
         prepare(image(values), mask, Config())
 
 
