@@ -126,7 +126,7 @@ def test_window_of_lungs_is_wide_of_soft_tissue_narrow(scene):
     outlines = outline(labels, ((0, 7),), names=("block",))
     assert choose_window(image, outlines).text == "window 400 HU, level 40 HU"
     airy = image.map(lambda x: x - 900)
-    assert choose_window(airy, outlines).text == "window 1500 HU, level -350 HU"
+    assert choose_window(airy, outlines).text == "window 1500 HU, level −350 HU"
 
 
 def test_window_without_unit_spans_the_samples():

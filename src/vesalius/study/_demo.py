@@ -287,9 +287,10 @@ def _outlines(sample: Sample, nodule: Nodule) -> tuple[Outline, ...]:
 
 def _truths(sample: Sample, nodule: Nodule) -> tuple[Truth, ...]:
     known = "inserted ball"
+    corners = "inserted ball; a mask's corners reach beyond it by up to a slice"
     ball = (
         Truth("nodule", "morph_volume", "Volume", nodule.volume_mm3, known),
-        Truth("nodule", "morph_diam", "Maximum diameter", 2 * NODULE_RADIUS_MM, known),
+        Truth("nodule", "morph_diam", "Maximum diameter", 2 * NODULE_RADIUS_MM, corners),
         Truth("nodule", "stat_median", "Median intensity", NODULE_HU, known),
     )
     organs = tuple(

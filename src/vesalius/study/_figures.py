@@ -27,7 +27,7 @@ def views_png(views: tuple[View, ...], *, legend: bool = True) -> bytes:
     widths = [view.size_mm[1] for view in views]
     tallest = max(view.size_mm[0] for view in views)
     across = 12.0
-    height = across * tallest / sum(widths) + 1.0
+    height = across * tallest / sum(widths) + 0.8
     figure = Figure(figsize=(across, height), dpi=160, facecolor="#0b0d10")
     grid = figure.add_gridspec(
         1,
@@ -85,7 +85,8 @@ def _draw_view(ax: Any, view: View) -> None:
     _letters(ax, view)
     x, y = 0.04 * width, 0.955 * height
     ax.plot([x, x + view.bar_mm], [y, y], color=_INK, linewidth=2, solid_capstyle="butt")
-    ax.text(x, y - 0.015 * height, f"{view.bar_mm:g} mm", color=_INK, fontsize=7, va="bottom")
+    text = f"{view.bar_mm:g} mm"
+    ax.text(x, y - 0.015 * height, text, va="bottom", fontsize=7, **_lettering())
     ax.set_title(f"{view.title} · {view.position}", color=_INK, fontsize=8, loc="left")
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)
@@ -101,7 +102,14 @@ def _letters(ax: Any, view: View) -> None:
         (bottom, 0.5, 0.015, "center", "bottom"),
     )
     for text, x, y, ha, va in places:
-        ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, color=_INK, fontsize=9)
+        ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, fontsize=9, **_lettering())
+
+
+def _lettering() -> dict[str, Any]:
+    """Light ink with a dark edge, to be read on bone and on air."""
+    from matplotlib.patheffects import withStroke
+
+    return {"color": _INK, "path_effects": [withStroke(linewidth=2, foreground="#000000")]}
 
 
 def _legend(figure: Any, views: tuple[View, ...]) -> None:

@@ -25,7 +25,7 @@ PALETTE = (
     "#f15bb5",
     "#90be6d",
     "#9bb1ff",
-    "#e9c46a",
+    "#c5e800",
     "#2ec4b6",
     "#d4a373",
 )
@@ -84,9 +84,8 @@ class Window:
     def text(self) -> str:
         """Window and level in words."""
         unit = "" if self.unit == "1" else f" {self.unit}"
-        return (
-            f"window {self.high - self.low:.5g}{unit}, level {(self.high + self.low) / 2:.5g}{unit}"
-        )
+        width, level = self.high - self.low, (self.high + self.low) / 2
+        return f"window {width:.5g}{unit}, level {level:.5g}{unit}".replace("-", "−")
 
 
 @dataclass(frozen=True, slots=True)
