@@ -8,7 +8,7 @@ import logging
 import sys
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from _worker import serve
 from radiomics import featureextractor
 

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,39 @@ def test_docstring_examples_run(name):
     result = doctest.testmod(module, optionflags=options)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGS = sorted((ROOT / "examples").glob("ibsi*/*.yaml"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_configurations_and_names_in_the_pages_are_valid(page):
+    from vesalius.measure import parse_config
+
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    blocks += re.findall(r'parse_config\("""\n(.*?)"""\)', text, re.DOTALL)
+    for block in blocks:
+        assert parse_config(block).digest
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(code, page.name, "exec")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_configurations_in_the_examples_are_valid(path):
+    from vesalius.measure import load_config
+
+    assert load_config(path).digest
+
+
+def test_gallery_scripts_are_short_end_in_a_figure_and_need_no_data():
+    scripts = sorted((ROOT / "examples").glob("*/plot_*.py"))
+    assert len(scripts) >= 6
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        code = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        assert len(code) <= 60, script.name
+        assert text.rstrip().endswith("plt.show()"), script.name
+        assert not re.search(r"shared|https?://|urllib|requests", text), script.name
