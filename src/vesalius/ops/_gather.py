@@ -333,19 +333,51 @@ def _round(z, y, x, frame, mirror):
 
 @kernel
 @no_type_check
+def _nearest_edge(volume, line, frame, mirror, reach, fill, out, first, last):
+    """Take the nearest samples at steps of a line, any of which may lie outside."""
+    for i in range(first, last):
+        z, y, x = line[0] + line[3] * i, line[1] + line[4] * i, line[2] + line[5] * i
+        inside = _inside(z, y, x, frame[:, 0], reach)
+        iz, iy, ix = _round(z, y, x, frame, mirror)
+        for c in range(volume.shape[0]):
+            out[c, i] = volume[c, iz, iy, ix] if inside else fill
+
+
+@kernel
+@no_type_check
 def affine_nearest(volume, matrix, frame, mirror, reach, fill, out, start, stop):
     """Fill rows of ``out`` with the nearest samples of ``volume``; see ``affine``."""
-    sizes = frame[:, 0]
+    flat = volume.ravel()
+    channels, _, ny, nx = volume.shape
+    step, size = ny * nx, volume[0].size
+    width = out.shape[3]
+    line = np.empty(6)
+    line[3:] = matrix[:3, 2]
     for row in range(start, stop):
         k, j = row // out.shape[2], row % out.shape[2]
-        for i in range(out.shape[3]):
-            z = matrix[0, 0] * k + matrix[0, 1] * j + matrix[0, 2] * i + matrix[0, 3]
-            y = matrix[1, 0] * k + matrix[1, 1] * j + matrix[1, 2] * i + matrix[1, 3]
-            x = matrix[2, 0] * k + matrix[2, 1] * j + matrix[2, 2] * i + matrix[2, 3]
-            inside = _inside(z, y, x, sizes, reach)
-            iz, iy, ix = _round(z, y, x, frame, mirror)
-            for c in range(volume.shape[0]):
-                out[c, k, j, i] = volume[c, iz, iy, ix] if inside else fill
+        line[:3] = matrix[:3, 0] * k + matrix[:3, 1] * j + matrix[:3, 3]
+        first, last = _safe(line, frame, reach, width)
+        target = out[:, k, j]
+        _nearest_edge(volume, line, frame, mirror, reach, fill, target, 0, first)
+        _nearest_edge(volume, line, frame, mirror, reach, fill, target, last, width)
+        z, y, x = line[0] + 0.5, line[1] + 0.5, line[2] + 0.5
+        mz, my, mx = line[3], line[4], line[5]
+        for c in range(channels):
+            for i in range(first, last):
+                at = int(z + mz * i) * step + int(y + my * i) * nx + int(x + mx * i)
+                target[c, i] = flat[np.uint64(c * size + at)]
+
+
+@kernel
+@no_type_check
+def aligned_nearest(volume, iz, iy, ix, out, start, stop):
+    """Fill rows of ``out`` with ``volume[:, iz[k], iy[j], ix[i]]``."""
+    for row in range(start, stop):
+        k, j = row // out.shape[2], row % out.shape[2]
+        for c in range(volume.shape[0]):
+            source, target = volume[c, iz[k], iy[j]], out[c, k, j]
+            for i in range(len(ix)):
+                target[i] = source[np.uint64(ix[i])]
 
 
 @kernel

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from vesalius.ops._band import Band, apply_band
+from vesalius.ops._gather import aligned_nearest
+from vesalius.ops._parts import in_parts
 from vesalius.ops._spline import POLE, Extension, spline_coefficients_along
 
 Interpolation = Literal["linear", "cubic", "nearest"]
@@ -109,16 +111,35 @@ def resample_aligned(
         (c, *shape), contiguous.
     """
     at = [axes.slope[a] * np.arange(shape[axes.source[a]]) + axes.offset[a] for a in range(3)]
-    # the axes that shrink come first: less work for the others
-    out = volume
-    for a in sorted(range(3), key=lambda a: len(at[a]) / volume.shape[a + 1]):
-        out = _along(out, at[a], a - 3, rule)
+    if rule.interpolation == "nearest" and volume.device.type == "cpu" and not volume.requires_grad:
+        out = _nearest_cpu(volume, at, rule)
+    else:
+        # the axes that shrink come first: less work for the others
+        out = volume
+        for a in sorted(range(3), key=lambda a: len(at[a]) / volume.shape[a + 1]):
+            out = _along(out, at[a], a - 3, rule)
     order = [axes.source.index(axis) for axis in range(3)]
     out = out.permute(0, *(a + 1 for a in order))
     if np.isfinite(rule.reach):
         out = _filled(out, [at[a] for a in order], [volume.shape[a + 1] for a in order], rule)
     shared = out.data_ptr() == volume.data_ptr()  # nothing to do: still never give the input back
     return out.clone(memory_format=torch.contiguous_format) if shared else out.contiguous()
+
+
+def _nearest_cpu(volume: Tensor, at: list[Any], rule: Rule) -> Tensor:
+    z, y, x = (
+        _nearest_index(_folded(p, n, rule), n) for p, n in zip(at, volume.shape[1:], strict=True)
+    )
+    source = volume.detach().contiguous().numpy()
+    out = np.empty((len(source), len(z), len(y), len(x)), dtype=source.dtype)
+    in_parts(
+        lambda a, b: aligned_nearest(source, z, y, x, out, a, b), len(z) * len(y), cost=out.size
+    )
+    return torch.from_numpy(out)
+
+
+def _nearest_index(at: Any, n: int) -> Any:
+    return np.minimum(np.floor(at + 0.5), n - 1).astype(np.int64)
 
 
 def _filled(out: Tensor, at: list[Any], sizes: list[int], rule: Rule) -> Tensor:
@@ -136,8 +157,7 @@ def _along(x: Tensor, at: Any, axis: int, rule: Rule) -> Tensor:
     if len(at) == n and np.abs(at - np.arange(n)).max() < ALIGNED:
         return x
     if rule.interpolation == "nearest":
-        index = np.minimum(np.floor(at + 0.5), n - 1).astype(np.int64)
-        return x.index_select(axis, torch.as_tensor(index, device=x.device))
+        return x.index_select(axis, torch.as_tensor(_nearest_index(at, n), device=x.device))
     if rule.interpolation == "linear" or n == 1:
         return apply_band(x, _linear_band(at, n), axis=axis)
     coefficients = spline_coefficients_along(x, axis, extension=rule.extension)
