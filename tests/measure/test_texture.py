@@ -181,7 +181,7 @@ def test_small_tables_give_the_same_values(monkeypatch: pytest.MonkeyPatch, cell
     wanted = measured(levels)
     from vesalius.measure import _emphasis, _texture
 
-    for module in (_counts, _zones, _texture, _emphasis):
+    for module in (_counts, _cooccurrence, _zones, _texture, _emphasis):
         monkeypatch.setattr(module, "TABLE_CELLS", cells)
     same(measured(levels), wanted, 1e-13)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from level_volumes import cells, level_volumes, patient, random_levels, ranks, voxels_of
 from torch import Tensor
 
-from vesalius.errors import ShapeError, UnitError
+from vesalius.errors import IntensityError, ShapeError, UnitError
 from vesalius.ops import _cooccurrence
 from vesalius.ops._cooccurrence import IN_PLANE, THROUGH_PLANE, cooccurrence
 from vesalius.ops._counts import check_levels
@@ -91,6 +91,8 @@ def test_refuses_what_is_not_a_level_volume() -> None:
         check_levels(torch.zeros(3, 3, 3), IN_PLANE)
     with pytest.raises(ShapeError, match=r"levels must have shape \(z, y, x\), got \(3, 3\)"):
         check_levels(torch.zeros(3, 3, dtype=torch.int16), IN_PLANE)
+    with pytest.raises(IntensityError, match="levels must not exceed 65535, got 65536"):
+        check_levels(torch.full((3, 3, 3), 65536, dtype=torch.int32), IN_PLANE)
 
 
 @pytest.mark.gpu

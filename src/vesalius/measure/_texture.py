@@ -130,12 +130,26 @@ def _directional(
     if "2_5D_comb" in tables:
         tables["2_5D_comb"].append(measure(_merge_every(flat, 4)))
     if "3D_avg" in tables or "3D_comb" in tables:
-        solid = concatenate(flat, count(levels.data, THROUGH_PLANE, False))
-        both = measure(concatenate(solid, _merge_every(solid, 13)))
-        parts: dict[Aggregation, Floats] = {"3D_avg": both[:, :13], "3D_comb": both[:, 13:]}
-        for name in parts.keys() & tables.keys():
-            tables[name].append(parts[name])
+        solid = _measure_solid(flat, count, measure, levels.data)
+        for name in solid.keys() & tables.keys():
+            tables[name].append(solid[name])
     return tables
+
+
+def _measure_solid(
+    flat: Counts, count: CountPairs, measure: Callable[[Counts], Floats], data: Tensor
+) -> dict[Aggregation, Floats]:
+    """Measure thirteen directions apart and merged; one at a time where matrices are large."""
+    if flat.count.numel() <= TABLE_CELLS // 8:
+        every = concatenate(flat, count(data, THROUGH_PLANE, False))
+        both = measure(concatenate(every, _merge_every(every, 13)))
+        return {"3D_avg": both[:, :13], "3D_comb": both[:, 13:]}
+    apart, merged = [measure(flat)], _merge_all(flat)
+    for direction in THROUGH_PLANE:
+        one = count(data, (direction,), False)
+        apart.append(measure(one))
+        merged = _add(merged, one)
+    return {"3D_avg": np.hstack(apart), "3D_comb": measure(merged)}
 
 
 def _measure_zones(levels: Levels, wanted: Collection[Aggregation]) -> tuple[Tables, Tables]:

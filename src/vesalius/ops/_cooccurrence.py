@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vesalius.ops._counts import (
+    TABLE_CELLS,
     Counts,
     Offset,
     check_levels,
@@ -63,8 +64,10 @@ def cooccurrence(
     check_levels(levels, steps)
     top = int(levels.max()) + 1
     slices = levels.shape[0] if by_slice else 1
-    if vectorised(levels, slices * len(steps) * top * top):
+    if vectorised(levels, 0):
         return _pairs_torch(levels, steps, by_slice=by_slice)
+    if slices * len(steps) * top * top > TABLE_CELLS:
+        return _pairs_sorted(levels, steps, top, by_slice=by_slice)
     return _pairs_numba(levels, steps, top, by_slice=by_slice)
 
 
@@ -83,6 +86,32 @@ def _pairs_numba(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_slic
     )
     _fold(table)
     return from_table(table)
+
+
+def _pairs_sorted(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_slice: bool) -> Counts:
+    """Sort the pairs where a dense table of their counts would be too large."""
+    volume = levels.contiguous().numpy()
+    rows = nonempty_rows(volume)
+    group = rows.rank if by_slice else np.zeros_like(rows.rank)
+    voxels = int((rows.stop - rows.start).sum())
+    keys = np.empty((len(steps), voxels), dtype=np.int64)
+    found = np.zeros(len(steps), dtype=np.int64)
+    lines = (rows.start, rows.stop, group)
+    _list_pairs(volume.reshape(-1), lines, flat_offsets(steps, volume.shape), keys, found, top)
+    every = np.concatenate([row[:n] for row, n in zip(keys, found, strict=True)])
+    every.sort()
+    first = np.flatnonzero(np.diff(every, prepend=-1))
+    count = np.diff(first, append=every.size)
+    place, high = np.divmod(every[first], top)
+    matrix, low = np.divmod(place, top)
+    count[low == high] *= 2
+    return Counts(
+        matrix=torch.from_numpy(matrix),
+        row=torch.from_numpy(low),
+        column=torch.from_numpy(high),
+        count=torch.from_numpy(count),
+        matrices=(rows.slices if by_slice else 1) * len(steps),
+    )
 
 
 def _pairs_torch(levels: Tensor, steps: tuple[Offset, ...], *, by_slice: bool) -> Counts:
@@ -120,6 +149,22 @@ def _count_pairs(levels, rows, offsets, table, top):
                 for d in range(offsets.size):
                     table[cell + np.uint64(levels[v + offsets[d]])] += 1
                     cell += square
+
+
+@kernel
+@no_type_check
+def _list_pairs(levels, rows, offsets, keys, found, top):
+    start, stop, group = rows
+    for r in range(start.size):
+        for d in range(offsets.size):
+            base = (np.int64(group[r]) * offsets.size + d) * top
+            k = found[d]
+            for v in range(start[r], stop[r]):
+                a, b = np.int64(levels[v]), np.int64(levels[v + offsets[d]])
+                if a != 0 and b != 0:
+                    keys[d, k] = (base + min(a, b)) * top + max(a, b)
+                    k += 1
+            found[d] = k
 
 
 @kernel

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vesalius.errors import ShapeError, UnitError
+from vesalius.errors import IntensityError, ShapeError, UnitError
 from vesalius.ops._jit import kernel
 
 Ints = NDArray[np.int64]
@@ -19,6 +19,9 @@ Offset = tuple[int, int, int]
 
 TABLE_CELLS = 1 << 22
 """Dense tables up to this many cells are counted in place; larger ones are sorted, sparse."""
+
+LARGEST_LEVEL = 65535
+"""With more levels the keys of sparse matrices could overflow, and no scanner has more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,11 +136,16 @@ def check_levels(levels: Tensor, reach: tuple[Offset, ...]) -> None:
     Raises:
         ShapeError: It is not (z, y, x), or a step from a voxel of the region may leave it.
         UnitError: It is not of an integer type.
+        IntensityError: There are more than 65535 levels.
     """
     if levels.ndim != 3:
         raise ShapeError(f"levels must have shape (z, y, x), got {tuple(levels.shape)}")
     if levels.is_floating_point() or levels.dtype is torch.bool:
         raise UnitError(f"levels must be integers, got {levels.dtype}: discretise first")
+    if levels.numel() and int(levels.max()) > LARGEST_LEVEL:
+        raise IntensityError(
+            f"levels must not exceed {LARGEST_LEVEL}, got {int(levels.max())}: use wider bins"
+        )
     for axis in range(3):
         size = levels.shape[axis]
         pad = max(abs(step[axis]) for step in reach)
@@ -188,9 +196,18 @@ def shifted(volume: Tensor, offset: Offset) -> Tensor:
 
 
 def _sum_sorted(key: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    cell, inverse = torch.unique(key, return_inverse=True)
+    # Parts are sorted already, which a stable sort makes use of.
+    order = torch.argsort(key, stable=True) if key.is_cuda else _merge_order(key)
+    ordered = key[order]
+    first = torch.ones_like(ordered, dtype=torch.bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    cell = ordered[first]
     total = torch.zeros(cell.numel(), dtype=torch.int64, device=key.device)
-    return cell, total.index_add_(0, inverse, count)
+    return cell, total.index_add_(0, torch.cumsum(first, dim=0) - 1, count[order])
+
+
+def _merge_order(key: Tensor) -> Tensor:
+    return torch.from_numpy(np.argsort(key.numpy(), kind="stable"))
 
 
 def _sum_dense(key: Tensor, count: Tensor, cells: int) -> tuple[Tensor, Tensor]:
