@@ -9,7 +9,8 @@ import torch
 from vesalius.core import Grid, Image
 from vesalius.errors import RegionError
 from vesalius.measure._config import Config, Perturb, Resample
-from vesalius.measure._perturb import _of_volume, draw, drifted, perturbed, plan
+from vesalius.measure._contour import of_volume
+from vesalius.measure._perturb import draw, drifted, perturbed, plan
 from vesalius.measure._prepare import prepare
 
 OFF = {
@@ -167,7 +168,7 @@ def test_a_grown_region_holds_the_old_one_and_a_shrunk_one_lies_in_it():
     _, mask = _ball()
     for target, grown in ((1.15, True), (0.85, False)):
         count = round(target * int(mask.sum()))
-        new = _of_volume(mask.double(), count, torch.Generator().manual_seed(0))
+        new = of_volume(mask.double(), count, torch.Generator().manual_seed(0))
         assert int(new.sum()) == count
         inner, outer = (mask, new) if grown else (new, mask)
         assert not bool((inner & ~outer).any())
@@ -233,3 +234,20 @@ def test_refuses_an_empty_mask():
     image, mask = _ball()
     with pytest.raises(RegionError, match="at least one voxel"):
         plan(image, torch.zeros_like(mask), Config())
+
+
+def test_refuses_to_estimate_noise_on_a_tiny_image():
+    grid = Grid.from_spacing((4, 5, 5), (1.0, 1.0, 1.0))
+    image = Image(torch.rand(1, 4, 5, 5), grid)
+    mask = torch.ones(4, 5, 5, dtype=torch.bool)
+    with pytest.raises(RegionError, match=r"set perturb.noise to false"):
+        plan(image, mask, Config())
+    region = perturbed(plan(image, mask, _config(contour=True)), draw(Perturb(), 0))
+    assert bool(region.mask.any())
+
+
+def test_a_small_region_takes_the_noise_of_its_surroundings():
+    image, _ = _ball(noise=12.0)
+    mask = torch.zeros(image.grid.shape, dtype=torch.bool)
+    mask[12, 2:4, 2:4] = True
+    assert plan(image, mask, _config(noise=True)).sigma == pytest.approx(12.0, rel=0.25)

@@ -2,18 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vesalius.core import Grid, Image, Linear, resample
 from vesalius.errors import RegionError
-from vesalius.graph import slic
 from vesalius.measure._config import Config, Perturb
+from vesalius.measure._contour import (
+    PIECE_MM,
+    Pieces,
+    cut_pieces,
+    finite,
+    of_volume,
+    redrawn,
+)
 from vesalius.measure._prepare import (
     bounding_box,
     crop_grid,
@@ -23,21 +28,12 @@ from vesalius.measure._prepare import (
     target_grid,
 )
 from vesalius.measure._region import Region
-from vesalius.ops._noise import noise_level
+from vesalius.ops._noise import NOISE_SAMPLES, noise_level
 
 Triple = tuple[float, float, float]
 
-_PIECE_MM = 6.3
-"""Edge of a supervoxel of 250 mm^3."""
-
 _SPLINE_REACH = 16
 """Samples after which the memory of the cubic B-spline prefilter is below 1e-9."""
-
-_NEVER, _ALWAYS = 0.2, 0.9
-"""A supervoxel with less, or more, of itself inside is never, or always, part of the region."""
-
-_SHELLS = 8
-"""How many voxels at most the contour moves to change the volume."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,34 +59,6 @@ class Draw:
     generator: torch.Generator
 
 
-@dataclass(frozen=True, eq=False)
-class Pieces:
-    """Supervoxels around the contour, and how likely each is part of the region.
-
-    Attributes:
-        labels: (z, y, x) int32; 0 away from the contour.
-        core: (z, y, x) bool; inside the region and away from the contour.
-        inside: (n + 1,) how likely each piece is in; piece 0 never.
-        surplus: Expected relative volume of the randomised region, less 1; taken off again.
-    """
-
-    labels: np.ndarray
-    core: np.ndarray
-    inside: np.ndarray
-    surplus: float
-
-    @cached_property
-    def band(self) -> np.ndarray:
-        """Flat indices of the samples near the contour."""
-        return np.flatnonzero(self.labels)
-
-    @property
-    def possible(self) -> np.ndarray:
-        """True wherever the region may reach."""
-        reached: np.ndarray = self.core | (self.inside > 0)[self.labels]
-        return reached
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """What all perturbations of one region share.
@@ -99,6 +67,7 @@ class Plan:
         block: The image around the region, float64, unperturbed.
         mask: The region as drawn, on the block.
         grid: The lattice that is measured, around the region.
+        centre_mm: Centre of the region (L, P, S), mm.
         margin_mm: How far around the region intensities are measured, mm.
         moves: Whether anything moves the lattice; else nothing more is interpolated than usual.
         kept: What a region of partial volumes that sum to 1 holds on average after
@@ -111,6 +80,7 @@ class Plan:
     block: Image
     mask: Bool[Tensor, "z y x"]
     grid: Grid
+    centre_mm: Triple
     margin_mm: float
     moves: bool
     kept: float
@@ -135,23 +105,50 @@ def plan(
         The plan.
 
     Raises:
-        RegionError: The mask is empty.
+        RegionError: The mask is empty, or the image too small to estimate its noise.
     """
     settings = config.perturb
     lattice = target_grid(image.grid, config) or image.grid
     support = _support_mm(image.grid, lattice, config)
-    wide, region = crop_to(image, mask.cpu(), margin_mm=_PIECE_MM + support)
+    wide, region = crop_to(image, mask.cpu(), margin_mm=PIECE_MM + support)
     wide = wide.map(lambda x: x.to("cpu", torch.float64))
-    sigma = noise_level(_finite(wide.data[0])) if settings.noise else 0.0
-    pieces = _pieces(wide, region, sigma) if settings.contour else None
+    sigma = _sigma(image, wide) if settings.noise else 0.0
+    pieces = cut_pieces(wide, region, sigma) if settings.contour else None
     possible = region if pieces is None else region | torch.from_numpy(pieces.possible)
     reach = margin_mm(lattice, config) + _slack_mm(wide.grid, possible, lattice, settings)
-    block, region, pieces = _tailored(image, wide.grid, (region, possible), pieces, reach + support)
+    block, start = _tailored(image, wide.grid, possible, reach + support)
+    region = _moved(region, start, block.grid.shape)
+    if pieces is not None:
+        labels, core = (torch.from_numpy(a) for a in (pieces.labels, pieces.core))
+        pieces = replace(
+            pieces,
+            labels=_moved(labels, start, block.grid.shape).numpy(),
+            core=_moved(core, start, block.grid.shape).numpy(),
+        )
     grid = crop_grid(lattice, wide.grid, possible, reach)
-    moves = max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0
-    margin = margin_mm(lattice, config)
-    kept = _kept(region, block.grid, grid, config) / (1 + (pieces.surplus if pieces else 0.0))
-    return Plan(block, region, grid, margin, moves, kept, sigma, pieces, config)
+    return Plan(
+        block=block,
+        mask=region,
+        grid=grid,
+        centre_mm=_centre_mm(region, block.grid),
+        margin_mm=margin_mm(lattice, config),
+        moves=max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0,
+        kept=_kept(region, block.grid, grid, config) / (1 + (pieces.surplus if pieces else 0.0)),
+        sigma=sigma,
+        pieces=pieces,
+        config=config,
+    )
+
+
+def _sigma(image: Image, wide: Image) -> float:
+    """Noise level near the region, or of the whole image where that is too small."""
+    near = wide if min(wide.grid.shape[1:]) >= NOISE_SAMPLES else image
+    if min(near.grid.shape[1:]) < NOISE_SAMPLES:
+        raise RegionError(
+            f"image must have at least {NOISE_SAMPLES} samples along y and x to estimate its "
+            f"noise, it has {near.grid.shape[1:]}: set perturb.noise to false"
+        )
+    return noise_level(finite(near.data[0].to("cpu", torch.float64)))
 
 
 def _kept(region: Tensor, near: Grid, grid: Grid, config: Config) -> float:
@@ -165,37 +162,35 @@ def _kept(region: Tensor, near: Grid, grid: Grid, config: Config) -> float:
 
 
 def _tailored(
-    image: Image,
-    near: Grid,
-    masks: tuple[Tensor, Tensor],
-    pieces: Pieces | None,
-    margin: float,
-) -> tuple[Image, Tensor, Pieces | None]:
-    """Crop to what the largest possible region needs; masks and pieces move onto that block."""
-    region, possible = (_pasted(m, near, image.grid) for m in masks)
-    block, _ = crop_to(image, possible, margin_mm=margin)
-    start = _offset(block.grid, image.grid)
-    box = tuple(slice(a, a + n) for a, n in zip(start, block.grid.shape, strict=True))
+    image: Image, near: Grid, possible: Tensor, margin: float
+) -> tuple[Image, tuple[int, ...]]:
+    """Crop to what the largest possible region needs; also where that starts in ``near``."""
+    origin = torch.tensor(near.origin_mm, dtype=torch.float64)
+    offset = [round(i) for i in image.grid.to_index(origin).tolist()]
+    first, size = bounding_box(possible)
+    start, shape = [], []
+    for axis, (whole, spacing) in enumerate(
+        zip(image.grid.shape, image.grid.spacing_mm, strict=True)
+    ):
+        extra = math.ceil(min(margin / spacing, whole))
+        low = max(0, offset[axis] + first[axis] - extra)
+        start.append(low)
+        shape.append(min(whole, offset[axis] + first[axis] + size[axis] + extra) - low)
+    block = image.crop((start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
     block = block.map(lambda x: x.to("cpu", torch.float64).contiguous())
-    if pieces is None:
-        return block, region[box].contiguous(), None
-    labels = _pasted(torch.from_numpy(pieces.labels), near, image.grid)[box].contiguous()
-    core = _pasted(torch.from_numpy(pieces.core), near, image.grid)[box].contiguous()
-    moved = Pieces(labels.numpy(), core.numpy(), pieces.inside, pieces.surplus)
-    return block, region[box].contiguous(), moved
+    return block, tuple(a - b for a, b in zip(start, offset, strict=True))
 
 
-def _pasted(part: Tensor, near: Grid, whole: Grid) -> Tensor:
-    start = _offset(near, whole)
-    full = torch.zeros(whole.shape, dtype=part.dtype)
-    full[tuple(slice(a, a + n) for a, n in zip(start, near.shape, strict=True))] = part
-    return full
-
-
-def _offset(part: Grid, whole: Grid) -> tuple[int, ...]:
-    """Index (z, y, x) of the first voxel of a crop in what it was cropped from."""
-    origin = torch.tensor(part.origin_mm, dtype=torch.float64)
-    return tuple(int(i) for i in whole.to_index(origin).round())
+def _moved(x: Tensor, start: tuple[int, ...], shape: tuple[int, int, int]) -> Tensor:
+    """Cut a box out of an array, zeros where it leaves it."""
+    new = torch.zeros(shape, dtype=x.dtype)
+    here, there = [], []
+    for a, n, whole in zip(start, shape, x.shape, strict=True):
+        low, high = max(0, a), min(whole, a + n)
+        there.append(slice(low, high))
+        here.append(slice(low - a, high - a))
+    new[tuple(here)] = x[tuple(there)]
+    return new
 
 
 def draw(settings: Perturb, index: int, *, flat: bool = False) -> Draw:
@@ -246,7 +241,7 @@ def perturbed(shared: Plan, change: Draw) -> Region:
         RegionError: Nothing is left of the region.
     """
     config = shared.config
-    region = _redrawn(shared.mask, shared.pieces, change.generator)
+    region = redrawn(shared.mask, shared.pieces, change.generator)
     grid, sampling = _lattices(shared, change)
     if sampling is None:
         new, share = _disturbed(shared, change, shared.block), region.double()
@@ -260,7 +255,7 @@ def perturbed(shared: Plan, change: Draw) -> Region:
     settings = config.perturb
     if shared.moves or shared.pieces is not None or settings.volume_fraction > 0:
         count = float(share.sum()) * shared.kept * (1 + change.volume)
-        drawn = _of_volume(share, round(count), change.generator)
+        drawn = of_volume(share, round(count), change.generator)
     return resegment(grid, new, drawn, config, unit=shared.block.unit)
 
 
@@ -307,12 +302,6 @@ def _direction(s: float, angle: float) -> list[float]:
     return [r * math.cos(angle), r * math.sin(angle), s]
 
 
-def _finite(x: Tensor) -> Tensor:
-    """Samples with NaN and infinity (outside the region they are legal) set to the median."""
-    good = torch.isfinite(x)
-    return x if bool(good.all()) else torch.where(good, x, x[good].median())
-
-
 def _disturbed(shared: Plan, change: Draw, block: Image) -> Tensor:
     x = block.data[0]
     if change.blur_mm > 0:
@@ -333,8 +322,7 @@ def _lattices(shared: Plan, change: Draw) -> tuple[Grid, Grid | None]:
         same = target_grid(shared.block.grid, shared.config) is None
         return (shared.block.grid, None) if same else (shared.grid, shared.grid)
     grid = _scaled(shared.grid, change.scale)
-    centre = _centre_mm(shared)
-    turn = Linear.rotation(change.rotation_deg, centre_mm=centre).matrix
+    turn = Linear.rotation(change.rotation_deg, centre_mm=shared.centre_mm).matrix
     shift = grid.affine[:3, :3] @ torch.tensor(change.shift_voxels, dtype=torch.float64)
     affine = turn @ grid.affine
     affine[:3, 3] += shift
@@ -355,9 +343,8 @@ def _scaled(grid: Grid, scale: float) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), affine)
 
 
-def _centre_mm(shared: Plan) -> Triple:
-    index = shared.mask.nonzero().double().mean(dim=0)
-    left, posterior, superior = shared.block.grid.to_world(index).tolist()
+def _centre_mm(region: Tensor, grid: Grid) -> Triple:
+    left, posterior, superior = grid.to_world(region.nonzero().double().mean(dim=0)).tolist()
     return (left, posterior, superior)
 
 
@@ -407,98 +394,3 @@ def _sampled(region: Tensor, shared: Plan, change: Draw, sampling: Grid) -> tupl
     new = resample(image, sampling, interpolation=settings.image, anti_alias=False)
     share = resample(mask, sampling, interpolation=settings.mask, anti_alias=False)
     return new.data[0], share.data[0]
-
-
-def _pieces(block: Image, region: Tensor, sigma: float) -> Pieces:
-    """Cut the surroundings of the contour into supervoxels, once for all perturbations."""
-    from scipy.ndimage import distance_transform_edt
-
-    spacing = block.grid.spacing_mm
-    size = _piece_size(region, spacing)
-    mask = region.numpy()
-    padded = np.pad(mask, 1)
-    outer = distance_transform_edt(~mask, sampling=spacing)
-    inner = distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1, 1:-1]
-    band = (outer + inner) <= max(size, 1.5 * max(spacing))
-    x = _finite(block.data[0])
-    near = x[torch.from_numpy(band)]
-    ends = torch.tensor([0.01, 0.99], dtype=torch.float64)
-    low, high = torch.quantile(near[:: max(1, len(near) // 100_000)], ends).tolist()
-    weight = max(0.1 * (high - low), sigma, 1e-12)
-    labels = slic(
-        x.clamp(low, high)[None].float(),
-        spacing=spacing,
-        size=size,
-        compactness=weight,
-        steps=5,
-        mask=torch.from_numpy(band),
-    ).numpy()
-    return _likely(labels, mask, mask & ~band)
-
-
-def _piece_size(region: Tensor, spacing: Triple) -> float:
-    """Edge of a supervoxel, mm: 250 mm^3, less in a small region, at least 8 voxels."""
-    voxel = math.prod(spacing)
-    diameter = math.cbrt(6 / math.pi * int(region.sum()) * voxel)
-    return min(_PIECE_MM, max(diameter / 4, math.cbrt(8 * voxel)))
-
-
-def _likely(labels: np.ndarray, mask: np.ndarray, core: np.ndarray) -> Pieces:
-    flat = labels.ravel()
-    total = np.bincount(flat)
-    overlap = np.bincount(flat[mask.ravel()], minlength=len(total))
-    share = overlap / np.maximum(total, 1)
-    inside = np.where(share >= _ALWAYS, 1.0, np.where(share < _NEVER, 0.0, share))
-    inside[0] = 0.0
-    if not core.any() and inside.sum() == 0:
-        inside[1 + int(share[1:].argmax())] = 1.0
-    expected = core.sum() + float((inside * total)[1:].sum())
-    return Pieces(labels, core, inside, expected / mask.sum() - 1)
-
-
-def _redrawn(mask: Tensor, pieces: Pieces | None, generator: torch.Generator) -> Tensor:
-    if pieces is None:
-        return mask
-    dice = torch.rand(len(pieces.inside), generator=generator, dtype=torch.float64).numpy()
-    new = pieces.core.copy()
-    new.ravel()[pieces.band] = (dice < pieces.inside)[pieces.labels.ravel()[pieces.band]]
-    return torch.from_numpy(new) if new.any() else mask
-
-
-def _of_volume(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Move the contour outwards or inwards until the region holds ``count`` voxels.
-
-    The contour is a level set of the partial volumes, which reach one voxel to either side of it;
-    where that is not enough they are spread, a voxel at a time. Ties are broken by chance.
-    """
-    value = share.numpy().ravel()
-    for spread in range(_SHELLS):
-        new = value >= (1 - 1e-9) * value.max()
-        near = np.flatnonzero((value > 0) & ~new)
-        missing = count - int(np.count_nonzero(new))
-        if 0 <= missing <= len(near) or spread == _SHELLS - 1:
-            break
-        value = value + _spread(torch.from_numpy(value.reshape(share.shape))).numpy().ravel()
-    if missing < 0:  # more voxels than wanted are equally deep inside
-        near, new = np.flatnonzero(new), np.zeros_like(new)
-        missing = count
-    if 0 < missing < len(near):
-        dice = torch.rand(len(near), generator=generator, dtype=torch.float64).numpy()
-        near = near[np.argpartition(-value[near] - 1e-6 * dice, missing - 1)[:missing]]
-    if missing > 0:
-        new[near] = True
-    return torch.from_numpy(new.reshape(share.shape))
-
-
-def _spread(x: Tensor) -> Tensor:
-    """Mean of each sample and its face neighbours; borders replicate."""
-    total = x.clone()
-    for axis in range(3):
-        n = x.shape[axis]
-        first, last = x.narrow(axis, 0, 1), x.narrow(axis, n - 1, 1)
-        if n > 1:
-            total += torch.cat([first, x.narrow(axis, 0, n - 1)], dim=axis)
-            total += torch.cat([x.narrow(axis, 1, n - 1), last], dim=axis)
-        else:
-            total += 2 * x
-    return total / 7

@@ -23,6 +23,9 @@ _COIF1 = tuple(
 )
 """High-pass filter of the coiflet of order 1, unit norm."""
 
+NOISE_SAMPLES = len(_COIF1)
+"""Fewest samples along y and x from which noise can be estimated."""
+
 _NORMAL_MAD = 0.6744897501960817
 """Median of the absolute value of a standard normal variable."""
 
@@ -55,7 +58,7 @@ def noise_level(x: Float[Tensor, "z y x"]) -> float:
         et al. (2019), doi:10.1038/s41598-018-36938-4. Differs from them in: the band is not
         decimated; outliers are clipped; flat samples are left out; the divisor is .6745.
     """
-    if min(x.shape[1:]) < len(_COIF1):
+    if min(x.shape[1:]) < NOISE_SAMPLES:
         raise ShapeError(
             f"x must have at least 6 samples along y and x, got {tuple(x.shape)}: take a larger box"
         )
