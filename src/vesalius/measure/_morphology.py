@@ -213,7 +213,7 @@ def morphology(region: Region, *, spatial_autocorrelation: bool = True) -> list[
 def _cut(region: Region) -> _Body:
     box = tight_box(region.morphological)
     return _Body(
-        region.intensity[box].cpu().contiguous(),
+        region.intensity[box].cpu(),
         region.morphological[box].cpu().contiguous(),
         region.mask[box].cpu().contiguous(),
         region.grid.spacing_mm,

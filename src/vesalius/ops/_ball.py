@@ -21,7 +21,7 @@ from vesalius.ops._jit import kernel
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_STRIP = 12  # rows summed together
+_STRIP = 24  # rows summed together
 _MOST = 4096  # candidates summed one by one
 
 
@@ -205,7 +205,7 @@ def _slice_sums(runs, halves, nx, start, stop, part):
         h, away = halves[ry + dy], dy * nx
         if h >= 0:
             one, other = runs[h, first - away : end - away], runs[h, first + away : end + away]
-            _add_pair(line, one, other, line)
+            _add_two(one, other, line)
 
 
 # slices, not offsets: an index that might be negative keeps a loop from being vectorised
@@ -214,6 +214,14 @@ def _slice_sums(runs, halves, nx, start, stop, part):
 def _add_pair(base, one, other, out):
     for i in range(len(out)):
         out[i] = base[i] + (one[i] + other[i])
+
+
+# on its own, since a loop whose input is also its output is not vectorised
+@kernel
+@no_type_check
+def _add_two(one, other, out):
+    for i in range(len(out)):
+        out[i] += one[i] + other[i]
 
 
 @kernel

@@ -68,7 +68,7 @@ def weighted_centre(
         The count, the sum of the values, and the (3,) sum of value times position, counted from the
         middle of the block.
     """
-    samples = values.detach().to("cpu", torch.float64).contiguous().numpy()
+    samples = values.detach().to("cpu", torch.float64).numpy()
     inside = mask.detach().cpu().contiguous().numpy().view(np.uint8)
     count, total, z, y, x = _weighted(samples, inside)
     return int(count), float(total), torch.tensor([z, y, x], dtype=torch.float64)
