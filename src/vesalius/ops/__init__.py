@@ -4,16 +4,27 @@ Floor 1. Imports nothing of vesalius but ``errors``.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.ops._cooccurrence import cooccurrence
+from vesalius.ops._distance import edge_distance
 from vesalius.ops._filters import gaussian
+from vesalius.ops._neighbourhood import dependences, differences
 from vesalius.ops._noise import noise_level
+from vesalius.ops._runs import run_lengths
 from vesalius.ops._sampling import resample_affine, sample, sample_labels
 from vesalius.ops._spline import spline_coefficients
+from vesalius.ops._zones import zones
 
 __all__ = [
+    "cooccurrence",
+    "dependences",
+    "differences",
+    "edge_distance",
     "gaussian",
     "noise_level",
     "resample_affine",
+    "run_lengths",
     "sample",
     "sample_labels",
     "spline_coefficients",
+    "zones",
 ]
