@@ -114,7 +114,10 @@ def of_volume(share: Tensor, count: int, generator: torch.Generator) -> Tensor:
     The contour is a level set of the partial volumes, which reach one voxel to either side of it;
     where that is not enough they are spread, a voxel at a time. Ties are broken by chance.
     """
+    count = max(1, min(count, share.numel()))
     value = share.numpy().ravel()
+    if not value.any():
+        return torch.zeros(share.shape, dtype=torch.bool)
     for spread in range(_SHELLS):
         new = value >= (1 - 1e-9) * value.max()
         near = np.flatnonzero((value > 0) & ~new)
