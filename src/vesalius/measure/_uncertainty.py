@@ -113,14 +113,16 @@ def repeatability(
     """
     shared = plan(image, mask, config)
     rows: list[Mapping[str, Value] | VesaliusError] = []
-    total = config.perturb.count
+    total, tolerance = config.perturb.count, config.perturb.stop_tolerance
+    size = _BATCH if tolerance > 0 else total
     with ThreadPoolExecutor(config.compute.threads) as pool:
         while len(rows) < total:
-            batch = range(len(rows), min(total, len(rows) + _BATCH))
-            rows += pool.map(lambda k: _one(shared, k, measure), batch)
-            if on_step is not None:
-                on_step(Step("perturb", len(rows), total))
-            if len(rows) < total and _known(rows, config.perturb.stop_tolerance):
+            batch = range(len(rows), min(total, len(rows) + size))
+            for row in pool.map(lambda k: _one(shared, k, measure), batch):
+                rows.append(row)
+                if on_step is not None and (len(rows) % _BATCH == 0 or len(rows) == total):
+                    on_step(Step("perturb", len(rows), total))
+            if len(rows) < total and _known(rows, tolerance):
                 break
     return _result(rows, shared, stopped=len(rows) < total)
 
