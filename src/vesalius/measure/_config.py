@@ -86,13 +86,17 @@ class Normalise(Section):
 class Discretise(Section):
     """Grey levels for histogram and texture (IBSI chapter 2.7).
 
-    Fixed bin size starts at the lower re-segmentation bound where there is one, else at the
-    smallest intensity of the region.
+    ``none`` takes whole intensities from 1 up as the levels.
     """
 
     method: Literal["bin_width", "bin_count", "none"] = "bin_width"
     bin_width: Positive = Field(25.0, description="Width of a bin, unit of the image.")
     bin_count: int = Field(32, ge=2, le=65535)
+    origin: Literal["bound", "multiple"] = Field(
+        "bound",
+        description="Where bins of fixed width start: at the lower re-segmentation bound, else the "
+        "smallest intensity (IBSI); or at a multiple of the width below it (PyRadiomics).",
+    )
 
 
 class Ivh(Section):
@@ -229,7 +233,7 @@ def profile_defaults(profile: object, modality: object) -> dict[str, object]:
     if profile == "pyradiomics":
         return {
             "resample": {"image": "cubic", "mask": "nearest"},
-            "discretise": {"method": "bin_width", "bin_width": 25.0},
+            "discretise": {"method": "bin_width", "bin_width": 25.0, "origin": "multiple"},
         }
     if modality == "CT":
         return {
@@ -260,7 +264,8 @@ def parse_config(text: str) -> Config:
     """Read a configuration from YAML or JSON text.
 
     Args:
-        text: A mapping in YAML or JSON; the empty text gives the defaults.
+        text: A mapping in YAML or JSON; the empty text gives the defaults. A parameter file of
+            PyRadiomics is read as the ``pyradiomics`` profile.
 
     Returns:
         The validated configuration.
@@ -281,6 +286,10 @@ def parse_config(text: str) -> Config:
             f"config must be a mapping of keys, got {type(raw).__name__}: "
             "see 'vesalius config show'"
         )
+    if set(raw) & {"setting", "featureClass", "imageType"}:
+        from vesalius.measure.compat._profile import as_profile
+
+        raw = as_profile(raw)
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

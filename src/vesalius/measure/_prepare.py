@@ -293,6 +293,9 @@ def _bins(
         if low == high:
             return low, 1.0, 1, 1
         return low, high - low, settings.bin_count, settings.bin_count
-    origin = low if lower_bound is None else lower_bound
     width = settings.bin_width
+    if settings.origin == "multiple":
+        origin = low - low % width
+    else:
+        origin = low if lower_bound is None else lower_bound
     return origin, width, 1, max(1, math.floor((high - origin) / width) + 1)
