@@ -59,6 +59,7 @@ def texture(
     Raises:
         ShapeError: The block lacks its border of zeros.
         UnitError: The levels are not integers.
+        IntensityError: A level exceeds 65535.
 
     References:
         IBSI reference manual, doi:10.48550/arXiv.1612.07003, chapter 3.

@@ -54,6 +54,7 @@ def differences(
     Raises:
         ShapeError: ``levels`` is not (z, y, x) or lacks its border of zeros.
         UnitError: ``levels`` are not integers.
+        IntensityError: A level exceeds 65535.
 
     References:
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.10.
@@ -98,6 +99,7 @@ def dependences(
     Raises:
         ShapeError: ``levels`` is not (z, y, x) or lacks its border of zeros.
         UnitError: ``levels`` are not integers.
+        IntensityError: A level exceeds 65535.
 
     References:
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.11.

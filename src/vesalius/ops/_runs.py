@@ -46,6 +46,7 @@ def run_lengths(
     Raises:
         ShapeError: ``levels`` is not (z, y, x) or lacks its border of zeros.
         UnitError: ``levels`` are not integers.
+        IntensityError: A level exceeds 65535.
 
     References:
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.7.
@@ -143,9 +144,8 @@ def _count_runs(levels, rows, directions, state, table, lowest):
             else:
                 _lengthen(levels, (first, size, offsets[d]), state, layer + here, layer + there)
             _mark_ends(levels, (first, size, offsets[d]), state, layer + here, ending, d)
-        _count_row(
-            levels, (first, size, here, plane), state, ending, lowest, table, voxels, group[r]
-        )
+        row = (first, size, here, plane)
+        _count_row(levels, row, (state, ending, lowest), (table, voxels), group[r])
     _fill_ones(table, voxels, offsets.size)
 
 
@@ -183,8 +183,10 @@ def _mark_ends(levels, row, state, here, ending, d):
 
 @kernel
 @no_type_check
-def _count_row(levels, row, state, ending, lowest, table, voxels, group):
+def _count_row(levels, row, runs, counted, group):
     first, size, here, plane = row
+    state, ending, lowest = runs
+    table, voxels = counted
     counts = table.reshape(-1)
     n = np.uint64(table.shape[0] // voxels.shape[0])
     longest, top = np.uint64(table.shape[1]), np.uint64(table.shape[2])

@@ -64,6 +64,7 @@ def zones(
     Raises:
         ShapeError: ``levels`` lacks its border of zeros, or ``depth`` has another shape.
         UnitError: ``levels`` are not integers.
+        IntensityError: A level exceeds 65535.
 
     References:
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapters 3.8 and 3.9. Labelling: union-find
@@ -105,11 +106,11 @@ def _zones_numba(levels: Tensor, depth: Tensor, *, by_slice: bool) -> Zones:
     tables = np.zeros((2, groups, top, wide), dtype=np.uint32)
     listed = np.empty((2, voxels, 3), dtype=np.int32)
     parent, size = np.empty(voxels, dtype=np.uint32), np.empty(voxels, dtype=np.uint32)
+    climbs = np.array([-s[0] for s in steps], np.uint64)
     tails = _label_zones(
         (volume.reshape(-1), inward.reshape(-1)),
         (rows.start, rows.stop, rows.z, rows.rank if by_slice else np.zeros_like(rows.rank)),
-        (flat_offsets(steps, volume.shape), np.array([-s[0] for s in steps], np.uint64)),
-        _stand_ins(by_slice),
+        (flat_offsets(steps, volume.shape), climbs, _stand_ins(by_slice)),
         (parent, size, np.empty(voxels, inward.dtype), np.empty(voxels, volume.dtype)),
         np.empty(2 * volume.shape[1] * volume.shape[2], dtype=np.uint32),
         (tables, listed),
@@ -198,11 +199,11 @@ def _flatten(label: Tensor) -> Tensor:
 
 @kernel
 @no_type_check
-def _label_zones(volumes, rows, neighbours, stand_ins, zone, state, counts):
+def _label_zones(volumes, rows, neighbours, zone, state, counts):
     """Label row by row with union-find; count the zones of a slice, or of all, at its end."""
     levels, depth = volumes
     start, stop, slice_, group = rows
-    offsets, climbs = neighbours
+    offsets, climbs, stand_ins = neighbours
     one = np.uint64(1)
     plane = np.uint64(state.size // 2)
     back = np.empty(offsets.size, np.uint64)
@@ -321,14 +322,15 @@ def _count_zones(zone, made, group, counts, tails):
             size[root] += size[k]
             near[root] = min(near[root], near[k])
     tables, listed = counts
-    tails[0] = _tally(zone, size, made, group, tables[0, group], listed[0], tails[0])
-    tails[1] = _tally(zone, near, made, group, tables[1, group], listed[1], tails[1])
+    tails[0] = _tally(zone, size, made, (group, tables[0, group], listed[0]), tails[0])
+    tails[1] = _tally(zone, near, made, (group, tables[1, group], listed[1]), tails[1])
 
 
 @kernel
 @no_type_check
-def _tally(zone, values, made, group, table, listed, tail):
+def _tally(zone, values, made, counts, tail):
     parent, _, _, level_of = zone
+    group, table, listed = counts
     for k in range(made):
         if parent[k] == k:
             value = values[k]
