@@ -80,3 +80,23 @@ def test_the_digest_follows_every_field():
         Provenance("measure", {"bin": 25}, {"image": "abc"}, parents=(base,)),
     ]
     assert len({base.digest, *(o.digest for o in others)}) == 6
+
+
+def test_hash_is_the_same_for_every_type_that_holds_the_values():
+    affine = torch.eye(4, dtype=torch.float64)
+    whole = torch.arange(-5, 50)
+    kinds = (torch.int16, torch.int32, torch.int64, torch.float32, torch.float64)
+    assert len({hash_samples(whole.to(kind), affine) for kind in kinds}) == 1
+
+
+def test_hash_tells_values_that_only_float64_tells():
+    affine = torch.eye(4, dtype=torch.float64)
+    one = torch.tensor([1.0], dtype=torch.float64)
+    assert hash_samples(one, affine) != hash_samples(one + 1e-12, affine)
+
+
+def test_hash_of_a_mask_tells_its_voxels():
+    affine = torch.eye(4, dtype=torch.float64)
+    mask = torch.tensor([True, False])
+    assert hash_samples(mask, affine) == hash_samples(mask.clone(), affine)
+    assert hash_samples(mask, affine) != hash_samples(~mask, affine)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 import torch
 
 from vesalius.core import (

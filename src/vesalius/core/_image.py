@@ -4,6 +4,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
@@ -145,10 +146,7 @@ class Labels:
     def values(self) -> tuple[tuple[int, int], ...]:
         """All (layer, value) pairs that occur, 0 left out, sorted."""
         return tuple(
-            (layer, int(v))
-            for layer in range(self.data.shape[0])
-            for v in torch.unique(self.data[layer]).tolist()
-            if v != 0
+            (layer, value) for layer, part in enumerate(self.data) for value in _present(part)
         )
 
     def mask(self, value: int, layer: int = 0) -> Bool[Tensor, "z y x"]:
@@ -233,6 +231,20 @@ class Series:
 
     def __getitem__(self, frame: int) -> Image:
         return Image(self.data[frame], self.grid, self.unit)
+
+
+_DENSE = 1 << 16
+"""Labels up to this are found by counting, larger or negative ones by sorting (slow)."""
+
+
+def _present(part: Tensor) -> list[int]:
+    low, high = (int(v) for v in torch.aminmax(part))
+    if part.is_cuda or low < 0 or high >= _DENSE:
+        return [int(v) for v in torch.unique(part).tolist() if v != 0]
+    counts = np.zeros(high + 1, dtype=np.int64)
+    for plane in part.numpy():
+        counts += np.bincount(plane.ravel(), minlength=high + 1)
+    return [int(v) for v in np.flatnonzero(counts) if v != 0]
 
 
 def _crop(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vesalius._version import __version__
@@ -65,12 +66,27 @@ def hash_samples(data: Tensor, affine: Tensor) -> str:
     Returns:
         The same text for the same samples at the same place, whatever file they came from.
     """
-    # hashed as float64 in blocks, so that int16 and float32 files of one scan agree
+    # hashed by value, not by type, so that int16 and float32 files of one scan agree
     digest = hashlib.sha256()
     digest.update(repr(tuple(data.shape)).encode())
     digest.update((np.round(affine.double().cpu().numpy(), 6) + 0.0).tobytes())
     flat = data.detach().reshape(-1)
     for start in range(0, flat.numel(), 1 << 22):
-        block = flat[start : start + (1 << 22)].to("cpu", torch.float64)
-        digest.update((block + 0.0).numpy().tobytes())
+        digest.update(_canonical(flat[start : start + (1 << 22)].cpu()).data)
     return digest.hexdigest()[:16]
+
+
+_EXACT = (torch.float32, torch.int16, torch.int8, torch.uint8, torch.float16, torch.bfloat16)
+"""Types whose every value is a float32."""
+
+
+def _canonical(block: Tensor) -> NDArray[np.generic]:
+    """Give bytes that depend on the values alone: masks as uint8, else the least float there is."""
+    if block.dtype == torch.bool:
+        return block.to(torch.uint8).numpy()
+    if block.dtype in _EXACT:
+        return (block.to(torch.float32) + 0.0).numpy()
+    wide = block.to(torch.float64) + 0.0
+    narrow = wide.to(torch.float32)
+    exact = bool(((narrow.to(torch.float64) == wide) | wide.isnan()).all())
+    return (narrow if exact else wide).numpy()

@@ -85,6 +85,7 @@ class _Case:
     config: Config
     unit: str
     units: Mapping[str, str]
+    config_hash: str
     image_hash: str
     mask_hash: str
     normalisation: str
@@ -259,8 +260,17 @@ def _case(
         filter_name(spec): f"{unit}/voxel^2" if spec.kind == "log" else unit
         for spec in config.filters
     }
-    mask_hash = hashes[f"mask: {name}"]
-    return _Case(subject, name, config, unit, units, hashes["image"], mask_hash, normalisation)
+    return _Case(
+        subject,
+        name,
+        config,
+        unit,
+        units,
+        config.digest,
+        hashes["image"],
+        hashes[f"mask: {name}"],
+        normalisation,
+    )
 
 
 def _measure_one(
@@ -288,7 +298,7 @@ def _row(value: Value, case: _Case, spread: Spread | None) -> dict[str, object]:
         "grade": "",
         "ibsi_code": feature.code,
         "reason": value.reason,
-        "config_hash": case.config.digest,
+        "config_hash": case.config_hash,
         "image_hash": case.image_hash,
         "mask_hash": case.mask_hash,
         "version": __version__,
