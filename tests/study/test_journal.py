@@ -7,7 +7,7 @@ import pytest
 
 from vesalius.errors import OutputError
 from vesalius.measure._measurement import as_table
-from vesalius.study._journal import Entry, recall, record
+from vesalius.study._journal import Entry, code_digest, recall, record
 
 
 @pytest.fixture
@@ -48,3 +48,8 @@ def test_one_changed_digit_is_noticed(tmp_path, entry):
 def test_an_absent_folder_is_refused(tmp_path, entry):
     with pytest.raises(OutputError, match="output folder must exist"):
         record(tmp_path / "no", "k", entry)
+
+
+def test_the_code_is_part_of_the_key_and_does_not_change_within_a_run():
+    assert code_digest() == code_digest()
+    assert len(code_digest()) == 16

@@ -5,11 +5,14 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import vesalius
 from vesalius.io import atomic_write
-from vesalius.measure._measurement import COLUMNS, as_table
+from vesalius.measure import COLUMNS
+from vesalius.measure._measurement import as_table
 from vesalius.study._part import NUMBERS
 
 if TYPE_CHECKING:
@@ -29,6 +32,17 @@ class Entry:
     table: "DataFrame"
     findings: tuple[str, ...] = ()
     perturbations: int = 0
+
+
+@cache
+def code_digest() -> str:
+    """Hash the source of the library, so that an entry does not outlive the code that made it."""
+    root = Path(vesalius.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def recall(folder: Path, key: str) -> Entry | None:

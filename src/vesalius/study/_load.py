@@ -7,7 +7,7 @@ from typing import Literal
 
 from vesalius import io
 from vesalius.core import Image, Labels, differences
-from vesalius.measure._config import Config
+from vesalius.measure import Config
 
 OnMismatch = Literal["error", "resample"]
 

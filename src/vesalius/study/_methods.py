@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from vesalius._version import __version__
-from vesalius.measure._config import Config
+from vesalius.measure import Config
 from vesalius.study._part import Part
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vesalius.measure._config import Config
+from vesalius.measure import Config
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vesalius.measure._config import Config
+from vesalius.measure import Config
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vesalius._version import __version__
 from vesalius.core import Image
-from vesalius.measure._config import Config, dump_config
+from vesalius.measure import Config, dump_config
 from vesalius.study._content import (
     KEYS,
     FamilyTable,

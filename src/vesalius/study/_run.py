@@ -10,10 +10,10 @@ from vesalius._version import __version__
 from vesalius.core import Image, Labels, Provenance, Step, hash_json, hash_samples
 from vesalius.errors import OutputError, RegionError, VesaliusError
 from vesalius.io import atomic_write
-from vesalius.measure._config import Config
-from vesalius.measure._measurement import as_table, check_pair, extract
+from vesalius.measure import Config, check_pair, extract
+from vesalius.measure._measurement import as_table
 from vesalius.study._figures import histograms_png, views_png
-from vesalius.study._journal import Entry, recall, record
+from vesalius.study._journal import Entry, code_digest, recall, record
 from vesalius.study._part import Part
 from vesalius.study._report import Heading, Report, Scene, build_report, render_html, render_json
 from vesalius.study._tables import csv_text, parquet_bytes, wide_csv
@@ -345,6 +345,7 @@ def _key(image: Image, image_hash: str, single: Labels, region: RegionPlan, task
             "uncertainty": task.uncertainty,
             "subject": task.subject,
             "version": __version__,
+            "code": code_digest(),
         }
     )
 

@@ -6,7 +6,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
-from vesalius.measure._measurement import COLUMNS
+from vesalius.measure import COLUMNS
 from vesalius.study._part import NUMBERS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def wide_csv(table: "DataFrame") -> str:
     Returns:
         Text as ``csv_text`` makes it.
     """
-    from vesalius.measure._measurement import wide
+    from vesalius.measure import wide
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
