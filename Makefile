@@ -9,8 +9,8 @@ OUT    ?= demo
 # Two workers on two cores or more; `make test WORKERS=0` runs in one process.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); [ $$n -gt 2 ] && n=2; [ $$n -lt 2 ] && n=0; echo $$n)
 
-# Machine code of the numba kernels is kept here, so that only the first call compiles.
-export NUMBA_CACHE_DIR ?= $(CURDIR)/.numba_cache
+# Machine code of the numba kernels is kept in the user cache, so that only the first call compiles.
+export NUMBA_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vesalius/numba
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test check lint format types floors spelling docstrings docs bench prove clean
