@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vesalius._version import __version__
-from vesalius.cli import _config, _demo, _features, _measure
+from vesalius.cli import _audit, _change, _config, _demo, _features, _measure
 from vesalius.cli._exits import explain, save_traceback
 from vesalius.errors import VesaliusError
 
@@ -22,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(_demo.demo)
+_measure.app.command("audit")(_audit.audit)
+_measure.app.command("change")(_change.change)
 app.add_typer(_measure.app, name="measure")
 app.command("features")(_features.features)
 app.add_typer(_config.app, name="config")

@@ -5,6 +5,7 @@ Floor 6. ``extract`` measures; ``Config`` says what and how; ``catalogue`` lists
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.measure._audit import Audited, audit
 from vesalius.measure._catalogue import catalogue
 from vesalius.measure._change import change, recist
 from vesalius.measure._config import (
@@ -16,20 +17,19 @@ from vesalius.measure._config import (
 )
 from vesalius.measure._feature import Feature, Value
 from vesalius.measure._measurement import COLUMNS, Measurement, check_pair, extract, wide
-from vesalius.measure._reliability import Agreement, Icc, agreement, grade, icc
-from vesalius.measure._uncertainty import Repeatability, Spread, cohort_reliability, repeatability
+from vesalius.measure._reliability import agreement, grade, icc
+from vesalius.measure._uncertainty import Repeatability, cohort_reliability, repeatability
 
 __all__ = [
     "COLUMNS",
-    "Agreement",
+    "Audited",
     "Config",
     "Feature",
-    "Icc",
     "Measurement",
     "Repeatability",
-    "Spread",
     "Value",
     "agreement",
+    "audit",
     "catalogue",
     "change",
     "check_pair",

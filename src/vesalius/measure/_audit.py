@@ -59,7 +59,7 @@ _MOST_LEVELS = 1024
 _ALIGNED = "bins start at a multiple of the bin width; IBSI's start at the smallest intensity"
 
 
-class Finding(NamedTuple):
+class Audited(NamedTuple):
     """What the audit says of one column.
 
     ``ours`` is IBSI's value, or that of the definition named in ``why``; ``tag`` is empty where
@@ -101,7 +101,7 @@ def audit(
     *,
     label: int = 1,
     config: Config | None = None,
-) -> tuple[Finding, ...]:
+) -> tuple[Audited, ...]:
     """Recompute a feature table made elsewhere and compare it column by column.
 
     Args:
@@ -136,13 +136,6 @@ def audit(
     return tuple(found)
 
 
-def as_findings_table(findings: tuple[Finding, ...]) -> "pd.DataFrame":
-    """Put the findings into a table, one row for each column audited."""
-    import pandas as pd
-
-    return pd.DataFrame(findings, columns=list(Finding._fields))
-
-
 def _cells(table: "pd.DataFrame") -> dict[str, object]:
     if table.shape[1] == 2 and len(table) > 1:
         return {str(k): v for k, v in zip(table.iloc[:, 0], table.iloc[:, 1], strict=True)}
@@ -164,7 +157,7 @@ def _number(value: object) -> float | None:
 
 def _audit_pyradiomics(
     cells: Mapping[str, object], image: Image, mask: Bool[Tensor, "z y x"]
-) -> Iterator[Finding]:
+) -> Iterator[Audited]:
     settings = _settings_of(cells)
     theirs_own = pyradiomics_values(image, mask, Parameters(settings=settings))
     region = radiomics_region(image, mask, settings)
@@ -177,12 +170,12 @@ def _audit_pyradiomics(
         kind, _, feature = name.removeprefix("original_").partition("_")
         tag = _tag_of(kind, feature)
         if not name.startswith("original_") or (not tag and feature not in OWN.get(kind, {})):
-            yield Finding(name, "", "", value, math.nan, "not compared", "not known here")
+            yield Audited(name, "", "", value, math.nan, "not compared", "not known here")
         elif not tag:
             ours = theirs_own.get(f"{kind}_{feature}", math.nan)
             same = _same(value, ours, "")
             why = f"not in IBSI; PyRadiomics' own definition: {OWN[kind][feature]}"
-            yield Finding(name, "", "", value, ours, "agrees" if same else "differs", why)
+            yield Audited(name, "", "", value, ours, "agrees" if same else "differs", why)
         else:
             family = by_tag()[tag].family
             wanted = _plain_aggregation(family, "3D_avg")
@@ -191,7 +184,7 @@ def _audit_pyradiomics(
 
 def _audit_ibsi(
     cells: Mapping[str, object], image: Image, mask: Bool[Tensor, "z y x"], config: Config
-) -> list[Finding]:
+) -> list[Audited]:
     region = prepare(image, mask, config)
     benches: dict[str, _Bench] = {}
     found = []
@@ -201,7 +194,7 @@ def _audit_ibsi(
             continue
         column = _parse(name)
         if column is None:
-            found.append(Finding(name, "", "", value, math.nan, "not compared", "not known here"))
+            found.append(Audited(name, "", "", value, math.nan, "not compared", "not known here"))
             continue
         bins = column.discretise or config.discretise
         key = bins.model_dump_json()
@@ -321,21 +314,21 @@ def _texture_values(levels: Levels) -> dict[str, float]:
     return {v.key: v.value for v in values}
 
 
-def _judge(name: str, column: _Column, theirs: float, bench: _Bench) -> Finding:
+def _judge(name: str, column: _Column, theirs: float, bench: _Bench) -> Audited:
     tag, wanted, _ = column
     if by_tag()[tag].family in _TEXTURE or tag.startswith("ih_"):
         return _judge_texture(name, column, theirs, bench)
     ours = bench.plain.get(tag, math.nan)
     if math.isnan(ours):
         why = "not recomputed here (switched off, or it has no value for this region)"
-        return Finding(name, tag, wanted, theirs, ours, "not compared", why)
+        return Audited(name, tag, wanted, theirs, ours, "not compared", why)
     if _same(theirs, ours, tag):
-        return Finding(name, tag, wanted, theirs, ours, "agrees", "")
+        return Audited(name, tag, wanted, theirs, ours, "agrees", "")
     why = _plain_reason(tag, theirs, ours, bench)
-    return Finding(name, tag, wanted, theirs, ours, "differs", why or _unexplained(theirs, ours))
+    return Audited(name, tag, wanted, theirs, ours, "differs", why or _unexplained(theirs, ours))
 
 
-def _judge_texture(name: str, column: _Column, theirs: float, bench: _Bench) -> Finding:
+def _judge_texture(name: str, column: _Column, theirs: float, bench: _Bench) -> Audited:
     tag, wanted, _ = column
     first = bench.textures[0][1].get(_key(tag, wanted), math.nan)
     for binned, values in bench.textures:
@@ -346,11 +339,11 @@ def _judge_texture(name: str, column: _Column, theirs: float, bench: _Bench) -> 
             if aggregation != wanted:
                 reasons.append(f"aggregated as {aggregation}, not as {wanted}")
             verdict: Verdict = "differs" if reasons else "agrees"
-            return Finding(name, tag, wanted, theirs, first, verdict, "; ".join(reasons))
+            return Audited(name, tag, wanted, theirs, first, verdict, "; ".join(reasons))
     if math.isnan(first):
         why = "it has no value for this region by IBSI's definition"
-        return Finding(name, tag, wanted, theirs, first, "differs", why)
-    return Finding(name, tag, wanted, theirs, first, "differs", _unexplained(theirs, first))
+        return Audited(name, tag, wanted, theirs, first, "differs", why)
+    return Audited(name, tag, wanted, theirs, first, "differs", _unexplained(theirs, first))
 
 
 def _key(tag: str, aggregation: Aggregation) -> str:
