@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-
 from measure.cases import blob, image
+
 from vesalius import io
 from vesalius.cli import main
 from vesalius.core import Labels

@@ -1,6 +1,7 @@
 """Progress is a bar on a terminal and lines elsewhere."""
 
 import io
+import json
 import os
 import pty
 
@@ -14,6 +15,33 @@ def test_lines_where_there_is_no_terminal(capsys):
     with watch(Progress.auto, quiet=False) as on_step:
         on_step(Step("heart", 0, 2))
     assert capsys.readouterr().err == "[0/2] heart\n"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is put by hand."""
+    now = [100.0]
+    monkeypatch.setattr("vesalius.cli._progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_tells_the_time_left(capsys, clock):
+    with watch(Progress.auto, quiet=False) as on_step:
+        clock[0] = 110.0
+        on_step(Step("heart, 8 of 30 perturbed", 1, 4))
+        on_step(Step("done", 4, 4))
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["[1/4] heart, 8 of 30 perturbed (about 30 s left)", "[4/4] done"]
+
+
+def test_json_tells_the_time_gone_and_left(capsys, clock):
+    with watch(Progress.json, quiet=True) as on_step:
+        on_step(Step("heart", 0, 4))
+        clock[0] = 110.0
+        on_step(Step("heart", 2, 4))
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first["left_s"] is None
+    assert (second["elapsed_s"], second["left_s"]) == (10.0, 10.0)
 
 
 @pytest.mark.parametrize(("progress", "quiet"), [(Progress.none, False), (Progress.auto, True)])

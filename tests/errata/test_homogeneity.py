@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from measure.cases import blob, image
+
 from vesalius.measure import Config
 from vesalius.measure._catalogue import by_tag
 from vesalius.measure._engine import measure_region

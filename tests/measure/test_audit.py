@@ -5,8 +5,8 @@ import math
 import pandas as pd
 import pytest
 import torch
-
 from measure.cases import blob, image
+
 from vesalius import io
 from vesalius.core import Image, Labels
 from vesalius.errors import FormatError, GeometryError, RegionError

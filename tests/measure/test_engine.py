@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from measure.cases import blob, image, passes, references
+
 from vesalius import io
 from vesalius.core import Image
 from vesalius.enhance import LogFilter, MeanFilter, apply_filter

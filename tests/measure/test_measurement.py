@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 import torch
-
 from measure.cases import blob, image
+
 from vesalius.core import Image, Labels, Step
 from vesalius.errors import GeometryError, RegionError, ShapeError
 from vesalius.measure import COLUMNS, Config, catalogue, extract, wide
@@ -170,7 +170,7 @@ def test_refuses_several_channels():
 
 def test_refuses_labels_that_are_not_there():
     with pytest.raises(
-        RegionError, match="label 7, 9 must occur in the labels, labels there: 1, 2"
+        RegionError, match="label 7, 9 must occur in the labels, it does not; labels there: 1, 2"
     ):
         extract(*pair(), regions=(7, 2, 9))
 

@@ -8,8 +8,8 @@ import scipy.ndimage
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from measure.cases import blob, image
+
 from vesalius.core import Grid, Image
 from vesalius.enhance import LogFilter, NonseparableFilter
 from vesalius.errors import GeometryError, IntensityError, RegionError

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from vesalius.core import Grid, Image, Labels
+from vesalius.core import Grid, Image, Labels, hash_samples
 from vesalius.errors import GeometryError, OutputError, RegionError, ShapeError
 from vesalius.measure import extract
 from vesalius.study import Task, measure_part, open_folder, plan, run_measure, write_study
@@ -90,6 +90,33 @@ def test_steps_are_told_in_order(scan, quick, tmp_path):
         ("right", 1, 2),
         ("regions", 2, 2),
     ]
+
+
+def test_batches_of_perturbations_are_told_as_pieces_of_the_whole(scan, quick, tmp_path):
+    steps = []
+    task = Task(quick, uncertainty=True)
+    measure_part(*scan, task, journal=tmp_path, on_step=steps.append)
+    assert [(s.what, s.done, s.total) for s in steps] == [
+        ("left", 0, 10),
+        ("left, 4 of 4 perturbed", 4, 10),
+        ("right", 5, 10),
+        ("right, 4 of 4 perturbed", 9, 10),
+        ("regions", 10, 10),
+    ]
+
+
+def test_an_image_is_hashed_once(scan, quick, tmp_path, monkeypatch):
+    from vesalius.measure import _measurement
+
+    sizes = []
+
+    def counted(data, affine):
+        sizes.append(data.numel())
+        return hash_samples(data, affine)
+
+    monkeypatch.setattr(_measurement, "hash_samples", counted)
+    measure_part(*scan, Task(quick), journal=tmp_path)
+    assert sizes.count(scan[0].data.numel()) == 1
 
 
 def test_a_region_that_fails_stops_no_other(scan, quick, tmp_path):

@@ -26,8 +26,8 @@ def discretise(
 ) -> Int[Tensor, "zp yp xp"]:
     """Number the bins of equal width from 1; 0 outside the mask.
 
-    Level = floor(bins (x - origin) / width) + 1, held within 1 to ``count``: the upper edge of the last
-    bin belongs to it.
+    Level = floor(bins (x - origin) / width) + 1, held within 1 to ``count``: the upper edge of the
+    last bin belongs to it.
 
     Args:
         x: Block of intensities, float64.

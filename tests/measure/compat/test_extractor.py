@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-
 from measure.cases import blob, image
+
 from vesalius import io
 from vesalius.core import Labels
 from vesalius.errors import ConfigError, GeometryError, RegionError

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from measure.cases import blob, image
+
 from vesalius.core import Labels
 from vesalius.errors import ConfigError
 from vesalius.measure import extract, parse_config
