@@ -16,6 +16,7 @@ from vesalius.measure._config import (
     parse_config,
 )
 from vesalius.measure._feature import Feature, Value
+from vesalius.measure._maps import feature_maps
 from vesalius.measure._measurement import COLUMNS, Measurement, check_pair, extract, wide
 from vesalius.measure._reliability import agreement, grade, icc
 from vesalius.measure._uncertainty import Repeatability, cohort_reliability, repeatability
@@ -37,6 +38,7 @@ __all__ = [
     "config_schema",
     "dump_config",
     "extract",
+    "feature_maps",
     "grade",
     "icc",
     "load_config",

@@ -159,10 +159,12 @@ class Perturb(Section):
 
 
 class Maps(Section):
-    """Voxel-wise feature maps."""
+    """Voxel-wise feature maps of statistics, histogram and texture."""
 
-    features: tuple[str, ...] = ()
-    radius: int = Field(2, ge=1, le=10)
+    features: tuple[str, ...] = Field(
+        (), description="IBSI tags, alone or with an aggregation, such as cm_contrast_3D_avg."
+    )
+    radius: int = Field(2, ge=1, le=10, description="Of the cube around a voxel, voxels.")
 
 
 class Compute(Section):
@@ -212,6 +214,14 @@ class Config(Section):
             for key, value in given.items()
         }
         return _merge(profile_defaults(plain.get("profile"), plain.get("modality")), plain)
+
+    @model_validator(mode="after")
+    def _mappable(self) -> "Config":
+        if self.maps.features:
+            from vesalius.measure._map_names import resolve_maps
+
+            resolve_maps(self.maps.features, self.features.aggregations)
+        return self
 
     @property
     def digest(self) -> str:
@@ -333,7 +343,7 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"unknown key '{where}': {_nearest(item['loc'])}")
         else:
             came = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
-            lines.append(f"'{where}': {item['msg']}{came}")
+            lines.append(f"{where and repr(where) + ': '}{item['msg']}{came}")
     return "config is not valid: " + "; ".join(lines)
 
 

@@ -116,7 +116,9 @@ def _features(
     off = i - mean[:, None]
     variance = (one * off**2).sum(axis=1)
     apart = s - 2 * mean[:, None]
-    tendency, shade, prominence = ((both * apart**n).sum(axis=1) for n in (2, 3, 4))
+    square = apart * apart
+    powers = (square, square * apart, square * square)
+    tendency, shade, prominence = ((both * power).sum(axis=1) for power in powers)
     gap_mean = (gap * k).sum(axis=1)
     contrast = (gap * k**2).sum(axis=1)
     hx = entropy(one)

@@ -11,6 +11,7 @@ from torch import Tensor
 from vesalius.ops._counts import (
     TABLE_CELLS,
     Counts,
+    Ints,
     Offset,
     check_levels,
     coalesce,
@@ -100,10 +101,24 @@ def _pairs_sorted(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_sli
     lines = (rows.start, rows.stop, group)
     _list_pairs(volume.reshape(-1), lines, flat_offsets(steps, volume.shape), keys, found, top)
     every = np.concatenate([row[:n] for row, n in zip(keys, found, strict=True)])
-    every.sort()
-    first = np.flatnonzero(np.diff(every, prepend=-1))
-    count = np.diff(first, append=every.size)
-    place, high = np.divmod(every[first], top)
+    return from_keys(every, top, matrices=(rows.slices if by_slice else 1) * len(steps))
+
+
+def from_keys(keys: Ints, top: int, *, matrices: int) -> Counts:
+    """Count the pairs (matrix * top + low) * top + high, two for each of the diagonal.
+
+    Args:
+        keys: One for each pair, in any order; sorted in place.
+        top: One more than the highest level.
+        matrices: How many matrices there are.
+
+    Returns:
+        The stack.
+    """
+    keys.sort()
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    count = np.diff(first, append=keys.size)
+    place, high = np.divmod(keys[first], top)
     matrix, low = np.divmod(place, top)
     count[low == high] *= 2
     return Counts(
@@ -111,7 +126,7 @@ def _pairs_sorted(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_sli
         row=torch.from_numpy(low),
         column=torch.from_numpy(high),
         count=torch.from_numpy(count),
-        matrices=(rows.slices if by_slice else 1) * len(steps),
+        matrices=matrices,
     )
 
 
