@@ -100,7 +100,8 @@ def _columns(rows: npt.NDArray[np.complex128], size: list[int]) -> npt.NDArray[n
     from scipy import fft
 
     planes = fft.fft(rows, n=size[1], axis=1)
-    return fft.fft(planes, n=size[0], axis=0)
+    columns: npt.NDArray[np.complex128] = fft.fft(planes, n=size[0], axis=0)
+    return columns
 
 
 def _inner_products(
@@ -134,4 +135,5 @@ def _weights_transform(size: list[int], spacing: tuple[float, float, float]) -> 
     square[0, 0, 0] = np.inf
     np.sqrt(square, out=square)
     np.divide(1.0, square, out=square)
-    return fft.dctn(square, type=1, overwrite_x=True)
+    transform: Array = fft.dctn(square, type=1, overwrite_x=True)
+    return transform
