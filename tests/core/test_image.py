@@ -157,3 +157,13 @@ def test_refuses_a_series_that_does_not_fit():
 def test_refuses_times_that_do_not_increase(times):
     with pytest.raises(ShapeError, match="times_s must increase"):
         Series(torch.zeros(2, 1, 3, 4, 5), GRID, times)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64, torch.int64])
+@pytest.mark.parametrize("value", [300, 70_000])
+def test_lists_labels_of_every_integer_type(dtype: torch.dtype, value: int):
+    if value > torch.iinfo(dtype).max:
+        value = 65_535
+    data = torch.zeros(1, 3, 4, 5, dtype=torch.int64)
+    data[0, 1, 1:3] = value
+    assert Labels(data.to(dtype), GRID).values == ((0, value),)

@@ -238,11 +238,12 @@ _DENSE = 1 << 16
 
 
 def _present(part: Tensor) -> list[int]:
-    low, high = (int(v) for v in torch.aminmax(part))
-    if part.is_cuda or low < 0 or high >= _DENSE:
-        return [int(v) for v in torch.unique(part).tolist() if v != 0]
+    samples = part.cpu().numpy()  # torch itself cannot count uint16, uint32 and uint64
+    low, high = int(samples.min()), int(samples.max())
+    if low < 0 or high >= _DENSE:
+        return [int(v) for v in np.unique(samples) if v != 0]
     counts = np.zeros(high + 1, dtype=np.int64)
-    for plane in part.numpy():
+    for plane in samples:
         counts += np.bincount(plane.ravel(), minlength=high + 1)
     return [int(v) for v in np.flatnonzero(counts) if v != 0]
 
