@@ -226,3 +226,17 @@ def test_refuses_more_levels_than_can_be_numbered():
         discretise_region(
             found, Discretise(method="bin_width", bin_width=1e-3), lower_bound=None, pad=1
         )
+
+
+def test_refuses_numbers_whose_fourth_power_is_none():
+    values, mask = blob()
+    with pytest.raises(IntensityError, match=r"within \+-1e\+60.*got .*check how the file"):
+        prepare(image(values.double() * 1e100), mask, Config())
+
+
+def test_a_tracked_image_is_measured_without_its_derivatives():
+    values, mask = blob()
+    plain = prepare(image(values), mask, Config())
+    tracked = prepare(image(values.clone().requires_grad_()), mask, Config())
+    assert not tracked.intensity.requires_grad
+    assert torch.equal(tracked.intensity, plain.intensity)

@@ -22,6 +22,8 @@ Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 PEAK_RADIUS_MM = 6.3
 """The local intensity peak looks this far (a little more than the 6.2 mm of its sphere)."""
 
+_LARGEST = 1e60
+
 _SPLINE_REACH = 16
 """Samples after which the memory of the cubic B-spline prefilter is below 1e-9."""
 
@@ -51,6 +53,7 @@ def prepare(
         IBSI reference manual, doi:10.48550/arXiv.1612.07003, sections 2.4 and 2.5.
     """
     _check_orthogonal(image.grid)
+    image = image.map(Tensor.detach)  # a measurement has no derivative
     grid = target_grid(image.grid, config)
     margin = margin_mm(grid or image.grid, config)
     block, region = crop_to(image, mask, margin_mm=_reach_mm(image.grid, config, margin))
@@ -112,7 +115,7 @@ def resegment(
 
     Raises:
         RegionError: A mask is empty.
-        IntensityError: NaN or infinity inside the region.
+        IntensityError: NaN, infinity or numbers beyond 1e60 inside the region.
     """
     values = intensity[morphological]
     if values.numel() == 0:
@@ -125,6 +128,12 @@ def resegment(
         raise IntensityError(
             f"intensities inside the region must be finite, {bad} of {values.numel()} are NaN or "
             "infinite: repair the image or exclude them from the mask"
+        )
+    largest = float(values.abs().max())
+    if largest > _LARGEST:
+        raise IntensityError(
+            f"intensities inside the region must be within +-{_LARGEST:g}, so that their fourth "
+            f"power is a number, got {largest:g} {unit}: check how the file was read"
         )
     mask = _kept(intensity, morphological, config.resegment)
     if not bool(mask.any()):
