@@ -119,3 +119,54 @@ def test_the_schema_accepts_what_is_dumped_and_refuses_unknown_keys():
     jsonschema.validate(yaml.safe_load(dump_config(Config(modality="CT"))), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"nonsense": 1}, schema)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "modality: CT\nmodality: MR",
+        "resample:\n  image: cubic\n  image: linear",
+        '{"filters": [{"kind": "log", "sigma_mm": 1, "sigma_mm": 2}]}',
+    ],
+)
+def test_a_key_given_twice_is_refused(text: str):
+    with pytest.raises(ConfigError, match=r"every key once, got again: '\w+' in line \d"):
+        parse_config(text)
+
+
+def test_one_key_in_two_sections_and_anchors_are_fine():
+    text = "discretise: &bins {method: bin_width, bin_width: 5}\nivh: *bins"
+    assert parse_config(text).ivh.bin_width == parse_config(text).discretise.bin_width == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "discretise: {bin_width: .inf}",
+        "resegment: {range: [.nan, 3]}",
+        "resample: {spacing_mm: [1, 1, .inf]}",
+        "perturb: {blur_mm: .inf}",
+        "filters: [{kind: gabor, angle_deg: .nan}]",
+    ],
+)
+def test_numbers_must_be_finite(text: str):
+    with pytest.raises(ConfigError, match=r"finite number, got (nan|inf)"):
+        parse_config(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "discretise: {bin_width: true}",
+        "resample: {spacing_mm: [1, yes, 1]}",
+        "perturb: {seed: false}",
+    ],
+)
+def test_a_switch_is_not_taken_for_a_number(text: str):
+    with pytest.raises(ConfigError, match="must be a number or a word, got a switch"):
+        parse_config(text)
+
+
+def test_a_filter_given_twice_is_refused():
+    with pytest.raises(ConfigError, match=r"filters must differ.*log_sigma_mm_1 comes"):
+        parse_config("filters: [{kind: log, sigma_mm: 1}, {kind: mean}, {kind: log, sigma_mm: 1}]")

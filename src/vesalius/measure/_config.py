@@ -4,14 +4,17 @@
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vesalius.core import hash_json
-from vesalius.enhance import Filter
+from vesalius.enhance import Filter, filter_name
 from vesalius.errors import ConfigError
 from vesalius.measure._feature import DIRECTIONAL, ZONAL, Aggregation, Family
+
+if TYPE_CHECKING:
+    import yaml
 
 IBSI_FAMILIES: tuple[Family, ...] = (
     "morphology",
@@ -31,9 +34,22 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and an unknown key is an error."""
+    """A part of the configuration: frozen, numbers finite, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, given: object) -> object:
+        for name, value in given.items() if isinstance(given, dict) else ():
+            is_switch = name in cls.model_fields and cls.model_fields[name].annotation is bool
+            parts = value if isinstance(value, list | tuple) else (value,)
+            if not is_switch and any(isinstance(part, bool) for part in parts):
+                raise ValueError(
+                    f"{name} must be a number or a word, got a switch: write its value instead of "
+                    "true, false, yes, no, on or off"
+                )
+        return given
 
 
 class Resample(Section):
@@ -216,6 +232,17 @@ class Config(Section):
         return _merge(profile_defaults(plain.get("profile"), plain.get("modality")), plain)
 
     @model_validator(mode="after")
+    def _each_filter_once(self) -> "Config":
+        names = [filter_name(spec) for spec in self.filters]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"filters must differ, so that their rows do, {', '.join(twice)} comes more than "
+                "once: remove the repeated one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _mappable(self) -> "Config":
         if self.maps.features:
             from vesalius.measure._map_names import resolve_maps
@@ -282,14 +309,20 @@ def parse_config(text: str) -> Config:
 
     Raises:
         ConfigError: The text is not a mapping, a key is unknown (the nearest valid one is named)
-            or a value is out of range.
+            or comes twice, or a value is out of range.
     """
     import yaml
 
     try:
+        twice = _repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"config must be YAML or JSON, it does not parse: {error}") from error
+    if twice:
+        raise ConfigError(
+            f"config must have every key once, got again: {'; '.join(twice)}: only the last would "
+            "count, so join them"
+        )
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise ConfigError(
@@ -333,6 +366,29 @@ def dump_config(config: Config) -> str:
 
     text: str = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     return text
+
+
+def _repeated_keys(root: "yaml.Node | None") -> list[str]:
+    """Name each key that a mapping has twice, with its line; YAML itself would take the last."""
+    found: list[str] = []
+    seen: set[int] = set()
+    waiting = [root] if root is not None else []
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node.value, list):
+            continue
+        seen.add(id(node))
+        keys: set[str] = set()
+        for part in node.value:
+            if not isinstance(part, tuple):
+                waiting.append(part)
+                continue
+            key, below = part
+            waiting.append(below)
+            if isinstance(key.value, str) and key.value in keys:
+                found.append(f"'{key.value}' in line {key.start_mark.line + 1}")
+            keys.add(str(key.value))
+    return found
 
 
 def _explain(error: ValidationError) -> str:
