@@ -20,6 +20,7 @@ from vesalius.enhance import (
     LogFilter,
     MeanFilter,
     NonseparableFilter,
+    RieszFilter,
     WaveletFilter,
     apply_filter,
     filter_name,
@@ -45,6 +46,9 @@ ALL = [
     WaveletFilter(family="haar", band="HHH", level=2, rotation="max"),
     NonseparableFilter(),
     NonseparableFilter(family="shannon", level=2, dimension="2D", boundary="mirror"),
+    RieszFilter(),
+    RieszFilter(order=(0, 2), band="log", sigma_mm=1.5, boundary="mirror"),
+    RieszFilter(order=(1, 0, 1), band="simoncelli", align_mm=2.0),
 ]
 names = [filter_name(spec) for spec in ALL]
 LINEAR = [
@@ -53,6 +57,7 @@ LINEAR = [
     if not isinstance(s, GaborFilter)
     and getattr(s, "rotation", "none") != "max"
     and not getattr(s, "energy_distance", 0)
+    and not getattr(s, "align_mm", 0)
 ]
 
 
@@ -75,7 +80,8 @@ def test_keeps_grid_type_and_input(spec):
     assert after.grid is before.grid
     assert after.data.shape == before.data.shape
     assert after.dtype == torch.float64
-    assert after.unit == ("HU/voxel^2" if spec.kind == "log" else "HU")
+    laplacian = spec.kind == "log" or getattr(spec, "band", "") == "log"
+    assert after.unit == ("HU/voxel^2" if laplacian else "HU")
     torch.testing.assert_close(before.data, kept, rtol=0, atol=0)
     assert apply_filter(before.map(lambda x: x.float()), spec).dtype == torch.float32
 
@@ -99,7 +105,7 @@ def test_a_block_with_its_margin_gives_the_same_response(spec):
     whole = image((30, 44, 46))
     margin = margin_voxels(spec, SPACING)
     if margin is None:
-        assert isinstance(spec, NonseparableFilter)
+        assert isinstance(spec, NonseparableFilter | RieszFilter)
         return
     # a region that touches the border on one side of z and y, but on neither of x
     low, high = (0, 2, 21), (3, 6, 24)
@@ -226,6 +232,7 @@ def test_a_filter_survives_json(spec):
         ({"kind": "wavelet", "band": "LX"}, "should match pattern"),
         ({"kind": "log", "sigma_mm": 0}, "greater than 0"),
         ({"kind": "log", "sigma": 1}, "Extra inputs are not permitted"),
+        ({"kind": "riesz", "order": (0, 0, 0)}, "order must have parts of at least 0 that add up"),
         ({"kind": "sobel"}, "does not match any of the expected tags"),
         ({"kind": "nonseparable", "boundary": "zero"}, "Input should be 'periodic' or 'mirror'"),
     ],
@@ -255,3 +262,13 @@ def test_refuses_a_sheared_grid():
     sheared = Image(image().data, Grid((14, 20, 22), affine))
     with pytest.raises(GeometryError, match="grid must have axes at right angles"):
         apply_filter(sheared, LogFilter())
+
+
+def test_a_gabor_filter_pools_at_most_360_directions():
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        GaborFilter(step_deg=1e-6)
+
+
+def test_refuses_a_filter_without_a_finite_size():
+    with pytest.raises(ValueError, match="finite number"):
+        LogFilter(sigma_mm=float("inf"))

@@ -27,7 +27,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MeanFilter(_Spec):
@@ -86,7 +86,7 @@ class GaborFilter(_Spec):
     angle_deg: float = Field(0.0, description="Direction of the wave, from x towards y.")
     rotation: Rotation = Field("none", description="Pooling over directions in a full turn.")
     step_deg: float = Field(
-        45.0, gt=0, le=360, description="Between two pooled directions; 360 / step_deg is whole."
+        45.0, ge=1, le=360, description="Between two pooled directions; 360 / step_deg is whole."
     )
     planes: Literal["axial", "orthogonal"] = "axial"
     boundary: Boundary = "mirror"
