@@ -11,11 +11,13 @@ from vesalius.enhance._filters import (
     LogFilter,
     MeanFilter,
     NonseparableFilter,
+    RieszFilter,
     WaveletFilter,
     apply_filter,
     filter_name,
     in_plane,
     margin_voxels,
+    response_unit,
     wavelet_bands,
 )
 from vesalius.enhance._normalise import Normalised, fit_nyul, normalise
@@ -28,6 +30,7 @@ __all__ = [
     "MeanFilter",
     "NonseparableFilter",
     "Normalised",
+    "RieszFilter",
     "WaveletFilter",
     "apply_filter",
     "filter_name",
@@ -35,5 +38,6 @@ __all__ = [
     "in_plane",
     "margin_voxels",
     "normalise",
+    "response_unit",
     "wavelet_bands",
 ]

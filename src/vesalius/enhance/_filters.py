@@ -17,6 +17,7 @@ from vesalius.ops._gabor import Wave, gabor
 from vesalius.ops._isotropic import Isotropic, isotropic_wavelet
 from vesalius.ops._laws import box, energy, laws_kernels
 from vesalius.ops._log import laplacian_of_gaussian, log_radius
+from vesalius.ops._riesz import riesz
 from vesalius.ops._rotations import Rotation, pool_rotations
 from vesalius.ops._wavelets import Family, wavelet_chain
 
@@ -125,13 +126,58 @@ class NonseparableFilter(_Spec):
     boundary: Literal["periodic", "mirror"] = "periodic"
 
 
+class RieszFilter(_Spec):
+    """A component of the Riesz transform, of the image or of one of its bands."""
+
+    kind: Literal["riesz"] = "riesz"
+    order: tuple[int, int] | tuple[int, int, int] = Field(
+        (1, 0, 0), description="Along x, y and z, or along x and y alone (slice by slice)."
+    )
+    band: Literal["none", "log", "simoncelli"] = Field(
+        "none", description="Transform the image, its Laplacian of Gaussian, or an octave of it."
+    )
+    sigma_mm: Positive = Field(3.0, description="Standard deviation of the band log, mm.")
+    level: int = Field(1, ge=1, le=6, description="Octave of the band simoncelli.")
+    align_mm: float = Field(
+        0.0,
+        ge=0,
+        description="Window of the structure tensor whose axes replace x, y and z, strongest "
+        "first, mm; 0 keeps those of the array.",
+    )
+    boundary: Literal["periodic", "mirror"] = "periodic"
+
+    @field_validator("order")
+    @classmethod
+    def _some(cls, order: tuple[int, ...]) -> tuple[int, ...]:
+        if min(order) < 0 or not 1 <= sum(order) <= 8:
+            raise ValueError(
+                f"order must have parts of at least 0 that add up to 1 to 8, got {order}: "
+                "(1, 0, 0) is the first derivative along x"
+            )
+        return order
+
+
 Filter = Annotated[
-    MeanFilter | LogFilter | LawsFilter | GaborFilter | WaveletFilter | NonseparableFilter,
+    MeanFilter
+    | LogFilter
+    | LawsFilter
+    | GaborFilter
+    | WaveletFilter
+    | NonseparableFilter
+    | RieszFilter,
     Field(discriminator="kind"),
 ]
 """Any filter; ``kind`` says which."""
 
-AnyFilter = MeanFilter | LogFilter | LawsFilter | GaborFilter | WaveletFilter | NonseparableFilter
+AnyFilter = (
+    MeanFilter
+    | LogFilter
+    | LawsFilter
+    | GaborFilter
+    | WaveletFilter
+    | NonseparableFilter
+    | RieszFilter
+)
 
 
 def apply_filter(image: Image, spec: AnyFilter) -> Image:
@@ -163,8 +209,16 @@ def apply_filter(image: Image, spec: AnyFilter) -> Image:
         IBSI reference manual, chapter 2, arXiv:2006.05470.
     """
     _check(image)
-    unit = f"{image.unit}/voxel^2" if spec.kind == "log" else image.unit
+    unit = response_unit(spec, image.unit)
     return Image(_response(image.data, spec, image.grid.spacing_mm), image.grid, unit)
+
+
+def response_unit(spec: AnyFilter, unit: str) -> str:
+    """Give the unit of a response from that of the image: per squared voxel after a Laplacian."""
+    laplacian = isinstance(spec, LogFilter) or (
+        isinstance(spec, RieszFilter) and spec.band == "log"
+    )
+    return f"{unit}/voxel^2" if laplacian else unit
 
 
 def margin_voxels(spec: AnyFilter, spacing_mm: Triple) -> tuple[int, int, int] | None:
@@ -181,7 +235,7 @@ def margin_voxels(spec: AnyFilter, spacing_mm: Triple) -> tuple[int, int, int] |
         Voxels along (z, y, x), or None where the whole image is needed (periodic borders and
         filters made in the frequency domain).
     """
-    if isinstance(spec, NonseparableFilter) or spec.boundary == "periodic":
+    if isinstance(spec, NonseparableFilter | RieszFilter) or spec.boundary == "periodic":
         return None
     z, y, x = _reach(spec, spacing_mm)
     return (0 if in_plane(spec) else z, y, x)
@@ -196,6 +250,8 @@ def in_plane(spec: AnyFilter) -> bool:
             return len(spec.band) == 2
         case GaborFilter():
             return spec.planes == "axial"
+        case RieszFilter():
+            return len(spec.order) == 2
         case _:
             return spec.dimension == "2D"
 
@@ -210,6 +266,7 @@ def filter_name(spec: AnyFilter) -> str:
     parts: list[str] = [spec.kind]
     for key, value in spec.model_dump(exclude={"kind"}, exclude_defaults=True).items():
         text = f"{value:g}" if isinstance(value, float) else str(value)
+        text = "".join(map(str, value)) if isinstance(value, tuple) else text
         parts.append(f"{key}_{text}".replace(".", "p").replace("-", "m"))
     return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(parts))
 
@@ -266,6 +323,27 @@ def _response(x: Stack, spec: AnyFilter, spacing: Triple) -> Stack:
             return isotropic_wavelet(
                 x, spec.family, spec.level, boundary=spec.boundary, in_plane=flat
             )
+        case RieszFilter():
+            return _riesz(x, spec, spacing)
+
+
+def _riesz(x: Stack, spec: RieszFilter, spacing: Triple) -> Stack:
+    flat = in_plane(spec)
+    if spec.band == "simoncelli":
+        x = isotropic_wavelet(x, "simoncelli", spec.level, boundary=spec.boundary, in_plane=flat)
+    elif spec.band == "log":
+        plane: Dimension = "2D" if flat else "3D"
+        log = LogFilter(sigma_mm=spec.sigma_mm, dimension=plane, boundary=spec.boundary)
+        x = _log(x, log, spacing)
+    lx, ly, *lz = spec.order
+    return riesz(
+        x,
+        (lz[0] if lz else 0, ly, lx),
+        steps=spacing,
+        window=spec.align_mm,
+        boundary=spec.boundary,
+        in_plane=flat,
+    )
 
 
 def _pooled(x: Stack, kernels: tuple[Chain, ...], spec: LawsFilter | WaveletFilter) -> Stack:
@@ -326,7 +404,7 @@ def _reach(spec: AnyFilter, spacing: Triple) -> tuple[int, int, int]:
             return _spread(laws_kernels(spec.kernels), spec.energy_distance)
         case WaveletFilter():
             return _spread(_bands(spec), 0)
-        case NonseparableFilter():
+        case NonseparableFilter() | RieszFilter():
             return (0, 0, 0)
 
 
