@@ -3,6 +3,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,6 +13,9 @@ import typer
 
 if TYPE_CHECKING:
     from vesalius.core import Step
+
+_WORTH_SAYING_S = 3.0
+"""A shorter time left is not shown."""
 
 
 class Progress(StrEnum):
@@ -28,51 +32,63 @@ def watch(progress: Progress, *, quiet: bool) -> "Iterator[Callable[[Step], None
 
     Args:
         progress: ``auto`` draws a bar on a terminal and writes lines elsewhere; ``json`` writes
-            one JSON object for each step; ``none`` is silent.
+            one JSON object for each step, with the seconds gone and probably left; ``none`` is
+            silent.
         quiet: Silent, whatever ``progress`` says but ``json``.
 
     Yields:
         What to call at each step.
     """
+    clock = _Clock()
     if progress is Progress.json:
-        yield _json_line
+        yield clock.json_line
     elif quiet or progress is Progress.none:
         yield _nothing
     elif sys.stderr.isatty():
         with _bar() as show:
             yield show
     else:
-        yield _line
+        yield clock.line
 
 
 def _nothing(step: "Step") -> None:
     """Show nothing."""
 
 
-def _json_line(step: "Step") -> None:
-    typer.echo(json.dumps({"what": step.what, "done": step.done, "total": step.total}), err=True)
+class _Clock:
+    """Writes a line for each step, with the time left as the pieces done so far tell it."""
 
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
 
-def _line(step: "Step") -> None:
-    typer.echo(f"[{step.done}/{step.total}] {step.what}", err=True)
+    def json_line(self, step: "Step") -> None:
+        """Write a JSON object; ``left_s`` is null until there is something to tell it from."""
+        gone, left = self._times(step)
+        times = {"elapsed_s": round(gone, 1), "left_s": None if left is None else round(left, 1)}
+        place = {"what": step.what, "done": step.done, "total": step.total}
+        typer.echo(json.dumps(place | times), err=True)
+
+    def line(self, step: "Step") -> None:
+        """Write a line for people."""
+        _, left = self._times(step)
+        told = f" (about {left:.0f} s left)" if left is not None and left > _WORTH_SAYING_S else ""
+        typer.echo(f"[{step.done}/{step.total}] {step.what}{told}", err=True)
+
+    def _times(self, step: "Step") -> tuple[float, float | None]:
+        gone = time.monotonic() - self._begun
+        return gone, gone / step.done * (step.total - step.done) if step.done else None
 
 
 @contextmanager
 def _bar() -> "Iterator[Callable[[Step], None]]":
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

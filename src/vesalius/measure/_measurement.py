@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from vesalius._version import __version__
-from vesalius.core import Image, Labels, Provenance, Step, differences, hash_samples
+from vesalius.core import Image, Labels, Provenance, Step, differences, hash_json, hash_samples
 from vesalius.enhance import filter_name, normalise
 from vesalius.errors import GeometryError, RegionError, ShapeError, VesaliusError
 from vesalius.measure._catalogue import by_tag
@@ -77,6 +77,56 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """One region to be measured.
+
+    Attributes:
+        name: Its name in the table, unlike that of any other.
+        value: Its label.
+        layer: Its layer.
+    """
+
+    name: str
+    value: int
+    layer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of every region.
+
+    Attributes:
+        config: What to measure and how.
+        uncertainty: Whether every value gets an error bar.
+        subject: Name of the case in the table; no patient name belongs there.
+    """
+
+    config: Config
+    uncertainty: bool = False
+    subject: str = ""
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces of work a region is, for whoever watches."""
+        return 1 + (self.config.perturb.count if self.uncertainty else 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """An image and its labels, found fit to be measured together; the image is hashed once.
+
+    Attributes:
+        image: One channel.
+        labels: On the image's grid.
+        image_hash: Hash of samples and place.
+    """
+
+    image: Image
+    labels: Labels
+    image_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     """What all rows of one region share."""
 
@@ -110,7 +160,7 @@ def extract(
         regions: Labels to measure, in any layer; empty measures all.
         uncertainty: Give every value an error bar by repeated perturbed measurements.
         subject: Name of the case in the table; no patient name belongs there.
-        on_step: Called after each region.
+        on_step: Called after every batch of perturbations and after each region.
 
     Returns:
         The table and how it came to be. A region that cannot be measured is listed in
@@ -136,33 +186,161 @@ def extract(
         IBSI reference manual, doi:10.48550/arXiv.1612.07003; Zwanenburg et al. (2020),
         doi:10.1148/radiol.2020191145.
     """
-    settings = Config() if config is None else config
-    check_pair(image, labels)
-    wanted = _select(labels, regions)
-    image_hash = hash_samples(image.data, image.grid.affine)
-    rows: list[dict[str, object]] = []
-    findings: list[str] = _image_findings(image)
+    order = Order(Config() if config is None else config, uncertainty, subject)
+    inputs = hashed(image, labels)
+    wanted = targets(labels, regions)
+    found: list[Measurement] = []
     failures: dict[str, str] = {}
-    counts: dict[str, int] = {}
-    hashes: dict[str, str] = {"image": image_hash}
-    for done, (layer, value) in enumerate(wanted, start=1):
-        name = labels.name(value, layer)
-        mask = labels.mask(value, layer)
-        hashes[f"mask: {name}"] = hash_samples(mask, labels.grid.affine)
+    for done, target in enumerate(wanted):
+        begun, total = done * order.pieces, len(wanted) * order.pieces
+        what = f"measure: {target.name}"
         try:
-            ready, fitted = normalised(image, mask, settings)
-            case = _case(subject, name, settings, ready.unit, hashes, fitted)
-            values, spreads, count = _measure_one(ready, mask, settings, uncertainty)
-            rows += [_row(v, case, spreads.get(v.key)) for v in values]
-            counts |= {name: count} if uncertainty else {}
-            findings += _mask_findings(name, mask)
+            inner = inside(on_step, what, begun=begun, total=total)
+            found.append(measure_target(inputs, target, order, on_step=inner))
         except VesaliusError as error:
-            failures[name] = f"{type(error).__name__}: {error}"
+            failures[target.name] = f"{type(error).__name__}: {error}"
         if on_step is not None:
-            on_step(Step(f"measure: {name}", done, len(wanted)))
-    parameters = settings.model_dump(mode="json", exclude={"compute", "output"})
-    provenance = Provenance("measure", parameters, hashes)
-    return Measurement(as_table(rows), settings, provenance, tuple(findings), failures, counts)
+            on_step(Step(what, begun + order.pieces, total))
+    return _collected(inputs, order, found, failures)
+
+
+def hashed(image: Image, labels: Labels) -> Inputs:
+    """Check an image and its labels, and hash the image: once, however many regions there are.
+
+    Args:
+        image: One channel.
+        labels: Regions on the same grid.
+
+    Returns:
+        Both, ready for ``measure_target``.
+
+    Raises:
+        GeometryError: They are on different grids.
+        ShapeError: The image has several channels.
+    """
+    check_pair(image, labels)
+    return Inputs(image, labels, hash_samples(image.data, image.grid.affine))
+
+
+def targets(labels: Labels, regions: tuple[int, ...] = ()) -> tuple[Target, ...]:
+    """List the regions to be measured; names that several have get layer and label behind.
+
+    Args:
+        labels: The labels.
+        regions: Labels to measure, in any layer; empty takes all.
+
+    Returns:
+        One for each region.
+
+    Raises:
+        RegionError: A label does not occur, or there is none at all.
+    """
+    there = labels.values
+    missing = sorted(set(regions) - {value for _, value in there})
+    if missing or not there:
+        present = ", ".join(str(value) for _, value in there[:50]) or "none"
+        asked = ", ".join(map(str, missing)) or "at least one"
+        raise RegionError(
+            f"label {asked} must occur in the labels, it does not; labels there: {present}: "
+            "choose among them with regions, or with --label on the command line"
+        )
+    wanted = [(layer, value) for layer, value in there if not regions or value in regions]
+    names = [labels.name(value, layer) for layer, value in wanted]
+    return tuple(
+        Target(name if names.count(name) == 1 else f"{name} ({layer}:{value})", value, layer)
+        for (layer, value), name in zip(wanted, names, strict=True)
+    )
+
+
+def measure_target(
+    inputs: Inputs, target: Target, order: Order, *, on_step: OnStep | None = None
+) -> Measurement:
+    """Measure one region.
+
+    Args:
+        inputs: Image and labels.
+        target: The region.
+        order: What is wanted.
+        on_step: Called after every batch of perturbations.
+
+    Returns:
+        The measurement of this region alone.
+
+    Raises:
+        RegionError: Nothing is left of the region.
+        IntensityError: NaN or infinity inside the region.
+    """
+    mask = inputs.labels.mask(target.value, target.layer)
+    hashes = {"image": inputs.image_hash, f"mask: {target.name}": hash_mask(mask, inputs.labels)}
+    ready, fitted = normalised(inputs.image, mask, order.config)
+    case = _case(order, target.name, ready.unit, hashes, fitted)
+    values, spreads, count = _measure_one(ready, mask, order, on_step)
+    rows = [_row(value, case, spreads.get(value.key)) for value in values]
+    findings = (*_image_findings(inputs.image), *_mask_findings(target.name, mask))
+    counts = {target.name: count} if order.uncertainty else {}
+    record = _record(order, hashes)
+    return Measurement(as_table(rows), order.config, record, findings, {}, counts)
+
+
+def hash_mask(mask: Bool[Tensor, "z y x"], labels: Labels) -> str:
+    """Hash one region: the box around it, where that lies, and shape and place of the whole.
+
+    Args:
+        mask: The region.
+        labels: What it was taken from.
+
+    Returns:
+        16 hex digits; the same for the same region, whatever file and label it had.
+    """
+    start, shape = bounding_box(mask) if bool(mask.any()) else ((0, 0, 0), (0, 0, 0))
+    box = mask[tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))]
+    samples = hash_samples(box, labels.grid.affine)
+    return hash_json({"box": samples, "start": list(start), "of": list(mask.shape)})
+
+
+def inside(on_step: OnStep | None, what: str, *, begun: int, total: int) -> OnStep | None:
+    """Tell of the perturbations of one region as pieces of the whole.
+
+    Args:
+        on_step: Who watches the whole; nobody gives nobody.
+        what: The piece.
+        begun: Pieces done when it begins.
+        total: Pieces in all.
+
+    Returns:
+        What to call with the steps inside the piece.
+    """
+    if on_step is None:
+        return None
+
+    def tell(step: Step) -> None:
+        text = f"{what}, {step.done} of {step.total} perturbed"
+        on_step(Step(text, begun + step.done, total))
+
+    return tell
+
+
+def _collected(
+    inputs: Inputs, order: Order, found: list[Measurement], failures: Mapping[str, str]
+) -> Measurement:
+    import pandas as pd
+
+    tables = [one.table for one in found]
+    table = pd.concat(tables, ignore_index=True) if tables else as_table([])
+    hashes = {"image": inputs.image_hash}
+    counts: dict[str, int] = {}
+    for one in found:
+        hashes |= one.provenance.inputs
+        counts |= one.perturbations
+    findings = dict.fromkeys(text for one in found for text in one.findings)
+    return Measurement(
+        table, order.config, _record(order, hashes), tuple(findings), failures, counts
+    )
+
+
+def _record(order: Order, hashes: Mapping[str, str]) -> Provenance:
+    parameters = order.config.model_dump(mode="json", exclude={"compute", "output"})
+    return Provenance("measure", parameters, hashes)
 
 
 def normalised(image: Image, mask: Bool[Tensor, "z y x"], config: Config) -> tuple[Image, str]:
@@ -249,19 +427,15 @@ def wide(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _case(
-    subject: str,
-    name: str,
-    config: Config,
-    unit: str,
-    hashes: Mapping[str, str],
-    normalisation: str,
+    order: Order, name: str, unit: str, hashes: Mapping[str, str], normalisation: str
 ) -> _Case:
+    config = order.config
     units = {
         filter_name(spec): f"{unit}/voxel^2" if spec.kind == "log" else unit
         for spec in config.filters
     }
     return _Case(
-        subject,
+        order.subject,
         name,
         config,
         unit,
@@ -274,12 +448,12 @@ def _case(
 
 
 def _measure_one(
-    image: Image, mask: Bool[Tensor, "z y x"], config: Config, uncertainty: bool
+    image: Image, mask: Bool[Tensor, "z y x"], order: Order, on_step: OnStep | None
 ) -> tuple[list[Value], Mapping[str, Spread], int]:
-    values = measure_region(prepare(image, mask, config), config)
-    if not uncertainty:
+    values = measure_region(prepare(image, mask, order.config), order.config)
+    if not order.uncertainty:
         return values, {}, 0
-    result = repeatability(image, mask, config)
+    result = repeatability(image, mask, order.config, on_step=on_step)
     return values, result.spreads, result.count
 
 
@@ -333,16 +507,6 @@ def _unit(pattern: str, unit: str) -> str:
     if "{unit}" not in pattern:
         return pattern
     return "1" if unit == "1" else pattern.replace("{unit}", unit)
-
-
-def _select(labels: Labels, regions: tuple[int, ...]) -> list[tuple[int, int]]:
-    there = labels.values
-    missing = sorted(set(regions) - {value for _, value in there})
-    if missing or not there:
-        present = ", ".join(str(v) for _, v in there[:50]) or "none"
-        asked = ", ".join(map(str, missing)) or "at least one"
-        raise RegionError(f"label {asked} must occur in the labels, labels there: {present}")
-    return [(layer, value) for layer, value in there if not regions or value in regions]
 
 
 def _image_findings(image: Image) -> list[str]:

@@ -25,7 +25,7 @@ from vesalius.study._run import (
     provenance_record,
     write_study,
 )
-from vesalius.study._sample import Sample, cache_folder, phantom_sample, sample_or_phantom
+from vesalius.study._sample import ORGANS, Sample, cache_folder, phantom_sample, sample_or_phantom
 from vesalius.study._views import Outline
 
 Point = tuple[float, float, float]
@@ -107,7 +107,8 @@ def run_demo(out: Path, *, phantom: bool = False, on_step: OnStep | None = None)
         OutputError: The folder cannot be written.
     """
     journal = open_folder(out)
-    steps = _Steps(on_step, 4 + 9)
+    total = 4 + _pieces(NODULE_YAML, 1) + _pieces(ORGANS_YAML, len(ORGANS))
+    steps = _Steps(on_step, total)
     steps.next("bring the scan")
     sample = phantom_sample() if phantom else sample_or_phantom(cache_folder())
     return measure_sample(sample, out, journal=journal, steps=steps)
@@ -130,7 +131,7 @@ def measure_sample(
     Raises:
         OutputError: A file cannot be written.
     """
-    tell = steps or _Steps(None, 0)
+    tell = steps or _Steps(None, 1)
     tell.next("put in a nodule")
     nodule = insert(sample)
     fine = (nodule.image, nodule.labels)
@@ -208,13 +209,27 @@ class _Steps:
     def __init__(self, on_step: OnStep | None, total: int) -> None:
         self._on_step = on_step
         self._total = total
-        self._done = -1
+        self._done = 0
 
     def next(self, what: str) -> None:
         """Say that the next piece begins."""
+        self._tell(what, self._done)
         self._done += 1
+
+    def part(self, pieces: int) -> OnStep:
+        """Give what to call with the steps of a part of so many pieces."""
+        begun = self._done
+        self._done += pieces
+
+        def tell(step: Step) -> None:
+            if step.done < step.total:
+                self._tell(f"measure: {step.what}", begun + step.done)
+
+        return tell
+
+    def _tell(self, what: str, done: int) -> None:
         if self._on_step is not None:
-            self._on_step(Step(what, min(self._done, self._total), self._total))
+            self._on_step(Step(what, min(done, self._total), self._total))
 
 
 def _coarse(image: Image, labels: Labels) -> tuple[Image, Labels]:
@@ -235,19 +250,15 @@ def _coarse(image: Image, labels: Labels) -> tuple[Image, Labels]:
 def _measured(
     pair: tuple[Image, Labels], text: str, name: str, *, journal: Path, tell: _Steps
 ) -> Part:
-    settings = parse_config(text)
     threads = min(8, os.cpu_count() or 1)
-    config = settings.model_copy(update={"compute": Compute(threads=threads)})
+    config = parse_config(text).model_copy(update={"compute": Compute(threads=threads)})
     task = Task(config, name, uncertainty=True)
-    return measure_part(*pair, task, journal=journal, on_step=_forward(tell))
+    on_step = tell.part(_pieces(text, len(plan(pair[1]))))
+    return measure_part(*pair, task, journal=journal, on_step=on_step)
 
 
-def _forward(tell: _Steps) -> OnStep:
-    def on_step(step: Step) -> None:
-        if step.done < step.total:
-            tell.next(f"measure: {step.what}")
-
-    return on_step
+def _pieces(text: str, regions: int) -> int:
+    return regions * (1 + parse_config(text).perturb.count)
 
 
 def _notes(sample: Sample) -> tuple[str, ...]:

@@ -6,12 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vesalius._version import __version__
 from vesalius.core import Image, Labels, Provenance, Step, hash_json, hash_samples
-from vesalius.errors import OutputError, RegionError, VesaliusError
+from vesalius.errors import OutputError, VesaliusError
 from vesalius.io import atomic_write
-from vesalius.measure import Config, check_pair, extract
-from vesalius.measure._measurement import as_table
+from vesalius.measure import Config, Measurement
+from vesalius.measure._measurement import (
+    Inputs,
+    Order,
+    Target,
+    as_table,
+    hash_mask,
+    hashed,
+    inside,
+    measure_target,
+    targets,
+)
 from vesalius.study._figures import histograms_png, views_png
 from vesalius.study._journal import Entry, code_digest, recall, record
 from vesalius.study._part import Part
@@ -99,23 +111,11 @@ def plan(labels: Labels, regions: tuple[int, ...] = ()) -> tuple[RegionPlan, ...
     Raises:
         RegionError: A label does not occur, or there is none at all.
     """
-    there = labels.values
-    missing = sorted(set(regions) - {value for _, value in there})
-    if missing or not there:
-        present = ", ".join(str(value) for _, value in there[:50]) or "none"
-        asked = ", ".join(map(str, missing)) or "at least one"
-        raise RegionError(
-            f"label {asked} must occur in the labels, it does not; labels there: {present}: "
-            "choose among them with --label"
-        )
-    wanted = [(k, v) for k, v in there if not regions or v in regions]
-    names = [labels.name(value, layer) for layer, value in wanted]
     size = labels.grid.voxel_volume_mm3
     plans = []
-    for (layer, value), name in zip(wanted, names, strict=True):
-        unique = name if names.count(name) == 1 else f"{name} ({layer}:{value})"
-        voxels = int((labels.data[layer] == value).sum())
-        plans.append(RegionPlan(unique, value, layer, voxels, voxels * size))
+    for target in targets(labels, regions):
+        voxels = int(np.count_nonzero(labels.data[target.layer].cpu().numpy() == target.value))
+        plans.append(RegionPlan(target.name, target.value, target.layer, voxels, voxels * size))
     return tuple(plans)
 
 
@@ -134,7 +134,8 @@ def measure_part(
         labels: Regions on the same grid.
         task: What to measure.
         journal: Folder of finished regions; it exists.
-        on_step: Called when a region begins, and when all are done.
+        on_step: Called when a region begins, after every batch of its perturbations, and when all
+            are done.
 
     Returns:
         The measurements. A region that cannot be measured stands in ``failures``.
@@ -145,27 +146,31 @@ def measure_part(
         RegionError: A label does not occur.
         OutputError: The journal cannot be written.
     """
-    check_pair(image, labels)
-    plans = plan(labels, task.regions)
-    image_hash = hash_samples(image.data, image.grid.affine)
+    inputs = hashed(image, labels)
+    wanted = targets(labels, task.regions)
+    order = Order(task.config, task.uncertainty, task.subject)
+    total = len(wanted) * order.pieces
     entries: list[Entry] = []
     counts: dict[str, int] = {}
     failures: dict[str, str] = {}
-    for done, region in enumerate(plans):
-        _tell(on_step, region.name, done, len(plans))
-        single = _single(labels, region)
-        key = _key(image, image_hash, single, region, task)
+    for done, target in enumerate(wanted):
+        _tell(on_step, target.name, done * order.pieces, total)
+        key = _key(inputs, target, order)
+        inner = inside(on_step, target.name, begun=done * order.pieces, total=total)
         try:
-            entry = recall(journal, key) or record(journal, key, _measure(image, single, task))
+            entry = recall(journal, key) or record(
+                journal, key, _entry(measure_target(inputs, target, order, on_step=inner))
+            )
         except OutputError:
             raise
         except VesaliusError as error:
-            failures[region.name] = str(error)
+            failures[target.name] = f"{type(error).__name__}: {error}"
             continue
         entries.append(entry)
-        counts |= {region.name: entry.perturbations} if entry.perturbations else {}
-    _tell(on_step, task.name, len(plans), len(plans))
-    return Part(task.name, _joined(entries), task.config, counts, _findings(entries), failures)
+        counts |= {target.name: entry.perturbations} if entry.perturbations else {}
+    _tell(on_step, task.name, total, total)
+    table, findings = _joined(entries), _findings(entries)
+    return Part(task.name, table, task.config, counts, findings, failures)
 
 
 def open_folder(out: Path) -> Path:
@@ -328,40 +333,24 @@ def _tell(on_step: OnStep | None, what: str, done: int, total: int) -> None:
         on_step(Step(what, done, total))
 
 
-def _single(labels: Labels, region: RegionPlan) -> Labels:
-    layer = labels.data[region.layer : region.layer + 1]
-    return Labels(layer, labels.grid, {(0, region.value): region.name})
-
-
-def _key(image: Image, image_hash: str, single: Labels, region: RegionPlan, task: Task) -> str:
-    mask_hash = hash_samples(single.data == region.value, single.grid.affine)
+def _key(inputs: Inputs, target: Target, order: Order) -> str:
+    mask = inputs.labels.mask(target.value, target.layer)
     return hash_json(
         {
-            "image": image_hash,
-            "unit": image.unit,
-            "mask": mask_hash,
-            "label": region.name,
-            "config": task.config.digest,
-            "uncertainty": task.uncertainty,
-            "subject": task.subject,
+            "image": inputs.image_hash,
+            "unit": inputs.image.unit,
+            "mask": hash_mask(mask, inputs.labels),
+            "label": target.name,
+            "config": order.config.digest,
+            "uncertainty": order.uncertainty,
+            "subject": order.subject,
             "version": __version__,
             "code": code_digest(),
         }
     )
 
 
-def _measure(image: Image, single: Labels, task: Task) -> Entry:
-    (value,) = (value for _, value in single.names)
-    found = extract(
-        image,
-        single,
-        config=task.config,
-        regions=(value,),
-        uncertainty=task.uncertainty,
-        subject=task.subject,
-    )
-    for text in found.failures.values():
-        raise RegionError(text)
+def _entry(found: Measurement) -> Entry:
     return Entry(found.table, found.findings, sum(found.perturbations.values()))
 
 
