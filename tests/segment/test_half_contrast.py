@@ -31,6 +31,18 @@ def test_volume_of_a_ball_is_right_whatever_the_blur(diameter, psf_mm):
     assert _volume(found) == pytest.approx(made.volume_mm3, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    "spacing", [(2.5, 0.7, 0.7), (1.0, 0.7, 0.7), (2.5, 1.5, 1.5), (3.0, 2.0, 2.0), (3.0, 3.0, 3.0)]
+)
+def test_volume_of_a_large_ball_is_right_whatever_the_voxels(spacing):
+    shape = tuple(int(60 / s) for s in spacing)
+    air = Image(torch.full((1, *shape), -850.0), Grid.from_spacing(shape, spacing), "HU")
+    air = add_noise(air, 20.0, generator=torch.Generator().manual_seed(2))
+    made = insert_nodule(air, Ellipsoid.sphere((31.3, 28.4, 30.1), 18.0, value=40.0), psf_mm=0.7)
+    found = half_contrast(made.image, (32.3, 27.7, 31.1), radius_mm=15.0)
+    assert _volume(found) == pytest.approx(made.volume_mm3, rel=0.02)
+
+
 def test_a_ball_of_less_than_three_slices_comes_out_up_to_a_fifth_too_small():
     made = insert_nodule(_lung(), Ellipsoid.sphere(SEED, 7.0, value=40.0), psf_mm=0.6)
     share = _volume(half_contrast(made.image, SEED, radius_mm=14.0)) / made.volume_mm3
@@ -63,7 +75,7 @@ def test_a_vessel_that_hangs_on_is_cut_off():
     clean = rasterise(Phantom((vessel,), -850.0, "HU"), grid)
     made = insert_nodule(clean, Ellipsoid.sphere(SEED, 12.0, value=40.0), psf_mm=0.6)
     found = half_contrast(made.image, SEED, radius_mm=14.0)
-    assert _volume(found) == pytest.approx(made.volume_mm3, rel=0.08)
+    assert _volume(found) == pytest.approx(made.volume_mm3, rel=0.04)
 
 
 def test_the_seed_need_not_be_in_the_middle():

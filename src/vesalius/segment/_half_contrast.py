@@ -15,11 +15,17 @@ Triple = tuple[float, float, float]
 _OPENING = 0.7
 """Attachments thinner than this part of the object's own half thickness are cut off."""
 
-_TOUCH = 0.25
-"""In fine samples: distances are between centres, the surface lies between them."""
+_TOUCH = 0.5
+"""In the largest fine sample: distances are between centres, and the core is made of samples."""
 
-_EDGE = 0.5
-"""Partial volumes count this many of the largest voxel size to either side of the contour."""
+_FINE = 20
+"""Fine samples along the search radius, at least: what hangs on is told apart by roundness."""
+
+_FADED = 0.05
+"""The edge ends where the median share at one distance from the contour is below this."""
+
+_EDGE = (0.5, 1.5)
+"""Partial volumes count at least and at most so many of the largest voxel size to either side."""
 
 
 def half_contrast(
@@ -31,10 +37,12 @@ def half_contrast(
     the object; both follow the object until nothing changes. What hangs on it and is thinner
     than 0.7 of it (vessels) is cut off. Blur rounds the half-contrast contour of a small object
     inwards, but moves nothing out of the sum of partial volumes: the object therefore holds as
-    many voxels as the partial volumes along its contour add up to, the fullest first.
+    many voxels as the partial volumes along its contour add up to, the fullest first. How far
+    the edge reaches is seen in the image.
 
-    Not for objects that are long or lobed: their thin parts are cut off too. A ball of less than
-    three voxels across comes out up to a fifth too small.
+    Not for objects that are long or lobed: their thin parts are cut off too. A ball of 18 mm comes
+    out within 2 % at voxels of up to 3 mm; one of less than three of the largest voxel size
+    across is wrong by up to a fifth.
 
     Args:
         image: One channel; floating point or integer.
@@ -51,14 +59,14 @@ def half_contrast(
         RegionError: Nothing around the seed stands out from its surroundings.
     """
     block, low = _around(image, seed_mm, radius_mm + shell_mm)
-    fine = _refined(block)
+    fine = _refined(block, radius_mm / _FINE)
     x = fine.data[0].numpy()
     reach = _distance(fine, seed_mm)
     at = tuple(int(i) for i in np.unravel_index(int(reach.argmin()), reach.shape))
     scene = _Scene(
         x, reach <= radius_mm, at, fine.grid.spacing_mm, shell_mm, max(_felt(block.grid))
     )
-    return _painted(image.grid, block, low, fine, _grow(scene, steps))
+    return _painted(image.grid, block, low, _grow(scene, steps))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +98,9 @@ def _around(image: Image, seed_mm: Triple, reach_mm: float) -> tuple[Image, tupl
     return image.crop(first, (shape[0], shape[1], shape[2])), first
 
 
-def _factors(grid: Grid) -> tuple[int, int, int]:
+def _factors(grid: Grid, most_mm: float) -> tuple[int, int, int]:
     """Odd numbers of fine samples in a voxel that make the fine grid nearly isotropic."""
-    least = min(_felt(grid))
+    least = min(*_felt(grid), most_mm)
     z, y, x = (
         1 if n == 1 else 2 * round((s / least - 1) / 2) + 1
         for s, n in zip(grid.spacing_mm, grid.shape, strict=True)
@@ -106,9 +114,9 @@ def _felt(grid: Grid) -> list[float]:
     return felt or list(grid.spacing_mm)
 
 
-def _refined(block: Image) -> Image:
+def _refined(block: Image, most_mm: float) -> Image:
     """Interpolate so that voxels are nearly cubes; every old sample is one of the new ones."""
-    factors = torch.tensor(_factors(block.grid), dtype=torch.float64)
+    factors = torch.tensor(_factors(block.grid, most_mm), dtype=torch.float64)
     affine = block.grid.affine.clone()
     affine[:3, :3] /= factors
     offset = (1 / factors - 1) / 2
@@ -142,7 +150,7 @@ def _grow(scene: _Scene, steps: int) -> np.ndarray:
 
 def _share(x: np.ndarray, plateau: float, background: float) -> np.ndarray:
     contrast = plateau - background
-    if contrast == 0:
+    if abs(contrast) <= 1e-9 * max(abs(plateau), abs(background)):  # rounding of the refinement
         raise RegionError(
             "object must stand out from its surroundings, both have the value "
             f"{plateau:g}: move the seed, or enlarge radius_mm"
@@ -176,7 +184,7 @@ def _compact(inside: np.ndarray, spacing: Triple) -> np.ndarray:
     parts, _ = label(depth > least)
     core = parts == parts[np.unravel_index(int(depth.argmax()), depth.shape)]
     opened: np.ndarray = inside & (
-        distance_transform_edt(~core, sampling=spacing) <= least + _TOUCH * min(spacing)
+        distance_transform_edt(~core, sampling=spacing) <= least + _TOUCH * max(spacing)
     )
     return opened
 
@@ -197,22 +205,44 @@ def _levels(scene: _Scene, inside: np.ndarray) -> tuple[float, float]:
 
 
 def _partial(share: np.ndarray, inside: np.ndarray, scene: _Scene) -> np.ndarray:
-    """Partial volumes near the contour; 1 deeper, 0 farther: what is lost on both sides cancels."""
+    """Partial volumes near the contour; 1 deeper, 0 farther: what is lost on both sides cancels.
+
+    What blur brings out of the contour it takes from inside: where more is found outside than is
+    missing inside at the same distance, neighbours (vessels) are in the way, and it is scaled.
+    """
     from scipy.ndimage import distance_transform_edt
 
-    width = _EDGE * scene.voxel_mm
     depth = distance_transform_edt(inside, sampling=scene.spacing_mm)
     away = distance_transform_edt(~inside, sampling=scene.spacing_mm)
+    width = _edge_mm(share, away, scene)
     partial: np.ndarray = np.where(away <= width, np.where(depth > width, 1.0, share), 0.0)
+    step = min(scene.spacing_mm)
+    for near in np.arange(0.0, width, step):
+        outer = (away > near) & (away <= min(near + step, width))
+        inner = (depth > near) & (depth <= min(near + step, width))
+        if outer.any() and inner.any():
+            gained, lost = float(share[outer].mean()), float(1 - share[inner].mean())
+            partial[outer] *= max(lost, 0.0) / gained if gained > max(lost, 0.0) else 1.0
     return partial
 
 
-def _painted(
-    grid: Grid, block: Image, low: tuple[int, int, int], fine: Image, partial: np.ndarray
-) -> Labels:
+def _edge_mm(share: np.ndarray, away: np.ndarray, scene: _Scene) -> float:
+    """How far the blur of scanner and voxels reaches: medians by distance see no vessels."""
+    step = min(scene.spacing_mm)
+    low, high = (k * scene.voxel_mm for k in _EDGE)
+    width = low
+    while width < high:
+        shell = (away > width) & (away <= width + step)
+        if not shell.any() or float(np.median(share[shell])) < _FADED:
+            return width
+        width += step
+    return high
+
+
+def _painted(grid: Grid, block: Image, low: tuple[int, int, int], partial: np.ndarray) -> Labels:
     """Take as many voxels as the partial volumes add up to, the fullest first."""
-    fz, fy, fx = _factors(block.grid)
     z, y, x = block.grid.shape
+    fz, fy, fx = (n // m for n, m in zip(partial.shape, (z, y, x), strict=True))
     full = partial.reshape(z, fz, y, fy, x, fx).mean(axis=(1, 3, 5))
     count = max(1, round(float(full.sum())))
     order = np.argsort(-full, axis=None, kind="stable")
