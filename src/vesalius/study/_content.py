@@ -44,6 +44,15 @@ KEYS = (
 )
 
 
+_LONG = 60
+"""Characters; a longer reason is shortened where it is listed."""
+
+_FRIENDLY = {
+    "ellipsoid must be within": "the enclosing ellipsoid did not converge",
+    "points must span": "the region is flat, so that nothing can be fitted around it",
+}
+"""Beginnings of reasons that are written for a programmer, and the same for a reader."""
+
 _ACRONYMS = ("ivh", "glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm", "pet")
 
 
@@ -284,13 +293,30 @@ def undefined(parts: tuple[Part, ...]) -> dict[str, int]:
         parts: Measurements.
 
     Returns:
-        Reasons, the most frequent first.
+        Reasons in words for a reader, the most frequent first.
     """
     counts: dict[str, int] = {}
     for part in parts:
         for reason in part.table.loc[part.table["value"].isna(), "reason"]:
-            counts[_word(reason)] = counts.get(_word(reason), 0) + 1
+            words = friendly(_word(reason))
+            counts[words] = counts.get(words, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def friendly(reason: str) -> str:
+    """Shorten the reason for a missing value: what it means, without its numbers and advice.
+
+    Args:
+        reason: As it stands in the table, which keeps it whole.
+
+    Returns:
+        A few words.
+    """
+    for start, words in _FRIENDLY.items():
+        if reason.startswith(start):
+            return words
+    # an error says what must hold, what came and what to do: the last is not for a list
+    return reason.split(": ")[0].rstrip(".") if len(reason) > _LONG else reason.rstrip(".")
 
 
 def rounded(value: float, sd: float | None) -> str:

@@ -18,6 +18,7 @@ from vesalius.study._content import (
     Truth,
     TruthRow,
     family_tables,
+    friendly,
     histograms,
     key_rows,
     truth_rows,
@@ -78,6 +79,7 @@ class Report:
         truths: Comparison with what is known.
         histograms: Intensities of each region.
         families: Every measured value.
+        missing: Reasons of values that could not be given, and how many there are of each.
         methods: Paragraphs for a methods section.
         references: Works cited.
         configs: YAML text of each configuration, by part.
@@ -95,6 +97,7 @@ class Report:
     truths: tuple[TruthRow, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     families: tuple[FamilyTable, ...] = ()
+    missing: Mapping[str, int] = field(default_factory=dict)
     methods: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     configs: Mapping[str, str] = field(default_factory=dict)
@@ -136,6 +139,7 @@ def build_report(
         truths=truth_rows(parts, truths),
         histograms=histograms(scene.image, scene.outlines),
         families=family_tables(parts),
+        missing=undefined(parts),
         methods=tuple(methods_text(part) for part in parts),
         references=references(parts),
         configs={part.name: config_text(part.config) for part in parts},
@@ -179,6 +183,7 @@ def render_html(report: Report) -> str:
         report=report,
         keys=KEYS,
         spans=key_spans(report.keys),
+        friendly=friendly,
         notice=NOTICE,
         version=__version__,
         provenance=json.dumps(report.provenance, indent=2, sort_keys=True),
@@ -207,6 +212,7 @@ def render_json(report: Report) -> str:
         "key_numbers": [_key_json(row) for row in report.keys],
         "truth": [asdict(row) for row in report.truths],
         "histograms": [asdict(histogram) for histogram in report.histograms],
+        "missing": dict(report.missing),
         "features": [asdict(table) for table in report.families],
         "methods": report.methods,
         "references": [asdict(reference) for reference in report.references],
@@ -280,9 +286,9 @@ def _findings(parts: tuple[Part, ...]) -> tuple[str, ...]:
     found = [text for part in parts for text in part.findings]
     missing = undefined(parts)
     if missing:
-        reasons = "; ".join(f"{reason} ({n})" for reason, n in list(missing.items())[:3])
-        more = f"; and {len(missing) - 3} more reasons" if len(missing) > 3 else ""
-        found.append(f"Values without a number: {sum(missing.values())}. {reasons}{more}.")
+        count = sum(missing.values())
+        kinds = "each with its reason, listed below the features"
+        found.append(f"{count} value{'s' * (count != 1)} could not be given, {kinds}.")
     return tuple(dict.fromkeys(found))
 
 
