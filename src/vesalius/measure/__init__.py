@@ -8,6 +8,7 @@ Floor 6. ``extract`` measures; ``Config`` says what and how; ``catalogue`` lists
 from vesalius.measure._audit import Audited, audit
 from vesalius.measure._catalogue import catalogue
 from vesalius.measure._change import change, recist
+from vesalius.measure._cohort import cohort_table
 from vesalius.measure._config import (
     Config,
     config_schema,
@@ -35,6 +36,7 @@ __all__ = [
     "change",
     "check_pair",
     "cohort_reliability",
+    "cohort_table",
     "config_schema",
     "dump_config",
     "extract",

@@ -17,7 +17,7 @@ from vesalius.measure._config import Config
 from vesalius.measure._engine import measure_region
 from vesalius.measure._feature import Family, Value
 from vesalius.measure._prepare import bounding_box, prepare
-from vesalius.measure._uncertainty import Spread, repeatability
+from vesalius.measure._uncertainty import Repeatability, Spread, repeatability
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,8 @@ class Measurement:
         findings: What a reader should know before trusting the numbers, in sentences.
         failures: Error text of each region that could not be measured, by its name.
         perturbations: Number of perturbed measurements that were made, by name of the region.
+        repeats: The perturbed measurements themselves, by name of the region; what
+            ``cohort_table`` needs.
     """
 
     table: "pd.DataFrame"
@@ -74,6 +76,7 @@ class Measurement:
     findings: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     perturbations: Mapping[str, int] = field(default_factory=dict)
+    repeats: Mapping[str, Repeatability] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +277,16 @@ def measure_target(
     hashes = {"image": inputs.image_hash, f"mask: {target.name}": hash_mask(mask, inputs.labels)}
     ready, fitted = normalised(inputs.image, mask, order.config)
     case = _case(order, target.name, ready.unit, hashes, fitted)
-    values, spreads, count = _measure_one(ready, mask, order, on_step)
+    values, repeats = _measure_one(ready, mask, order, on_step)
+    spreads = {} if repeats is None else repeats.spreads
     rows = [_row(value, case, spreads.get(value.key)) for value in values]
     findings = (*_image_findings(inputs.image), *_mask_findings(target.name, mask))
-    counts = {target.name: count} if order.uncertainty else {}
     record = _record(order, hashes)
-    return Measurement(as_table(rows), order.config, record, findings, {}, counts)
+    table = as_table(rows)
+    if repeats is None:
+        return Measurement(table, order.config, record, findings)
+    counts, kept = {target.name: repeats.count}, {target.name: repeats}
+    return Measurement(table, order.config, record, findings, {}, counts, kept)
 
 
 def hash_mask(mask: Bool[Tensor, "z y x"], labels: Labels) -> str:
@@ -329,13 +336,14 @@ def _collected(
     table = pd.concat(tables, ignore_index=True) if tables else as_table([])
     hashes = {"image": inputs.image_hash}
     counts: dict[str, int] = {}
+    repeats: dict[str, Repeatability] = {}
     for one in found:
         hashes |= one.provenance.inputs
         counts |= one.perturbations
-    findings = dict.fromkeys(text for one in found for text in one.findings)
-    return Measurement(
-        table, order.config, _record(order, hashes), tuple(findings), failures, counts
-    )
+        repeats |= one.repeats
+    findings = tuple(dict.fromkeys(text for one in found for text in one.findings))
+    record = _record(order, hashes)
+    return Measurement(table, order.config, record, findings, failures, counts, repeats)
 
 
 def _record(order: Order, hashes: Mapping[str, str]) -> Provenance:
@@ -449,12 +457,11 @@ def _case(
 
 def _measure_one(
     image: Image, mask: Bool[Tensor, "z y x"], order: Order, on_step: OnStep | None
-) -> tuple[list[Value], Mapping[str, Spread], int]:
+) -> tuple[list[Value], Repeatability | None]:
     values = measure_region(prepare(image, mask, order.config), order.config)
     if not order.uncertainty:
-        return values, {}, 0
-    result = repeatability(image, mask, order.config, on_step=on_step)
-    return values, result.spreads, result.count
+        return values, None
+    return values, repeatability(image, mask, order.config, on_step=on_step)
 
 
 def _row(value: Value, case: _Case, spread: Spread | None) -> dict[str, object]:
