@@ -6,7 +6,7 @@ import torch
 from vesalius.errors import OutputError
 from vesalius.io import open as open_volume
 from vesalius.measure import feature_maps, parse_config
-from vesalius.study._map_files import NamedMask, write_maps
+from vesalius.study._map_files import Mapped, write_maps
 
 MAPS = """
 maps: {features: [stat_mean, cm_contrast_3D_avg], radius: 1}
@@ -14,15 +14,16 @@ features: {families: [statistics]}
 """
 
 
-def regions_of(labels):
-    return [NamedMask("left", "left_3", labels.mask(3)), NamedMask("right", "r_5", labels.mask(5))]
+REGIONS = (Mapped("left", "left_3", 3), Mapped("right", "r_5", 5))
+
+
+def written(scan, out, config, regions=REGIONS, **options):
+    return write_maps(*scan, regions=regions, out=out, config=config, **options)
 
 
 def test_each_region_gets_a_file_for_each_map(scan, tmp_path):
-    image, labels = scan
-    config = parse_config(MAPS)
     steps = []
-    found = write_maps(image, regions_of(labels), tmp_path, config=config, on_step=steps.append)
+    found = written(scan, tmp_path, parse_config(MAPS), on_step=steps.append)
     assert found.findings == ()
     assert found.files == (
         "maps/left_3_stat_mean.nii.gz",
@@ -31,13 +32,14 @@ def test_each_region_gets_a_file_for_each_map(scan, tmp_path):
         "maps/r_5_cm_contrast_3D_avg.nii.gz",
     )
     assert all((tmp_path / name).is_file() for name in found.files)
-    assert steps
+    told = [(step.what, step.done, step.total) for step in steps]
+    assert told == [("maps: left", 0, 2), ("maps: right", 1, 2), ("maps", 2, 2)]
 
 
 def test_a_file_holds_the_map_where_it_lies(scan, tmp_path):
     image, labels = scan
     config = parse_config(MAPS)
-    write_maps(image, regions_of(labels)[:1], tmp_path, config=config)
+    written(scan, tmp_path, config, regions=REGIONS[:1])
     names = config.maps.features
     maps = feature_maps(image, labels.mask(3), features=names, radius=1, config=config)
     read = open_volume(tmp_path / "maps/left_3_stat_mean.nii.gz").read()
@@ -48,22 +50,18 @@ def test_a_file_holds_the_map_where_it_lies(scan, tmp_path):
 
 
 def test_nothing_is_written_where_no_map_is_asked_for(scan, quick, tmp_path):
-    image, labels = scan
-    assert write_maps(image, regions_of(labels), tmp_path, config=quick).files == ()
+    assert written(scan, tmp_path, quick) == ((), ())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_region_that_cannot_be_mapped_is_a_finding_and_stops_no_other(scan, tmp_path):
-    image, labels = scan
-    empty = NamedMask("nothing", "nothing_9", torch.zeros(image.grid.shape, dtype=torch.bool))
-    regions = [empty, *regions_of(labels)]
-    found = write_maps(image, regions, tmp_path, config=parse_config(MAPS))
+    regions = (Mapped("nothing", "nothing_9", 9), *REGIONS)
+    found = written(scan, tmp_path, parse_config(MAPS), regions=regions)
     assert len(found.files) == 4
-    assert found.findings[0].startswith("nothing: no feature maps: mask must have")
+    assert found.findings[0].startswith("nothing: no feature maps: label 9 must occur")
 
 
 def test_a_folder_that_cannot_be_made_is_refused(scan, tmp_path):
-    image, labels = scan
     (tmp_path / "maps").write_text("in the way")
     with pytest.raises(OutputError, match="folder 'maps' for feature maps must be writable"):
-        write_maps(image, regions_of(labels), tmp_path, config=parse_config(MAPS))
+        written(scan, tmp_path, parse_config(MAPS))

@@ -156,6 +156,23 @@ def test_what_is_written_follows_the_configuration(scan, quick, tmp_path):
     assert all((tmp_path / name).exists() for name in outcome.files)
 
 
+def test_maps_are_written_where_they_are_asked_for(scan, quick, tmp_path):
+    maps = quick.maps.model_copy(update={"features": ("stat_mean", "cm_contrast_3D_avg")})
+    image, labels = scan
+    two = Labels(torch.cat([labels.data, labels.data]), labels.grid, {(0, 3): "left lung"})
+    task = Task(quick.model_copy(update={"maps": maps}), regions=(3,))
+    outcome = run_measure(image, two, tmp_path, task=task)
+    assert [name for name in outcome.files if name.startswith("maps/")] == [
+        "maps/left_lung_3_stat_mean.nii.gz",
+        "maps/left_lung_3_cm_contrast_3D_avg.nii.gz",
+        "maps/label_3_1_3_stat_mean.nii.gz",
+        "maps/label_3_1_3_cm_contrast_3D_avg.nii.gz",
+    ]
+    before = {name: (tmp_path / name).read_bytes() for name in outcome.files}
+    assert run_measure(image, two, tmp_path, task=task).files == outcome.files
+    assert before == {name: (tmp_path / name).read_bytes() for name in outcome.files}
+
+
 def test_provenance_names_inputs_by_content(scan, quick, tmp_path):
     outcome = run_measure(*scan, tmp_path, task=Task(quick))
     record = json.loads((tmp_path / "provenance.json").read_text())

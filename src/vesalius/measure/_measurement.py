@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vesalius._version import __version__
 from vesalius.core import Image, Labels, Provenance, Step, differences, hash_json, hash_samples
-from vesalius.enhance import filter_name, normalise
+from vesalius.enhance import filter_name, normalise, response_unit
 from vesalius.errors import GeometryError, RegionError, ShapeError, VesaliusError
 from vesalius.measure._catalogue import by_tag
 from vesalius.measure._config import Config
@@ -438,10 +438,7 @@ def _case(
     order: Order, name: str, unit: str, hashes: Mapping[str, str], normalisation: str
 ) -> _Case:
     config = order.config
-    units = {
-        filter_name(spec): f"{unit}/voxel^2" if spec.kind == "log" else unit
-        for spec in config.filters
-    }
+    units = {filter_name(spec): response_unit(spec, unit) for spec in config.filters}
     return _Case(
         order.subject,
         name,

@@ -1,13 +1,13 @@
 """Map files: the voxel-wise feature maps of a study, as NIfTI beside its tables."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
-from vesalius.core import Image, Step
+from vesalius.core import Image, Labels, Step
 from vesalius.errors import OutputError, VesaliusError
 from vesalius.io import save
 from vesalius.measure import Config, feature_maps
@@ -16,12 +16,13 @@ FOLDER = "maps"
 """Where the maps go, inside the output folder."""
 
 
-class NamedMask(NamedTuple):
-    """A region: what it is called, the stem of its files, and its voxels (z, y, x)."""
+class Mapped(NamedTuple):
+    """A region to map: what it is called, the stem of its files, and where it is."""
 
     name: str
     stem: str
-    mask: Tensor
+    value: int
+    layer: int = 0
 
 
 class MapFiles(NamedTuple):
@@ -33,9 +34,10 @@ class MapFiles(NamedTuple):
 
 def write_maps(
     image: Image,
-    regions: Iterable[NamedMask],
-    out: Path,
+    labels: Labels,
     *,
+    regions: Sequence[Mapped],
+    out: Path,
     config: Config,
     on_step: Callable[[Step], None] | None = None,
 ) -> MapFiles:
@@ -43,10 +45,11 @@ def write_maps(
 
     Args:
         image: One channel.
-        regions: Where to map, on the grid of the image.
+        labels: Regions on the same grid.
+        regions: Those to map.
         out: The output folder; it exists.
         config: ``maps`` says what; nothing is done where it names no feature.
-        on_step: Called as the maps are made.
+        on_step: Called when the maps of a region begin, and when all are done.
 
     Returns:
         Names of the files (``maps/<stem>_<feature>.nii.gz``, float32, NaN outside the region),
@@ -59,47 +62,33 @@ def write_maps(
         return MapFiles((), ())
     files: list[str] = []
     findings: list[str] = []
-    for region in regions:
+    for done, region in enumerate(regions):
+        if on_step is not None:
+            on_step(Step(f"maps: {region.name}", done, len(regions)))
         try:
-            files += _write_region(image, region, out, config=config, on_step=on_step)
-        except OutputError:
-            raise
+            maps = _maps(image, labels.mask(region.value, region.layer), config)
         except VesaliusError as error:
             findings.append(f"{region.name}: no feature maps: {error}")
+            continue
+        files += [_write(found, out, f"{region.stem}_{key}") for key, found in maps.items()]
+    if on_step is not None:
+        on_step(Step("maps", len(regions), len(regions)))
     return MapFiles(tuple(files), tuple(findings))
 
 
-def _write_region(
-    image: Image,
-    region: NamedMask,
-    out: Path,
-    *,
-    config: Config,
-    on_step: Callable[[Step], None] | None,
-) -> list[str]:
+def _maps(image: Image, mask: Tensor, config: Config) -> dict[str, Image]:
     wanted = config.maps
-    maps = feature_maps(
-        image,
-        region.mask,
-        features=wanted.features,
-        radius=wanted.radius,
-        config=config,
-        on_step=on_step,
-    )
-    _make_folder(out / FOLDER)
-    names = []
-    for key, found in maps.items():
-        name = f"{FOLDER}/{region.stem}_{key}.nii.gz"
-        save(found.map(lambda x: x.float()), out / name)
-        names.append(name)
-    return names
+    return feature_maps(image, mask, features=wanted.features, radius=wanted.radius, config=config)
 
 
-def _make_folder(folder: Path) -> None:
+def _write(found: Image, out: Path, stem: str) -> str:
+    folder = out / FOLDER
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"folder {folder.name!r} for feature maps must be writable, it cannot be made: "
+            f"folder {FOLDER!r} for feature maps must be writable, it cannot be made: "
             f"{error.strerror}: choose another output folder with -o"
         ) from error
+    save(found.map(lambda x: x.float()), folder / f"{stem}.nii.gz")
+    return f"{FOLDER}/{stem}.nii.gz"

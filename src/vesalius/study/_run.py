@@ -26,6 +26,7 @@ from vesalius.measure._measurement import (
 )
 from vesalius.study._figures import histograms_png, views_png
 from vesalius.study._journal import Entry, code_digest, recall, record
+from vesalius.study._map_files import Mapped, write_maps
 from vesalius.study._part import Part
 from vesalius.study._report import Heading, Report, Scene, build_report, render_html, render_json
 from vesalius.study._tables import csv_text, parquet_bytes, wide_csv
@@ -226,7 +227,7 @@ def run_measure(
     findings: tuple[str, ...] = (),
     on_step: OnStep | None = None,
 ) -> Outcome:
-    """Measure an image and write tables, report and pictures into a folder.
+    """Measure an image and write tables, maps, report and pictures into a folder.
 
     Run again after an interruption, it measures only what is missing and writes the same bytes.
 
@@ -249,8 +250,16 @@ def run_measure(
     """
     journal = open_folder(out)
     part = measure_part(image, labels, task, journal=journal, on_step=on_step)
-    part = replace(part, findings=findings + part.findings)
     plans = plan(labels, task.regions)
+    maps = write_maps(
+        image,
+        labels,
+        regions=_mapped(plans, part),
+        out=out,
+        config=task.config,
+        on_step=on_step,
+    )
+    part = replace(part, findings=findings + part.findings + maps.findings)
     count = len(plans) - len(part.failures)
     heading = Heading(
         f"Measurement of {count} region{'s' * (count != 1)}",
@@ -261,7 +270,18 @@ def run_measure(
     record_ = provenance_record(image, {"labels": labels}, (part,))
     scene = Scene(image, outlines(labels, plans))
     report = build_report(heading, scene, (part,), provenance=record_.to_json())
-    return Outcome(report, (part,), write_study(out, report, (part,)))
+    return Outcome(report, (part,), write_study(out, report, (part,)) + maps.files)
+
+
+def _mapped(plans: tuple[RegionPlan, ...], part: Part) -> list[Mapped]:
+    """Name the files of the regions that could be measured: by name, label and layer."""
+    found = []
+    for region in plans:
+        layer = f"{region.layer}_" if region.layer else ""
+        stem = f"{_slug(region.name)}_{layer}{region.value}"
+        if region.name not in part.failures:
+            found.append(Mapped(region.name, stem, region.value, region.layer))
+    return found
 
 
 def provenance_record(
