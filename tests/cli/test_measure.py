@@ -57,6 +57,19 @@ def test_the_table_holds_what_the_library_measures(vesalius, disk):
     ]
 
 
+def test_maps_are_written_and_an_unknown_one_is_refused_with_the_nearest(vesalius, disk):
+    disk.config.write_text("features: {families: [statistics]}\nmaps: {features: [stat_mean]}")
+    assert vesalius(*disk.words, "-q").code == 0
+    (name, other) = sorted(path.name for path in (disk.out / "maps").iterdir())
+    assert name.endswith("_stat_mean.nii.gz")
+    assert other.endswith("_stat_mean.nii.gz")
+    assert io.open(disk.out / "maps" / name).read().data.isfinite().any()
+    disk.config.write_text("maps: {features: [stat_maen]}")
+    ended = vesalius(*disk.words, "-q")
+    assert ended.code == 3
+    assert "did you mean 'stat_mean'" in ended.err
+
+
 def test_two_runs_write_the_same_bytes(vesalius, disk, tmp_path):
     words = [*disk.words, "--uncertainty", "-q"]
     assert vesalius(*words).code == 0
