@@ -143,7 +143,7 @@ def test_the_map_is_nan_outside_the_region_and_lies_where_the_region_lies():
 def test_voxels_outside_the_region_never_count():
     image, mask = case()
     other = Image(torch.where(mask, image.data, 1000.0), image.grid, image.unit)
-    names = ("cm_contrast", "cm_joint_entr", "stat_energy", "szm_sze")
+    names = ("cm_contrast_3D_avg", "cm_joint_entr_3D_comb", "stat_energy", "szm_sze_3D")
     before = feature_maps(image, mask, features=names, radius=1, config=config())
     after = feature_maps(other, mask, features=names, radius=1, config=config())
     for name in before:

@@ -399,7 +399,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"unknown key '{where}': {_nearest(item['loc'])}")
         else:
             came = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
-            lines.append(f"{where and repr(where) + ': '}{item['msg']}{came}")
+            said = item["msg"].removeprefix("Value error, ")
+            lines.append(f"'{where}': {said}{came}" if where else said)
     return "config is not valid: " + "; ".join(lines)
 
 

@@ -76,7 +76,7 @@ def feature_maps(
     """Measure features in the cube of ``2 * radius + 1`` voxels around each voxel of a region.
 
     Only voxels of the region count, in the cube as in its middle (the masked kernel of
-    PyRadiomics). Grey levels are those of the whole region, discretised once.
+    PyRadiomics). Grey levels are those of the whole region, discretised once. Works on the CPU.
 
     Args:
         image: One channel, any real dtype.
@@ -123,8 +123,9 @@ def feature_maps(
 
 
 def _block(image: Image, mask: Bool[Tensor, "z y x"], config: Config, radius: int) -> _Block:
-    ready, _ = normalised(image, mask, config)
-    region = _cropped(prepare(ready, mask, config.model_copy(update={"filters": ()})))
+    drawn = mask.cpu()
+    ready, _ = normalised(image.to("cpu"), drawn, config)
+    region = _cropped(prepare(ready, drawn, config.model_copy(update={"filters": ()})))
     bound = config.resegment.range[0]
     pad = max(radius, config.features.distance)
     levels = discretise_region(region, config.discretise, lower_bound=bound, pad=pad)
