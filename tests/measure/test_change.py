@@ -1,5 +1,6 @@
 """Change over sessions, volume doubling, RECIST."""
 
+import io
 import math
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vesalius.errors import ShapeError
+from vesalius.errors import IntensityError, ShapeError
 from vesalius.measure._change import change, doubling_days, recist
 from vesalius.measure._measurement import as_table
 
@@ -129,3 +130,53 @@ def test_recist_adds_up_the_targets():
 def test_recist_refuses_other_numbers_of_lesions(sizes):
     with pytest.raises(ShapeError, match="the same 1 to 5 target lesions"):
         recist(sizes)
+
+
+def test_a_quantity_that_appears_later_says_so():
+    early, late = session(1.0), pd.concat([session(2.0), session(7.0, feature="stat_mean")])
+    found = change((early, late), days=(0.0, 1.0))
+    new = found[found["feature"] == "stat_mean"].iloc[0]
+    assert len(found) == 2
+    assert (new["value"], new["session"]) == (7.0, 1)
+    assert math.isnan(new["baseline"])
+    assert math.isnan(new["percent"])
+    assert new["reason"] == "not measured at the first session"
+
+
+def test_tables_read_from_csv_compare_like_those_in_memory():
+    tables = (session(500.0, sd=10.0), session(520.0, sd=10.0))
+    read = tuple(pd.read_csv(io.StringIO(table.to_csv(index=False))) for table in tables)
+    for pair in (read, (read[0], tables[1]), (tables[0], read[1])):
+        pd.testing.assert_frame_equal(
+            change(pair, days=(0.0, 9.0)), change(tables, days=(0.0, 9.0)), check_dtype=False
+        )
+
+
+def test_refuses_tables_of_several_subjects():
+    both = pd.concat([session(1.0).assign(subject="A"), session(2.0).assign(subject="B")])
+    with pytest.raises(ShapeError, match="one subject, one table has 2"):
+        change((both, both), days=(0.0, 1.0))
+
+
+def test_refuses_a_table_with_a_quantity_twice():
+    both = pd.concat([session(1.0), session(2.0)])
+    with pytest.raises(ShapeError, match="every quantity once, 2 rows are 1"):
+        change((session(1.0), both), days=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("last", [math.nan, math.inf])
+def test_refuses_times_that_are_no_number(last: float):
+    with pytest.raises(ShapeError, match="days must increase"):
+        change((session(1.0), session(2.0)), days=(0.0, last))
+
+
+@pytest.mark.parametrize("diameter", [-1.0, math.nan, math.inf])
+def test_recist_refuses_diameters_that_are_none(diameter: float):
+    with pytest.raises(IntensityError, match="diameters_mm must be 0 or more"):
+        recist(((10.0,), (diameter,)))
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0)])
+def test_only_positive_volumes_double(first: float, second: float):
+    with pytest.raises(IntensityError, match="volumes must be positive"):
+        doubling_days(first, second, 10.0)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from vesalius.errors import ShapeError
+from vesalius.errors import IntensityError, ShapeError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +23,13 @@ def change(tables: "tuple[pd.DataFrame, ...]", *, days: tuple[float, ...]) -> "p
     """Compare the long tables of one subject over sessions.
 
     Args:
-        tables: One long table for each session, earliest first.
+        tables: One long table for each session, earliest first. Empty texts may be missing values,
+            as they are after reading a CSV file.
         days: Time of each session, days, increasing.
 
     Returns:
-        One row for each quantity and session after the first: the keys, ``session`` (1 for the
+        One row for each quantity of any session, and each session after the first (none for a
+        quantity that has not come up yet): the keys, ``session`` (1 for the
         second), ``days``, ``baseline``, ``nadir`` (the smallest value before this session),
         ``value``, ``unit``, ``difference`` and ``percent`` (against the baseline),
         ``percent_nadir``, ``mdc95`` (1.96 sqrt(sd_0^2 + sd_k^2), the smallest difference these two
@@ -35,8 +37,8 @@ def change(tables: "tuple[pd.DataFrame, ...]", *, days: tuple[float, ...]) -> "p
         bars), ``doubling_days`` (volumes only) and ``reason`` where a number is missing.
 
     Raises:
-        ShapeError: Fewer than two sessions, times that do not fit or do not increase, or tables
-            measured with different configurations.
+        ShapeError: Fewer than two sessions, times that do not fit or do not increase, tables
+            of several subjects, with a quantity twice, or measured with different configurations.
     """
     _check_sessions(tables, days)
     import pandas as pd
@@ -52,6 +54,9 @@ def change(tables: "tuple[pd.DataFrame, ...]", *, days: tuple[float, ...]) -> "p
             now = later[key]
             rows.append(_compare(key, session, days, start, now, history))
             history.append(_as_float(now["value"]))
+    for session, later in enumerate(others, start=1):
+        new = {key: now for key, now in later.items() if key not in first}
+        rows += [_appeared(key, session, days, now) for key, now in new.items()]
     return pd.DataFrame(rows)
 
 
@@ -86,6 +91,7 @@ def recist(diameters_mm: tuple[tuple[float, ...], ...]) -> tuple[Response, ...]:
 
     Raises:
         ShapeError: Fewer than two sessions, no lesion or more than five, or a different number.
+        IntensityError: A diameter is negative or not finite.
 
     References:
         Eisenhauer et al. (2009), doi:10.1016/j.ejca.2008.10.026, section 4.3.
@@ -96,6 +102,12 @@ def recist(diameters_mm: tuple[tuple[float, ...], ...]) -> tuple[Response, ...]:
             f"diameters_mm must give the same 1 to 5 target lesions at two or more sessions, got "
             f"{[len(session) for session in diameters_mm]} lesions"
         )
+    for diameter in itertools.chain.from_iterable(diameters_mm):
+        if not 0 <= diameter < math.inf:
+            raise IntensityError(
+                f"diameters_mm must be 0 or more, got {diameter:g} mm: leave out, at every "
+                "session, a lesion that could not be measured"
+            )
     sums = [math.fsum(session) for session in diameters_mm]
     found = []
     for session in range(1, len(sums)):
@@ -115,9 +127,17 @@ def doubling_days(first: float, second: float, days: float) -> float:
     Returns:
         Days to double; negative for shrinking (the halving time), infinite for no change.
 
+    Raises:
+        IntensityError: A volume is not positive.
+
     References:
         Schwartz (1961), doi:10.1002/1097-0142(196111/12)14:6<1272::AID-CNCR2820140618>3.0.CO;2-H.
     """
+    if not (first > 0 and second > 0):
+        raise IntensityError(
+            f"volumes must be positive to double, got {first:g} and {second:g}: "
+            "leave out lesions that are gone"
+        )
     growth = math.log(second / first)
     return math.inf if growth == 0 else days * math.log(2) / growth
 
@@ -136,8 +156,16 @@ def _judge(total: float, baseline: float, nadir: float) -> Response:
 
 
 def _by_key(table: "pd.DataFrame") -> dict[Key, Row]:
-    rows = [{str(k): v for k, v in row.items()} for row in table.to_dict(orient="records")]
-    return {tuple(str(row[name]) for name in KEYS): row for row in rows}
+    texts = [*KEYS, "reason"]  # read from CSV, an empty text is a missing value
+    filled = table.assign(**{name: table[name].astype(object).fillna("") for name in texts})
+    rows = [{str(k): v for k, v in row.items()} for row in filled.to_dict(orient="records")]
+    found = {tuple(str(row[name]) for name in KEYS): row for row in rows}
+    if len(found) < len(rows):
+        raise ShapeError(
+            f"a session must have every quantity once, {len(rows)} rows are {len(found)} "
+            "quantities: give each subject and each scan a table of its own"
+        )
+    return found
 
 
 def _check_sessions(tables: "tuple[pd.DataFrame, ...]", days: tuple[float, ...]) -> None:
@@ -146,8 +174,14 @@ def _check_sessions(tables: "tuple[pd.DataFrame, ...]", days: tuple[float, ...])
             f"change needs two or more sessions with one time each, got {len(tables)} tables and "
             f"{len(days)} times"
         )
-    if any(b <= a for a, b in itertools.pairwise(days)):
+    if not all(a < b < math.inf for a, b in itertools.pairwise(days)):
         raise ShapeError(f"days must increase, got {days}: sort the sessions by time")
+    subjects = max(table["subject"].nunique() for table in tables)
+    if subjects > 1:
+        raise ShapeError(
+            f"sessions must be of one subject, one table has {subjects}: "
+            "pick its rows with table[table.subject == name]"
+        )
     configs = {text for table in tables for text in table["config_hash"].unique()}
     if len(configs) > 1:
         raise ShapeError(
@@ -202,6 +236,12 @@ def _absent(key: Key, session: int, days: tuple[float, ...], start: Row) -> dict
         "detectable": "unknown",
         "reason": "not measured at this session",
     }
+
+
+def _appeared(key: Key, session: int, days: tuple[float, ...], now: Row) -> dict[str, object]:
+    row = _absent(key, session, days, now)
+    reason = "not measured at the first session"
+    return row | {"baseline": math.nan, "value": _as_float(now["value"]), "reason": reason}
 
 
 def _key_row(key: Key, session: int, days: tuple[float, ...], start: Row) -> dict[str, object]:
