@@ -8,6 +8,7 @@ import torch
 from measure.cases import blob, image
 
 from vesalius.core import Image, Labels, Step
+from vesalius.enhance import LogFilter
 from vesalius.errors import GeometryError, RegionError, ShapeError
 from vesalius.measure import COLUMNS, Config, catalogue, extract, wide
 
@@ -50,6 +51,14 @@ def test_units_follow_the_image():
     assert table.loc["stat_skew", "unit"] == "1"
     bare = extract(*pair("1"), config=QUICK).table.set_index("feature")
     assert set(bare.loc["stat_var", "unit"]) == {"1"}
+
+
+def test_the_square_of_a_unit_with_a_fraction_is_written_with_brackets():
+    config = Config(filters=(LogFilter(sigma_mm=2.0),), features={"families": ["statistics"]})
+    table = extract(*pair("HU"), config=config).table
+    units = table[table["filter"] != "original"].set_index("feature")["unit"]
+    assert units["stat_mean"].iloc[0] == "HU/voxel^2"
+    assert units["stat_var"].iloc[0] == "(HU/voxel^2)^2"
 
 
 def test_codes_come_from_the_catalogue():

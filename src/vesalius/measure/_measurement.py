@@ -510,7 +510,10 @@ def _discretisation(family: Family, config: Config) -> str:
 def _unit(pattern: str, unit: str) -> str:
     if "{unit}" not in pattern:
         return pattern
-    return "1" if unit == "1" else pattern.replace("{unit}", unit)
+    if unit == "1":
+        return "1"
+    compound = "^" in pattern and ("/" in unit or "^" in unit)
+    return pattern.replace("{unit}", f"({unit})" if compound else unit)
 
 
 def _image_findings(image: Image) -> list[str]:
