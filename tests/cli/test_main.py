@@ -120,6 +120,30 @@ def test_config_show_says_where_each_value_comes_from(vesalius, tmp_path):
     assert sources["features.distance"] == ["default", "1"]
 
 
+def shown_origins(vesalius, *words):
+    lines = vesalius("config", "show", *words, "--origin").out.splitlines()
+    return {line.split()[0]: line.split()[1] for line in lines}
+
+
+def test_what_the_profile_sets_is_said_to_come_from_it(vesalius, tmp_path):
+    (tmp_path / "c.yaml").write_text("modality: PET\ndiscretise: {bin_width: 0.5}")
+    sources = shown_origins(vesalius, "--config", tmp_path / "c.yaml")
+    assert sources["ivh.bin_width"] == sources["resegment.range"] == "profile"
+    assert (sources["discretise.bin_width"], sources["perturb.count"]) == ("file", "default")
+
+
+def test_without_a_file_everything_is_a_default(vesalius):
+    assert set(shown_origins(vesalius).values()) == {"default"}
+
+
+def test_a_parameter_file_of_pyradiomics_is_shown_with_its_origins(vesalius, tmp_path):
+    (tmp_path / "p.yaml").write_text("setting: {binWidth: 10}\nimageType: {Original: {}}")
+    shown = yaml.safe_load(vesalius("config", "show", "--config", tmp_path / "p.yaml").out)
+    assert shown["profile"] == "pyradiomics"
+    sources = shown_origins(vesalius, "--config", tmp_path / "p.yaml")
+    assert (sources["discretise.bin_width"], sources["discretise.origin"]) == ("file", "profile")
+
+
 def test_config_schema_accepts_the_defaults_and_refuses_an_unknown_key(vesalius):
     schema = json.loads(vesalius("config", "schema").out)
     jsonschema.validate(Config().model_dump(mode="json"), schema)

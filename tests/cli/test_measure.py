@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 import torch
 
 from vesalius import io
@@ -191,6 +192,11 @@ def test_an_absent_label_is_refused_with_3_and_the_report_says_so(vesalius, disk
     assert json.loads((disk.out / "report.json").read_text())["errors"]
 
 
+def table_of(disk):
+    with (disk.out / "features.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def shifted(disk):
     labels = io.open_labels(disk.labels)
     affine = labels.grid.affine.clone()
@@ -211,6 +217,114 @@ def test_grids_that_differ_are_resampled_when_asked_and_the_report_says_so(vesal
     assert vesalius(*disk.words, "--on-mismatch", "resample", "-q").code == 0
     found = json.loads((disk.out / "report.json").read_text())["findings"]
     assert any("resampled" in text and "4 mm" in text for text in found)
+
+
+def moved(grid, what):
+    affine = grid.affine.clone()
+    if what == "spacing":
+        affine[:3, 0] *= 1.25
+    elif what == "origin":
+        affine[1, 3] += 3.0
+    else:
+        affine[:3, :3] = affine[:3, [0, 2, 1]]
+    return Grid(grid.shape, affine)
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("size", "size differs"),
+        ("spacing", "spacing differs by up to 0.5 mm"),
+        ("origin", "origin differs by 3 mm"),
+        ("direction", "direction"),
+    ],
+)
+def test_whatever_differs_between_grids_is_named_with_its_amount(vesalius, disk, what, told):
+    labels = io.open_labels(disk.labels)
+    other = labels.crop((0, 0, 0), (11, 16, 20)) if what == "size" else labels
+    grid = other.grid if what == "size" else moved(labels.grid, what)
+    io.save(Labels(other.data, grid), disk.labels)
+    ended = vesalius(*disk.words)
+    assert ended.code == 3
+    assert told in ended.err
+    assert "--on-mismatch resample" in ended.err
+    assert not (disk.out / "features.csv").exists()
+
+
+def test_a_region_of_one_voxel_gives_numbers_reasons_and_a_warning(vesalius, disk):
+    labels = io.open_labels(disk.labels)
+    data = torch.zeros_like(labels.data)
+    data[0, 5, 6, 7] = 1
+    io.save(Labels(data, labels.grid), disk.labels)
+    disk.config.write_text("discretise: {bin_count: 8}")
+    assert vesalius(*disk.words, "-q").code == 0
+    report = json.loads((disk.out / "report.json").read_text())
+    assert any("only 1 voxels" in text for text in report["findings"])
+    for row in table_of(disk):
+        assert row["value"] or row["reason"], row["feature"]
+
+
+def test_a_region_at_the_border_is_measured_with_a_warning(vesalius, disk):
+    labels = io.open_labels(disk.labels)
+    data = torch.zeros_like(labels.data)
+    data[0, 0:5, 0:8, 4:12] = 1
+    io.save(Labels(data, labels.grid), disk.labels)
+    assert vesalius(*disk.words, "-q").code == 0
+    report = json.loads((disk.out / "report.json").read_text())
+    assert any("touches the border of the image along" in text for text in report["findings"])
+
+
+def test_infinity_in_one_region_ends_with_4_and_the_other_is_written(vesalius, disk):
+    image = io.open(disk.image).read()
+    image.data[0, 5, 6, 5] = float("inf")
+    io.save(image, disk.image)
+    ended = vesalius(*disk.words, "-q")
+    assert ended.code == 4
+    assert "infinit" in ended.err
+    assert len({row["label"] for row in table_of(disk)}) == 1
+
+
+@pytest.mark.parametrize("bins", ["bin_count: 8", "{method: bin_width, bin_width: 25}"])
+def test_a_constant_region_gives_numbers_or_reasons(vesalius, disk, bins):
+    image = io.open(disk.image).read()
+    io.save(image.map(lambda x: torch.full_like(x, 7.0)), disk.image)
+    disk.config.write_text("discretise: " + (bins if bins[0] == "{" else "{" + bins + "}"))
+    assert vesalius(*disk.words, "-q").code == 0
+    rows = table_of(disk)
+    assert {row["value"] for row in rows if row["feature"] == "stat_mean"} == {"7.0"}
+    assert all(row["value"] or row["reason"] for row in rows)
+
+
+def test_integers_near_their_limits_do_not_overflow(vesalius, disk):
+    image = io.open(disk.image).read()
+    big = image.map(lambda x: torch.where(x > 50, 32767, -32768).to(torch.int16))
+    io.save(big, disk.image)
+    disk.config.write_text(
+        "features: {families: [statistics]}\ndiscretise: {method: bin_count, bin_count: 8}"
+    )
+    assert vesalius(*disk.words, "-q").code == 0
+    marks = io.open_labels(disk.labels).data[0]
+    energies = [float(r["value"]) for r in table_of(disk) if r["feature"] == "stat_energy"]
+    known = [float((big.data[0][marks == value].double() ** 2).sum()) for value in (3, 5)]
+    assert energies == pytest.approx(known)
+
+
+def test_a_flat_image_has_reasons_for_what_needs_three_dimensions(vesalius, disk):
+    image, labels = io.open(disk.image).read(), io.open_labels(disk.labels)
+    io.save(image.crop((5, 0, 0), (1, 16, 20)), disk.image)
+    io.save(labels.crop((5, 0, 0), (1, 16, 20)), disk.labels)
+    disk.config.write_text("discretise: {bin_count: 8}")
+    assert vesalius(*disk.words, "-q").code == 0
+    assert all(row["value"] or row["reason"] for row in table_of(disk))
+    report = json.loads((disk.out / "report.json").read_text())
+    assert any("one slice" in text for text in report["findings"])
+
+
+def test_names_of_labels_come_from_a_file(vesalius, disk):
+    path = disk.image.with_name("names.csv")
+    path.write_text("value,name\n3,heart\n5,lower lobe\n")
+    assert vesalius(*disk.words, "--names", path, "-q").code == 0
+    assert {row["label"] for row in table_of(disk)} == {"heart", "lower lobe"}
 
 
 def test_empty_labels_are_refused_with_3(vesalius, disk):

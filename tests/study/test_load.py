@@ -7,7 +7,7 @@ from vesalius import io
 from vesalius.core import Grid, Labels, differences
 from vesalius.errors import FormatError
 from vesalius.measure import Config
-from vesalius.study import load_pair
+from vesalius.study import load_pair, read_names
 
 
 @pytest.fixture
@@ -42,3 +42,40 @@ def test_labels_that_are_not_whole_are_refused(files, scan):
     with pytest.raises(FormatError, match="whole"):
         load_pair(*files, config=Config())
     assert torch.isfinite(image.data).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "value,name\n3,heart\n5,lower lobe\n",
+        "3\theart\n5\tlower lobe\n",
+        "3; heart\n\n5; lower lobe",
+        '# ITK-SnAP\n  0 0 0 0 0 0 0 "Clear"\n  3 255 0 0 1 1 1 "heart"\n'
+        '  5 0 255 0 0.5 1 1 "lower lobe"\n',
+    ],
+)
+def test_names_of_labels_are_read(tmp_path, text):
+    (tmp_path / "names.txt").write_text(text)
+    assert read_names(tmp_path / "names.txt") == {3: "heart", 5: "lower lobe"}
+
+
+def test_names_replace_those_of_the_file(files):
+    pair = load_pair(*files, config=Config(), names={3: "heart", 99: "not there"})
+    assert (pair.labels.name(3), len(pair.labels.values)) == ("heart", 2)
+
+
+def test_a_line_without_a_name_is_refused(tmp_path):
+    (tmp_path / "names.csv").write_text("value,name\n3 heart\n")
+    with pytest.raises(FormatError, match=r"must hold a label and its name.*line 2 is '3 heart'"):
+        read_names(tmp_path / "names.csv")
+
+
+def test_two_names_for_one_label_are_refused(tmp_path):
+    (tmp_path / "names.csv").write_text("3,heart\n3,liver\n")
+    with pytest.raises(FormatError, match=r"label 3 must have one name.*'heart' and 'liver'"):
+        read_names(tmp_path / "names.csv")
+
+
+def test_names_that_cannot_be_read_are_refused(tmp_path):
+    with pytest.raises(FormatError, match="names must be a readable text file"):
+        read_names(tmp_path / "none.csv")

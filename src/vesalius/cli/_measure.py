@@ -42,6 +42,10 @@ def measure(
         bool, typer.Option("--uncertainty", help="Give every number an error bar.")
     ] = False,
     label: Annotated[str, typer.Option("--label", help="Labels to measure, such as 3,5.")] = "",
+    names: Annotated[
+        Path | None,
+        typer.Option("--names", help="Names of labels: lines 'value,name', or of ITK-SNAP."),
+    ] = None,
     subject: Annotated[
         str, typer.Option("--subject", help="Name of the case; no patient name.")
     ] = "",
@@ -63,12 +67,19 @@ def measure(
     region could not be measured (the rest is written), 5 for a fault of the program.
     """
     from vesalius.measure import Config, load_config
-    from vesalius.study import Task, load_pair
+    from vesalius.study import Task, load_pair, read_names
 
     settings = Config() if config is None else load_config(config)
     task = Task(settings, regions=_values(label), uncertainty=uncertainty, subject=subject)
     try:
-        pair = load_pair(image, labels, config=settings, unit=unit, on_mismatch=on_mismatch.value)
+        pair = load_pair(
+            image,
+            labels,
+            config=settings,
+            unit=unit,
+            on_mismatch=on_mismatch.value,
+            names=None if names is None else read_names(names),
+        )
         if dry_run:
             _show_plan(pair, task)
             return

@@ -6,7 +6,7 @@ Floor 8.
 
 from vesalius.study._content import Truth
 from vesalius.study._demo import run_demo
-from vesalius.study._load import Pair, load_pair
+from vesalius.study._load import Pair, load_pair, read_names
 from vesalius.study._origins import Origin, given_keys, origins
 from vesalius.study._part import Part
 from vesalius.study._report import (
@@ -49,6 +49,7 @@ __all__ = [
     "open_folder",
     "origins",
     "plan",
+    "read_names",
     "render_html",
     "render_json",
     "run_demo",

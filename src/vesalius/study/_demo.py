@@ -55,9 +55,9 @@ features:
   families: [morphology, statistics, histogram, ivh, glcm]
   aggregations: [3D_comb]
   spatial_autocorrelation: false
-perturb: {count: 10}
+perturb: {count: 20}
 """
-"""Whole organs, on a coarse grid: few perturbations, no zone families, no Moran and Geary."""
+"""Whole organs, on a coarse grid: fewer perturbations, no zone families, no Moran and Geary."""
 
 NODULE_YAML = """
 modality: CT
@@ -267,8 +267,8 @@ def _notes(sample: Sample) -> tuple[str, ...]:
         *note,
         f"The nodule is not the patient's: a ball of {2 * NODULE_RADIUS_MM:g} mm and {NODULE_HU:g} "
         "HU was put into the right lung, so that the truth is known.",
-        f"Whole organs were measured on a {ORGAN_SPACING_MM:g} mm grid with few perturbations, to "
-        "keep the demo short; the nodule on the scan's own grid.",
+        f"Whole organs were measured on a {ORGAN_SPACING_MM:g} mm grid with fewer perturbations, "
+        "to keep the demo short; the nodule on the scan's own grid.",
     )
 
 

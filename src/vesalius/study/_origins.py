@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from vesalius.measure import Config
+from vesalius.measure._config import profile_defaults
+
+_PLAIN = ("ibsi", "other")
+"""Profile and modality of a configuration that names neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,12 @@ def origins(config: Config, given: Mapping[str, object]) -> tuple[Origin, ...]:
     Returns:
         Every value, in the order of the schema.
     """
-    used, plain, named = (_flat(x) for x in (config.model_dump(mode="json"), _plain(), given))
+    used, named = _flat(config.model_dump(mode="json")), _flat(given)
+    chosen = (config.profile, config.modality) != _PLAIN
+    profile = _flat(profile_defaults(config.profile, config.modality)) if chosen else {}
     found = []
     for key, value in used.items():
-        changed = value != plain.get(key)
-        source: Literal["default", "profile", "file"] = "profile" if changed else "default"
+        source: Literal["default", "profile", "file"] = "profile" if key in profile else "default"
         found.append(Origin(key, value, "file" if key in named else source))
     return tuple(found)
 
@@ -50,17 +55,31 @@ def given_keys(path: Path) -> dict[str, object]:
         path: A file that ``load_config`` accepts.
 
     Returns:
-        Its mapping; empty for an empty file.
+        Its mapping; empty for an empty file. Of a parameter file of PyRadiomics, what it says
+        beyond the defaults there.
     """
     import yaml
 
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return dict(given) if isinstance(given, Mapping) else {}
+    given = dict(given) if isinstance(given, Mapping) else {}
+    if not set(given) & {"setting", "featureClass", "imageType"}:
+        return given
+    from vesalius.measure.compat._profile import as_profile
+
+    base = profile_defaults("pyradiomics", None) | as_profile({"setting": {}})
+    return _beyond(as_profile(given), base)
 
 
-def _plain() -> dict[str, object]:
-    dumped: dict[str, object] = Config().model_dump(mode="json")
-    return dumped
+def _beyond(tree: Mapping[str, object], base: Mapping[str, object]) -> dict[str, object]:
+    """What one mapping says that the other does not."""
+    found: dict[str, object] = {}
+    for key, value in tree.items():
+        other = base.get(key)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            found |= {key: below} if (below := _beyond(value, other)) else {}
+        elif value != other:
+            found[key] = value
+    return found
 
 
 def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
