@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesalius.measure._histogram import FEATURES, histogram
@@ -19,6 +19,7 @@ def table(counts: np.ndarray) -> dict[str, float]:
     return {v.tag: v.value for v in histogram(counts)}
 
 
+@settings(deadline=None)
 @given(counts_of)
 def test_shares_its_moments_with_the_statistics_of_the_levels(counts):
     levels = np.repeat(np.arange(1, len(counts) + 1.0), counts)
@@ -61,6 +62,7 @@ def test_one_level_has_no_gradient_and_says_why():
     assert found["ih_max_grad"].reason == "there is only one grey level"
 
 
+@settings(deadline=None)
 @given(counts_of)
 def test_a_value_is_missing_only_with_a_reason(counts):
     assert all(np.isfinite(v.value) != bool(v.reason) for v in histogram(counts))

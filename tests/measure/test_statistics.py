@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesalius.measure._statistics import FEATURES, percentile, statistics
@@ -17,6 +17,7 @@ def table(values: np.ndarray) -> dict[str, float]:
     return {v.tag: v.value for v in statistics(np.sort(np.asarray(values, dtype=np.float64)))}
 
 
+@settings(deadline=None)
 @given(values_of)
 def test_agrees_with_numpy_and_scipy(x):
     found = table(x)
@@ -54,11 +55,13 @@ def test_deviations_agree_with_their_definitions():
     assert found["stat_rms"] == pytest.approx(np.sqrt((x**2).mean()))
 
 
+@settings(deadline=None)
 @given(values_of, st.floats(0, 100))
 def test_percentile_agrees_with_numpy(x, p):
     assert percentile(x, p) == pytest.approx(np.percentile(x, p), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(values_of, st.floats(0.5, 3.0), st.floats(-50, 50))
 def test_follows_a_linear_change_of_the_intensities(x, gain, shift):
     before, after = table(x), table(gain * x + shift)
@@ -82,6 +85,7 @@ def test_ratios_with_a_zero_denominator_say_why():
     assert found["stat_qcod"].reason == "the quartiles add up to 0"
 
 
+@settings(deadline=None)
 @given(values_of)
 def test_a_value_is_missing_only_with_a_reason(x):
     assert all(np.isfinite(v.value) != bool(v.reason) for v in statistics(x))

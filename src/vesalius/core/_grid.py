@@ -92,7 +92,8 @@ class Grid:
     @property
     def spacing_mm(self) -> Triple:
         """Distance between neighbouring samples along (z, y, x), mm."""
-        dz, dy, dx = self.affine[:3, :3].norm(dim=0).tolist()
+        rows = self.affine[:3, :3].tolist()
+        dz, dy, dx = (math.sqrt(sum(row[axis] ** 2 for row in rows)) for axis in range(3))
         return (dz, dy, dx)
 
     @property
@@ -116,8 +117,13 @@ class Grid:
     @property
     def is_orthogonal(self) -> bool:
         """Whether the axes meet at right angles (to 1e-4), so that spacing says it all."""
-        gram = self.direction.T @ self.direction
-        return float((gram - torch.eye(3, dtype=torch.float64)).abs().max()) < 1e-4
+        rows = self.affine[:3, :3].tolist()
+        size = self.spacing_mm
+        cosines = (
+            sum(row[a] * row[b] for row in rows) / (size[a] * size[b])
+            for a, b in ((0, 1), (0, 2), (1, 2))
+        )
+        return all(abs(cosine) < 1e-4 for cosine in cosines)
 
     @property
     def orientation(self) -> str:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vesalius.core import Image
@@ -20,6 +21,7 @@ from vesalius.measure._region import Levels, Region
 from vesalius.measure._shape_2d import shape_2d
 from vesalius.measure._statistics import statistics
 from vesalius.measure._texture import texture
+from vesalius.ops._inside import Distribution, distribution, level_histogram
 
 SHAPE: frozenset[Family] = frozenset(
     {"morphology", "distance_shape", "shape_2d", "diameters", "pet"}
@@ -63,9 +65,9 @@ def _measure(region: Region, config: Config, *, filtered: bool) -> list[Value]:
     bounds = (None, None) if filtered else config.resegment.range
     values = _shape(region, config, wanted)
     if wanted & {"statistics", "ivh"}:
-        intensities = sorted_intensities(region)
-        values += statistics(intensities) if "statistics" in wanted else []
-        values += ivh(intensities, config.ivh, bounds=bounds) if "ivh" in wanted else []
+        x, counts = _distribution(region)
+        values += statistics(x, counts) if "statistics" in wanted else []
+        values += ivh(x, config.ivh, bounds=bounds, counts=counts) if "ivh" in wanted else []
     if wanted & (TEXTURE | {"histogram"}):
         features = config.features
         levels = discretise_region(
@@ -90,20 +92,21 @@ def _on_gpu(levels: Levels) -> Levels:
     return Levels(data, morphological, levels.count, levels.pad, levels.spacing_mm)
 
 
+def _distribution(region: Region) -> Distribution:
+    """Give the intensities inside the intensity mask, ascending, and how often each occurs."""
+    intensity = region.intensity.detach().to("cpu", torch.float64).contiguous()
+    return distribution(intensity.numpy(), region.mask.cpu().contiguous().numpy())
+
+
 def sorted_intensities(region: Region) -> NDArray[np.float64]:
     """Give the intensities inside the intensity mask, ascending."""
-    inside = region.intensity[region.mask]
-    if inside.device.type != "cpu":
-        inside = inside.sort().values.cpu()
-    values: NDArray[np.float64] = np.sort(inside.numpy())
-    return values
+    values, counts = _distribution(region)
+    return values if counts is None else np.repeat(values, counts.astype(np.int64))
 
 
 def level_counts(levels: Levels) -> NDArray[np.int64]:
     """Count the voxels at level 1 to Ng."""
-    flat = levels.data.reshape(-1).cpu().numpy()
-    counts: NDArray[np.int64] = np.bincount(flat, minlength=levels.count + 1)[1:].astype(np.int64)
-    return counts
+    return level_histogram(levels.data.cpu().contiguous().numpy(), levels.count)
 
 
 def _shape(region: Region, config: Config, wanted: set[Family]) -> list[Value]:

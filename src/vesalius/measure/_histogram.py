@@ -81,9 +81,10 @@ def histogram(counts: NDArray[np.int64]) -> list[Value]:
     References:
         IBSI reference manual, doi:10.48550/arXiv.1612.07003, section 3.4.
     """
-    levels = np.arange(1, len(counts) + 1, dtype=np.float64)
-    shared = moments(np.repeat(levels, counts), "ih")
-    share = counts[counts > 0] / counts.sum()
+    held = np.flatnonzero(counts)
+    often = counts[held].astype(np.float64)
+    shared = moments((held + 1).astype(np.float64), often, "ih")
+    share = often / often.sum()
     mode = Value("ih_mode", "", _mode(counts, shared[0].value))
     information = [
         Value("ih_entropy", "", float(-(share * np.log2(share)).sum()) + 0.0),

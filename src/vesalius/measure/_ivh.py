@@ -71,6 +71,7 @@ def ivh(
     settings: Ivh,
     *,
     bounds: tuple[float | None, float | None] = (None, None),
+    counts: NDArray[np.float64] | None = None,
 ) -> list[Value]:
     """Measure the intensity-volume histogram.
 
@@ -81,6 +82,7 @@ def ivh(
             bins. ``bin_count``: numbers of bins, so that I10 and I90 are numbers of bins too.
         bounds: Re-segmentation range. Where an end is set, the curve of whole numbers or of fixed
             bins ends there, else at the smallest or largest value.
+        counts: (N,) float64, how often each value occurs; once each if not given.
 
     Returns:
         One value for each of ``FEATURES``, in their order. NaN with a reason for a constant region,
@@ -89,7 +91,8 @@ def ivh(
     References:
         IBSI reference manual, doi:10.48550/arXiv.1612.07003, section 3.5.
     """
-    levels, volume = _curve(values, settings, bounds)
+    levels, edges = _levels(values, settings, bounds)
+    volume = _share_above(values, counts, edges)
     i10, i90 = _intensity_at(levels, volume, 0.1), _intensity_at(levels, volume, 0.9)
     span = levels[-1] - levels[0]
     v10 = v90 = auc = float("nan")
@@ -111,10 +114,10 @@ def ivh(
     ]
 
 
-def _curve(
+def _levels(
     values: NDArray[np.float64], settings: Ivh, bounds: tuple[float | None, float | None]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the levels, ascending, and the share of the volume at or above each."""
+    """Give the levels, ascending, and where each begins."""
     low = float(values[0]) if bounds[0] is None else bounds[0]
     high = float(values[-1]) if bounds[1] is None else bounds[1]
     levels: NDArray[np.float64]
@@ -131,10 +134,19 @@ def _curve(
         levels = edges = np.arange(math.floor(low), math.ceil(high) + 1).astype(np.float64)
     else:
         levels = edges = np.unique(values)
-    if low == high:
-        return levels[:1], np.ones(1)
-    above = len(values) - np.searchsorted(values, edges, "left")
-    return levels, above / len(values)
+    return (levels[:1], np.full(1, -np.inf)) if low == high else (levels, edges)
+
+
+def _share_above(
+    values: NDArray[np.float64], counts: NDArray[np.float64] | None, edges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the share of the volume at or above each edge."""
+    place = np.searchsorted(values, edges, "left")
+    if counts is None:
+        return (len(values) - place) / len(values)
+    before = np.concatenate([np.zeros(1), np.cumsum(counts)])
+    share: NDArray[np.float64] = (before[-1] - before[place]) / before[-1]
+    return share
 
 
 def _intensity_at(

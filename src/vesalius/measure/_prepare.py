@@ -3,7 +3,6 @@
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -12,9 +11,10 @@ from vesalius.core import Grid, Image, resample
 from vesalius.core._resample import centred_grid
 from vesalius.enhance import margin_voxels
 from vesalius.errors import GeometryError, IntensityError, RegionError
-from vesalius.measure._config import Config, Discretise, Resegment
+from vesalius.measure._config import Config, Discretise
 from vesalius.measure._region import Levels, Region
-from vesalius.ops._discretise import discretise
+from vesalius.ops._discretise import discretise, extremes
+from vesalius.ops._inside import Census, box_of, keep_between
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 """Start index and shape, (z, y, x)."""
@@ -117,30 +117,18 @@ def resegment(
         RegionError: A mask is empty.
         IntensityError: NaN, infinity or numbers beyond 1e60 inside the region.
     """
-    values = intensity[morphological]
-    if values.numel() == 0:
-        raise RegionError(
-            "region must have at least one voxel after interpolation, it has none: "
-            "use a smaller resample.spacing_mm or a lower resample.mask_threshold"
-        )
-    bad = int((~torch.isfinite(values)).sum())
-    if bad:
-        raise IntensityError(
-            f"intensities inside the region must be finite, {bad} of {values.numel()} are NaN or "
-            "infinite: repair the image or exclude them from the mask"
-        )
-    largest = float(values.abs().max())
-    if largest > _LARGEST:
-        raise IntensityError(
-            f"intensities inside the region must be within +-{_LARGEST:g}, so that their fourth "
-            f"power is a number, got {largest:g} {unit}: check how the file was read"
-        )
-    mask = _kept(intensity, morphological, config.resegment)
-    if not bool(mask.any()):
-        low, high = float(values.min()), float(values.max())
+    intensity, morphological = intensity.contiguous(), morphological.contiguous()
+    kept, census = keep_between(
+        intensity.cpu().numpy(), morphological.cpu().numpy(), config.resegment.range
+    )
+    _check_finite(census, unit)
+    mask = torch.from_numpy(kept).to(intensity.device)
+    if config.resegment.outlier_sigma is not None and census.kept:
+        mask = _without_outliers(intensity, mask, config.resegment.outlier_sigma)
+    if census.kept == 0 or not bool(mask.any()):
         raise RegionError(
             f"re-segmentation must keep at least one voxel, it keeps none: intensities run from "
-            f"{low:g} to {high:g} {unit}, the range kept is {config.resegment.range}"
+            f"{census.low:g} to {census.high:g} {unit}, the range kept is {config.resegment.range}"
         )
     return Region(grid, intensity, morphological, mask, unit)
 
@@ -168,16 +156,17 @@ def discretise_region(
     """
     start, shape = bounding_box(region.morphological)
     part = tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
-    intensity, mask = region.intensity[part].contiguous(), region.mask[part].contiguous()
-    inside = intensity[mask]
-    low, high = float(inside.min()), float(inside.max())
+    intensity, mask = region.intensity.contiguous(), region.mask.contiguous()
+    low, high, whole = extremes(intensity, mask)
     origin, width, bins, count = _bins(low, high, settings, lower_bound)
-    if settings.method == "none" and not bool((inside == inside.round()).all()):
+    if settings.method == "none" and not whole:
         raise IntensityError(
             "discretise.method 'none' takes whole numbers, the region has others: "
             "use bin_width or bin_count"
         )
-    data = discretise(intensity, mask, origin=origin, width=width, bins=bins, count=count, pad=pad)
+    data = discretise(
+        *(intensity[part], mask[part]), origin=origin, width=width, bins=bins, count=count, pad=pad
+    )
     border = (pad, pad) * 3
     morphological = torch.nn.functional.pad(region.morphological[part], border)
     return Levels(data, morphological, count, pad, region.grid.spacing_mm)
@@ -189,16 +178,10 @@ def bounding_box(mask: Bool[Tensor, "z y x"]) -> Box:
     Raises:
         RegionError: The mask is empty.
     """
-    inside = mask.cpu().numpy()
-    start, shape = [], []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        where = np.flatnonzero(inside.any(axis=others))
-        if len(where) == 0:
-            raise RegionError("mask must have at least one voxel, it is empty: check the label")
-        start.append(int(where[0]))
-        shape.append(int(where[-1] - where[0] + 1))
-    return (start[0], start[1], start[2]), (shape[0], shape[1], shape[2])
+    (z, z1), (y, y1), (x, x1) = box_of(mask.cpu().contiguous().numpy()).tolist()
+    if z1 == 0:
+        raise RegionError("mask must have at least one voxel, it is empty: check the label")
+    return (z, y, x), (z1 - z, y1 - y, x1 - x)
 
 
 def crop_to(
@@ -272,19 +255,30 @@ def _reach_mm(grid: Grid, config: Config, margin_mm: float) -> float:
     return margin_mm + reach * coarsest
 
 
-def _kept(intensity: Tensor, drawn: Tensor, settings: Resegment) -> Tensor:
-    mask = drawn.clone()
-    low, high = settings.range
-    if low is not None:
-        mask &= intensity >= low
-    if high is not None:
-        mask &= intensity <= high
-    if settings.outlier_sigma is not None and bool(mask.any()):
-        inside = torch.sort(intensity[mask]).values
-        mean = float(inside.mean())
-        reach = settings.outlier_sigma * float(inside.std(correction=0))
-        mask &= (intensity >= mean - reach) & (intensity <= mean + reach)
-    return mask
+def _check_finite(census: Census, unit: str) -> None:
+    if census.voxels == 0:
+        raise RegionError(
+            "region must have at least one voxel after interpolation, it has none: "
+            "use a smaller resample.spacing_mm or a lower resample.mask_threshold"
+        )
+    if census.bad:
+        raise IntensityError(
+            f"intensities inside the region must be finite, {census.bad} of {census.voxels} are "
+            "NaN or infinite: repair the image or exclude them from the mask"
+        )
+    largest = max(-census.low, census.high)
+    if largest > _LARGEST:
+        raise IntensityError(
+            f"intensities inside the region must be within +-{_LARGEST:g}, so that their fourth "
+            f"power is a number, got {largest:g} {unit}: check how the file was read"
+        )
+
+
+def _without_outliers(intensity: Tensor, mask: Tensor, sigma: float) -> Tensor:
+    inside = torch.sort(intensity[mask]).values
+    mean = float(inside.mean())
+    reach = sigma * float(inside.std(correction=0))
+    return mask & (intensity >= mean - reach) & (intensity <= mean + reach)
 
 
 def _bins(

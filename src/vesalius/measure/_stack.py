@@ -66,7 +66,10 @@ def average(features: tuple[Feature, ...], table: Floats, aggregation: Aggregati
         One value per feature. It is NaN, with the reason, where no matrix defines it; where only
         some do, the reason says how many were left out.
     """
-    return [_mean(feature, row, aggregation) for feature, row in zip(features, table, strict=True)]
+    if np.isnan(table).any():
+        return [_mean(f, row, aggregation) for f, row in zip(features, table, strict=True)]
+    means = (np.ascontiguousarray(table).sum(axis=1) / table.shape[1]).tolist()
+    return [Value(f.tag, aggregation, mean) for f, mean in zip(features, means, strict=True)]
 
 
 def _mean(feature: Feature, row: Floats, aggregation: Aggregation) -> Value:

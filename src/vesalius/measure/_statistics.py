@@ -1,12 +1,18 @@
 """Statistics: the 18 intensity statistics of IBSI-1."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
+from typing import no_type_check
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.measure._feature import Feature, Value
+from vesalius.ops._jit import kernel
 
 Sorted = NDArray[np.float64]
+
+_BLOCK = 1024
 
 _FLAT = "all intensities are equal"
 _MEAN_0 = "the mean is 0"
@@ -58,12 +64,13 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-def statistics(values: Sorted) -> list[Value]:
+def statistics(values: Sorted, counts: Sorted | None = None) -> list[Value]:
     """Measure the 18 intensity statistics.
 
     Args:
         values: (N,) float64, ascending, N >= 1: the intensities inside the intensity mask, unit of
             the image.
+        counts: (N,) float64, how often each occurs; once each if not given.
 
     Returns:
         One value for each of ``FEATURES``, in their order. Skewness and kurtosis of a constant
@@ -74,43 +81,45 @@ def statistics(values: Sorted) -> list[Value]:
         between order statistics. Sums run over sorted values, so that the order of the voxels
         (rotation, cropping) changes nothing.
     """
-    shared = moments(values, "stat")
-    energy = float(np.dot(values, values))
+    if counts is None:
+        values, counts = _distinct(values)
+    shared = moments(values, counts, "stat")
+    total = float(counts.sum())
+    energy = float(_raw_sums(values, counts)[1])
     return [
         *shared,
         Value("stat_energy", "", energy),
-        Value("stat_rms", "", float(np.sqrt(energy / len(values)))),
+        Value("stat_rms", "", math.sqrt(energy / total)),
     ]
 
 
-def moments(values: Sorted, prefix: str) -> list[Value]:
+def moments(values: Sorted, counts: Sorted, prefix: str) -> list[Value]:
     """Measure the 16 statistics that intensities and grey levels have in common, in IBSI's order.
 
     Args:
-        values: (N,) float64, ascending.
+        values: (N,) float64, ascending, each once.
+        counts: (N,) float64, how often each occurs.
         prefix: ``"stat"`` or ``"ih"``, put before the name.
 
     Returns:
         mean, var, skew, kurt, median, min, p10, p90, max, iqr, range, mad, rmad, medad, cov, qcod.
     """
-    mean = float(values.mean())
+    ends = np.cumsum(counts)
+    total = float(ends[-1])
     low, high = float(values[0]), float(values[-1])
-    if low == high:  # rounding of the mean must not become a spread
-        mean = low
-    centred = values - mean
-    squares = centred * centred
-    var = float(squares.mean())
     flat = low == high
-    p10, p25, p50, p75, p90 = (percentile(values, p) for p in (10, 25, 50, 75, 90))
-    spread = np.sqrt(var)
-    skew = np.nan if flat else float(np.dot(squares, centred)) / len(values) / spread**3
-    kurt = np.nan if flat else float(np.dot(squares, squares)) / len(values) / var**2 - 3
-    inner = values[np.searchsorted(values, p10, "left") : np.searchsorted(values, p90, "right")]
+    # rounding of the mean must not become a spread
+    mean = low if flat else _raw_sums(values, counts)[0] / total
+    p10, p25, p50, p75, p90 = (percentile(values, p, ends) for p in (10, 25, 50, 75, 90))
+    second, third, fourth, apart, from_median = _central_sums(values, counts, mean, p50)
+    var = second / total
+    spread = math.sqrt(var)
+    inner = slice(np.searchsorted(values, p10, "left"), np.searchsorted(values, p90, "right"))
     found = [
         ("mean", mean, ""),
         ("var", var, ""),
-        ("skew", skew, _FLAT if flat else ""),
-        ("kurt", kurt, _FLAT if flat else ""),
+        ("skew", math.nan if flat else third / total / spread**3, _FLAT if flat else ""),
+        ("kurt", math.nan if flat else fourth / total / var**2 - 3, _FLAT if flat else ""),
         ("median", p50, ""),
         ("min", low, ""),
         ("p10", p10, ""),
@@ -118,42 +127,97 @@ def moments(values: Sorted, prefix: str) -> list[Value]:
         ("max", high, ""),
         ("iqr", p75 - p25, ""),
         ("range", high - low, ""),
-        ("mad", _mean_distance(values, mean), ""),
-        ("rmad", *_robust_deviation(inner)),
-        ("medad", _mean_distance(values, p50), ""),
-        ("cov", *_ratio(float(spread), mean, _MEAN_0)),
+        ("mad", apart / total, ""),
+        ("rmad", *_robust_deviation(values[inner], counts[inner])),
+        ("medad", from_median / total, ""),
+        ("cov", *_ratio(spread, mean, _MEAN_0)),
         ("qcod", *_ratio(p75 - p25, p75 + p25, _QUARTILES_0)),
     ]
     return [Value(f"{prefix}_{name}", "", float(value), reason) for name, value, reason in found]
 
 
-def percentile(values: Sorted, p: float) -> float:
+def percentile(values: Sorted, p: float, ends: Sorted | None = None) -> float:
     """Take a percentile of ascending values, linear between order statistics.
 
     Args:
         values: (N,) ascending.
         p: Percent, 0 to 100.
+        ends: (N,) running sum of how often each occurs; once each if not given.
 
     Returns:
-        The value at rank (N - 1) p / 100.
+        The value at rank (total - 1) p / 100.
     """
-    rank = (len(values) - 1) * p / 100
+    total = len(values) if ends is None else int(ends[-1])
+    rank = (total - 1) * p / 100
     below = int(rank)
-    above = min(below + 1, len(values) - 1)
-    return float(values[below] + (values[above] - values[below]) * (rank - below))
+    above = min(below + 1, total - 1)
+    places = (below, above) if ends is None else np.searchsorted(ends, (below, above), "right")
+    one, other = float(values[places[0]]), float(values[places[1]])
+    return one + (other - one) * (rank - below)
 
 
-def _mean_distance(values: Sorted, centre: float) -> float:
-    return float(np.abs(values - centre).mean())
-
-
-def _robust_deviation(inner: Sorted) -> tuple[float, str]:
+def _robust_deviation(inner: Sorted, counts: Sorted) -> tuple[float, str]:
     if len(inner) == 0:
-        return float("nan"), _NONE_BETWEEN
-    return _mean_distance(inner, float(inner.mean())), ""
+        return math.nan, _NONE_BETWEEN
+    total = float(counts.sum())
+    mean = float(inner[0]) if inner[0] == inner[-1] else _raw_sums(inner, counts)[0] / total
+    return _central_sums(inner, counts, mean, mean)[3] / total, ""
 
 
 def _ratio(numerator: float, denominator: float, reason: str) -> tuple[float, str]:
     if denominator == 0:
-        return float("nan"), reason
+        return math.nan, reason
     return numerator / denominator, ""
+
+
+@kernel
+@no_type_check
+def _distinct(values):
+    """Give each of ascending values once, and how often it occurs."""
+    found, counts, n = np.empty(len(values)), np.zeros(len(values)), 0
+    for i in range(len(values)):
+        if i == 0 or values[i] != values[i - 1]:
+            found[n] = values[i]
+            n += 1
+        counts[n - 1] += 1.0
+    return found[:n], counts[:n]
+
+
+@kernel
+@no_type_check
+def _raw_sums(values, counts):
+    """Sum values and squares, by blocks so that roundings stay few."""
+    total, energy = 0.0, 0.0
+    for start in range(0, len(values), _BLOCK):
+        one, two = 0.0, 0.0
+        for i in range(start, min(start + _BLOCK, len(values))):
+            weight = counts[i]
+            one += weight * values[i]
+            two += weight * values[i] * values[i]
+        total += one
+        energy += two
+    return total, energy
+
+
+@kernel
+@no_type_check
+def _central_sums(values, counts, mean, median):
+    """Sum the second to fourth power and the size of deviations, and the distance to the median."""
+    sums = np.zeros(5)
+    for start in range(0, len(values), _BLOCK):
+        second, third, fourth, apart, from_median = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(start, min(start + _BLOCK, len(values))):
+            weight = counts[i]
+            away = values[i] - mean
+            square = away * away
+            second += weight * square
+            third += weight * square * away
+            fourth += weight * square * square
+            apart += weight * abs(away)
+            from_median += weight * abs(values[i] - median)
+        sums[0] += second
+        sums[1] += third
+        sums[2] += fourth
+        sums[3] += apart
+        sums[4] += from_median
+    return sums[0], sums[1], sums[2], sums[3], sums[4]

@@ -65,10 +65,9 @@ def ball_peaks(
         raise RegionError("mask must have a voxel inside to have a peak, got an empty one")
     halves = _ball_rows(radius)
     box, rows = _box_and_rows(spans)
-    if _fits(box, halves, samples.shape):
-        screened = _screened_peaks(samples, inside, (box, rows), halves)
-        if screened is not None:
-            return screened
+    screened = _screened_peaks(samples, inside, (box, rows), halves)
+    if screened is not None:
+        return screened
     counts = _sums(np.isfinite(samples).astype(np.float64), (box, rows), halves)
     sums = _sums(samples, (box, rows), halves)
     local, everywhere = _highest(samples, inside, box, sums, counts)
@@ -82,19 +81,20 @@ def _screened_peaks(
 
     Gives None where that does not do: samples that are not finite, or too many that are alike.
     """
-    low, high = float(samples.min()), float(samples.max())
+    low, high = _range(samples.reshape(-1))
     if not (np.isfinite(low) and np.isfinite(high)):
         return None
-    middle, count = (low + high) / 2, float((2 * halves + 1)[halves >= 0].sum())
+    middle = (low + high) / 2
     sums = _sums(samples, where, halves, middle=middle, single=True)
-    # at most 64 roundings lie between a sample and its sum
-    slack = 64 * float(np.finfo(np.float32).eps) * count * (high - low) / 2
-    spots, found, brightest = _candidates(samples, inside, where[0], sums, 2 * slack)
+    # at most 64 roundings lie between a sample and its mean
+    slack = 64 * float(np.finfo(np.float32).eps) * (high - low) / 2
+    counts = _counts_in_block(halves, samples.shape, where[0])
+    spots, found, brightest = _candidates(samples, inside, where[0], (sums, *counts), 2 * slack)
     if found < 0 or brightest < 0:
         return None
-    near = _exact_sums(samples, spots[0, :found], halves).max()
-    bright = _exact_sums(samples, spots[1, :brightest], halves).max()
-    return Peaks(float(bright) / count, float(near) / count)
+    near = _exact_means(samples, spots[0, :found], halves).max()
+    bright = _exact_means(samples, spots[1, :brightest], halves).max()
+    return Peaks(float(bright), float(near))
 
 
 def _sums(
@@ -138,10 +138,52 @@ def _box_and_rows(spans: Ints) -> tuple[Ints, Ints]:
     return box, np.stack([first, np.where(here.any(axis=1), end, first)], axis=1).astype(np.int64)
 
 
-def _fits(box: Ints, halves: Ints, shape: tuple[int, ...]) -> bool:
-    """Whether the ball around each voxel of the box stays inside the block."""
-    reach = np.array([halves.shape[0] // 2, halves.shape[1] // 2, halves.max()])
-    return bool((box[:, 0] >= reach).all() and (box[:, 1] + reach <= np.array(shape)).all())
+def _counts_in_block(
+    halves: Ints, shape: tuple[int, ...], box: Ints
+) -> tuple[npt.NDArray[np.float32], Ints]:
+    """Count the voxels of a ball that lie in the block, by how much of it each axis cuts off.
+
+    Gives the counts, (kinds of z, of y, of x), and the kind of each place of the box along an axis:
+    few places near the border differ, so that few counts are summed.
+    """
+    reach = (halves.shape[0] // 2, halves.shape[1] // 2, int(halves.max()))
+    ends, kinds = [], np.zeros((3, int((box[:, 1] - box[:, 0]).max())), np.int64)
+    for axis in range(3):
+        at = np.arange(box[axis, 0], box[axis, 1])
+        low = np.minimum(at, reach[axis])
+        high = np.minimum(shape[axis] - 1 - at, reach[axis])
+        # places along an axis only move inwards, then outwards: equal ones are neighbours
+        first = np.append(True, (low[1:] != low[:-1]) | (high[1:] != high[:-1]))
+        kinds[axis, : len(at)] = np.cumsum(first) - 1
+        ends.append(np.stack([low[first], high[first]], axis=1))
+    return _count_cut(halves, ends[0], ends[1], ends[2]), kinds
+
+
+@kernel
+@no_type_check
+def _range(samples):
+    """Give the extremes; not finite where a sample is not."""
+    low, high, odd = np.inf, -np.inf, 0.0
+    for value in samples:
+        low, high = min(low, value), max(high, value)
+        odd += value - value
+    return low + odd, high + odd
+
+
+@kernel
+@no_type_check
+def _count_cut(halves, ends_z, ends_y, ends_x):
+    rz, ry = halves.shape[0] // 2, halves.shape[1] // 2
+    counts = np.zeros((len(ends_z), len(ends_y), len(ends_x)), np.float32)
+    for i in range(len(ends_z)):
+        for j in range(len(ends_y)):
+            for k in range(len(ends_x)):
+                for dz in range(-ends_z[i, 0], ends_z[i, 1] + 1):
+                    for dy in range(-ends_y[j, 0], ends_y[j, 1] + 1):
+                        h = halves[dz + rz, dy + ry]
+                        if h >= 0:
+                            counts[i, j, k] += min(h, ends_x[k, 0]) + min(h, ends_x[k, 1]) + 1
+    return counts
 
 
 @kernel
@@ -233,8 +275,9 @@ def _add(part, out):
 
 @kernel
 @no_type_check
-def _candidates(values, inside, box, sums, slack):
-    """List where the sum may be the highest, and where the value is; -1 of too many."""
+def _candidates(values, inside, box, found_sums, slack):
+    """List where the mean may be the highest, and where the value is; -1 of too many."""
+    sums, counts, kinds = found_sums
     spots = np.empty((2, _MOST, 3), np.int64)
     top, brightest, found, bright = -np.inf, -np.inf, 0, 0
     for z in range(sums.shape[0]):
@@ -242,11 +285,12 @@ def _candidates(values, inside, box, sums, slack):
             for x in range(sums.shape[2]):
                 if not inside[z + box[0, 0], y + box[1, 0], x + box[2, 0]]:
                     continue
-                total = np.float64(sums[z, y, x])
-                if total >= top - slack and found >= 0:
-                    if total > top + slack:
+                voxels = counts[kinds[0, z], kinds[1, y], kinds[2, x]]
+                mean = np.float64(sums[z, y, x] / voxels)
+                if mean >= top - slack and found >= 0:
+                    if mean > top + slack:
                         found = 0
-                    top = max(top, total)
+                    top = max(top, mean)
                     found = _note(spots[0], found, z + box[0, 0], y + box[1, 0], x + box[2, 0])
                 value = values[z + box[0, 0], y + box[1, 0], x + box[2, 0]]
                 if value >= brightest and bright >= 0:
@@ -267,17 +311,21 @@ def _note(spots, n, z, y, x):
 
 @kernel
 @no_type_check
-def _exact_sums(values, spots, halves):
+def _exact_means(values, spots, halves):
     rz, ry = halves.shape[0] // 2, halves.shape[1] // 2
-    sums = np.zeros(len(spots))
+    nz, ny, nx = values.shape
+    means = np.zeros(len(spots))
     for i in range(len(spots)):
         z, y, x = spots[i, 0], spots[i, 1], spots[i, 2]
-        for dz in range(-rz, rz + 1):
-            for dy in range(-ry, ry + 1):
+        total, count = 0.0, 0
+        for dz in range(max(-rz, -z), min(rz, nz - 1 - z) + 1):
+            for dy in range(max(-ry, -y), min(ry, ny - 1 - y) + 1):
                 h = halves[dz + rz, dy + ry]
-                for dx in range(-h, h + 1):
-                    sums[i] += values[z + dz, y + dy, x + dx]
-    return sums
+                for dx in range(max(-h, -x), min(h, nx - 1 - x) + 1):
+                    total += values[z + dz, y + dy, x + dx]
+                    count += 1
+        means[i] = total / count
+    return means
 
 
 @kernel

@@ -150,10 +150,15 @@ def check_levels(levels: Tensor, reach: tuple[Offset, ...]) -> None:
         size = levels.shape[axis]
         pad = max(abs(step[axis]) for step in reach)
         edge = min(pad, size)
-        if levels.narrow(axis, 0, edge).any() or levels.narrow(axis, size - edge, edge).any():
+        ends = levels.narrow(axis, 0, edge), levels.narrow(axis, size - edge, edge)
+        if any(_holds(end) for end in ends):
             raise ShapeError(
                 f"levels must have a border of {pad} zeros along axis {axis}: pad the volume"
             )
+
+
+def _holds(part: Tensor) -> bool:
+    return bool(part.any()) if part.is_cuda else bool(part.numpy().any())
 
 
 def vectorised(levels: Tensor, cells: int) -> bool:

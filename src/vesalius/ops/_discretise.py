@@ -67,6 +67,34 @@ def discretise(
     return out
 
 
+def extremes(x: Float[Tensor, "z y x"], mask: Bool[Tensor, "z y x"]) -> tuple[float, float, bool]:
+    """Find the extremes inside a mask, and whether all values there are whole numbers.
+
+    Args:
+        x: Block of intensities, float64, contiguous, finite inside the mask.
+        mask: Voxels that count, contiguous, not empty.
+
+    Returns:
+        Smallest and largest value, and whether all are whole.
+    """
+    if x.device.type != "cpu":
+        inside = x[mask]
+        return float(inside.min()), float(inside.max()), bool((inside == inside.round()).all())
+    low, high, whole = _extremes(x.numpy().reshape(-1), mask.numpy().reshape(-1))
+    return float(low), float(high), bool(whole)
+
+
+@kernel
+@no_type_check
+def _extremes(x, mask):
+    low, high, whole = np.inf, -np.inf, True
+    for i in range(len(x)):
+        if mask[i]:
+            low, high = min(low, x[i]), max(high, x[i])
+            whole &= x[i] == np.rint(x[i])
+    return low, high, whole
+
+
 @kernel
 @no_type_check
 def _fill(x, mask, origin, width, bins, count, pad, out):

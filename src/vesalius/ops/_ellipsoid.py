@@ -90,35 +90,41 @@ def enclosing_ellipsoid(
     return _semi_axes(spots[chosen], weights, scale)
 
 
-def _active_set(spots: Array, tol: float, steps: int) -> tuple[npt.NDArray[np.int64], Array, float]:
-    """Give the points that hold the ellipsoid, their weights, and by how much any sticks out."""
-    lifted = np.concatenate([spots, np.ones((len(spots), 1))], axis=1)
-    weights = _first_weights(spots)
-    chosen = np.flatnonzero(weights)
-    weights = weights[chosen]
-    spread, excess, taken = np.empty(len(spots)), math.inf, 0
-    while taken < steps:
-        weights, used = _khachiyan(lifted[chosen], weights, tol / 2, _ROUND)
-        taken += used
-        _spread_of(lifted, _inverse(lifted[chosen], weights), spread)
-        excess = max(float(spread.max()) / 4 - 1, 1 - float(spread[chosen[weights > 0]].min()) / 4)
-        if excess <= tol:
-            break
-        # points that have come to lie inside are let go, those that stick out most are taken on
-        stays = (weights > 0) | (spread[chosen] > 4)
-        chosen, weights = chosen[stays], weights[stays]
-        worst = np.argsort(-spread, kind="stable")[:_ADDED]
-        added = np.setdiff1d(worst[spread[worst] > 4], chosen)
-        chosen = np.concatenate([chosen, added])
-        weights = np.concatenate([weights, np.zeros(len(added))])
-    return chosen, weights, excess
-
-
 def _semi_axes(spots: Array, weights: Array, scale: float) -> Axes:
     middle = weights @ spots
     spread = (spots * weights[:, None]).T @ spots - np.outer(middle, middle)
     a, b, c = scale * np.sqrt(3 * np.linalg.eigvalsh(spread)[::-1])
     return float(a), float(b), float(c)
+
+
+@kernel
+@no_type_check
+def _active_set(spots, tol, steps):
+    """Give the points that hold the ellipsoid, their weights, and by how much any sticks out."""
+    lifted = np.ones((len(spots), 4))
+    lifted[:, :3] = spots
+    weights = _first_weights(spots)
+    chosen = np.flatnonzero(weights)
+    weights = weights[chosen]
+    spread, excess, taken = np.empty(len(spots)), np.inf, 0
+    while taken < steps:
+        weights, used = _khachiyan(lifted[chosen], weights, tol / 2, _ROUND)
+        taken += used
+        _spread_of(lifted, _inverse(lifted[chosen], weights), spread)
+        held = spread[chosen[weights > 0]]
+        excess = max(spread.max() / 4 - 1, 1 - held.min() / 4)
+        if excess <= tol:
+            break
+        # points that have come to lie inside are let go, those that stick out most are taken on
+        stays = (weights > 0) | (spread[chosen] > 4)
+        chosen, weights = chosen[stays], weights[stays]
+        outside = spread > 4
+        outside[chosen] = False
+        worst = np.argsort(-spread, kind="mergesort")[:_ADDED]
+        added = np.sort(worst[outside[worst]])
+        chosen = np.concatenate((chosen, added))
+        weights = np.concatenate((weights, np.zeros(len(added))))
+    return chosen, weights, excess
 
 
 @kernel

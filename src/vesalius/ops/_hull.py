@@ -151,14 +151,10 @@ def _merge(normals: Array, areas: Array) -> tuple[Array, Array]:
 def _extreme(points: Ints) -> Ints:
     """Keep the points that are corners of the hull of each lattice plane they lie in."""
     for axis in (0, 1, 2):
-        low = points.min(axis=0)
-        size = points.max(axis=0) - low + 1
-        b, c = (axis + 1) % 3, (axis + 2) % 3
-        key = ((points[:, axis] - low[axis]) * size[b] + points[:, b] - low[b]) * size[c]
-        key += points[:, c] - low[c]
-        _, first = np.unique(key, return_index=True)
-        ordered = points[first][:, [axis, b, c]]
-        points = points[first][_corners_by_plane(np.ascontiguousarray(ordered))]
+        low, size = _extent(points)
+        key = _keys(points, axis, low, size)
+        key.sort()
+        points = _corners_by_plane(_points_of(key, low, size), axis)
     return points
 
 
@@ -215,7 +211,47 @@ def _chain(points, stack):
 
 @kernel
 @no_type_check
-def _corners_by_plane(points):
+def _extent(points):
+    low, high = points[0].copy(), points[0].copy()
+    for i in range(len(points)):
+        for k in range(3):
+            low[k], high[k] = min(low[k], points[i, k]), max(high[k], points[i, k])
+    return low, high - low + 1
+
+
+@kernel
+@no_type_check
+def _keys(points, axis, low, size):
+    """Number the points by plane along ``axis``, then along the two axes after it."""
+    a, b, c = axis, (axis + 1) % 3, (axis + 2) % 3
+    keys = np.empty(len(points), np.int64)
+    for i in range(len(points)):
+        along = (points[i, a] - low[a]) * size[b] + points[i, b] - low[b]
+        keys[i] = (along * size[c] + points[i, c] - low[c]) * 3 + axis
+    return keys
+
+
+@kernel
+@no_type_check
+def _points_of(keys, low, size):
+    """Turn sorted keys back into points, each once, with the axis of the planes first."""
+    axis = keys[0] % 3
+    a, b, c = axis, (axis + 1) % 3, (axis + 2) % 3
+    points, n = np.empty((len(keys), 3), np.int64), 0
+    for i in range(len(keys)):
+        if i > 0 and keys[i] == keys[i - 1]:
+            continue
+        key = keys[i] // 3
+        points[n, 0] = key // (size[b] * size[c]) + low[a]
+        points[n, 1] = key // size[c] % size[b] + low[b]
+        points[n, 2] = key % size[c] + low[c]
+        n += 1
+    return points[:n]
+
+
+@kernel
+@no_type_check
+def _corners_by_plane(points, axis):
     keep = np.zeros(len(points), np.bool_)
     stack = np.empty(2 * len(points) + 2, np.int64)
     start = 0
@@ -225,7 +261,11 @@ def _corners_by_plane(points):
             for i in range(size):
                 keep[start + stack[i]] = True
             start = stop
-    return keep
+    kept = points[keep]
+    back = np.empty_like(kept)
+    for k in range(3):
+        back[:, (axis + k) % 3] = kept[:, k]
+    return back
 
 
 @kernel
