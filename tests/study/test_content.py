@@ -13,6 +13,7 @@ from vesalius.study import Truth
 from vesalius.study._content import (
     KEYS,
     family_tables,
+    friendly,
     histograms,
     key_rows,
     rounded,
@@ -166,3 +167,21 @@ def test_missing_values_are_counted_by_reason(make_part):
         VOLUME | {"reason": "flat"}, VOLUME | {"reason": "flat"}, VOLUME | {"reason": "a"}
     )
     assert list(undefined((part,)).items()) == [("flat", 2), ("a", 1)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            "ellipsoid must be within 1e-07 after 100000 steps, it is within 1e-05: give more",
+            "the enclosing ellipsoid did not converge",
+        ),
+        ("fewer than 4 voxels.", "fewer than 4 voxels"),
+        (
+            "bins must be wide enough for the intensities of the region to be counted: widen them",
+            "bins must be wide enough for the intensities of the region to be counted",
+        ),
+    ],
+)
+def test_reasons_are_given_in_a_few_words(reason, words):
+    assert friendly(reason) == words

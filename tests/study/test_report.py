@@ -176,3 +176,18 @@ normalise: {method: white_stripe}
     assert "bin number of 16" in methods_text(part)
     assert "in the plane of the slices" in methods_text(part)
     assert any("white" not in r.doi and "nicl" in r.doi for r in references((part,)))
+
+
+def test_values_that_could_not_be_given_are_listed_by_reason(scan, make_part):
+    why = {"feature": "stat_mean", "family": "statistics", "value": float("nan")}
+    part = make_part(
+        why | {"reason": "all <flat>"}, why | {"label": "right", "reason": "all <flat>"}
+    )
+    image, labels = scan
+    scene = Scene(image, outline(labels, ((0, 3), (0, 5)), names=("left", "right")))
+    report = build_report(Heading("t", "l"), scene, (part,), provenance={})
+    assert report.missing == {"all <flat>": 2}
+    assert any("2 values could not be given" in text for text in report.findings)
+    html = render_html(report)
+    assert "<li><b>2</b>all &lt;flat&gt;</li>" in html
+    assert json.loads(render_json(report))["missing"] == {"all <flat>": 2}
