@@ -82,6 +82,23 @@ def test_a_range_must_increase():
         parse_config("resegment: {range: [400, -500]}")
 
 
+@pytest.mark.parametrize("ends", ["[99, 1]", "[-5, 50]", "[5, 200]"])
+def test_percentiles_must_increase_within_100(ends):
+    with pytest.raises(ConfigError, match="percentiles must increase within 0 to 100"):
+        parse_config(f"normalise: {{method: percentile, percentiles: {ends}}}")
+
+
+def test_nyul_needs_landmarks():
+    with pytest.raises(ConfigError, match="nyul needs landmarks, got none"):
+        parse_config("normalise: {method: nyul}")
+
+
+@pytest.mark.parametrize("families", ["[]", "[glcm, glcm]"])
+def test_families_must_be_named_each_once(families):
+    with pytest.raises(ConfigError, match="families must name at least one, each once"):
+        parse_config(f"features: {{families: {families}}}")
+
+
 def test_text_that_is_no_mapping_is_refused():
     with pytest.raises(ConfigError, match="config must be a mapping of keys, got list"):
         parse_config("[1, 2]")

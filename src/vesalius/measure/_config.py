@@ -98,6 +98,15 @@ class Normalise(Section):
         (), description="Standard-scale landmarks learnt by fit_nyul; needed by nyul."
     )
 
+    @model_validator(mode="after")
+    def _usable(self) -> "Normalise":
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"percentiles must increase within 0 to 100, got [{low:g}, {high:g}]")
+        if self.method == "nyul" and not self.landmarks:
+            raise ValueError("nyul needs landmarks, got none: learn them with enhance.fit_nyul")
+        return self
+
 
 class Discretise(Section):
     """Grey levels for histogram and texture (IBSI chapter 2.7).
@@ -135,6 +144,13 @@ class Features(Section):
     spatial_autocorrelation: bool = Field(
         True, description="Moran's I and Geary's C: the two costly features of morphology."
     )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Features":
+        if not self.families or len(set(self.families)) < len(self.families):
+            given = ", ".join(self.families) or "none"
+            raise ValueError(f"families must name at least one, each once, got {given}")
+        return self
 
 
 class Pet(Section):
