@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vesalius.core import Grid, Image
-from vesalius.measure._contour import _likely, cut_pieces, finite, of_volume, redrawn
+from vesalius.measure._contour import _pieces, cut_pieces, finite, of_volume, outline, pushed
 
 GRID = Grid.from_spacing((12, 32, 32), (2.5, 1.0, 1.0))
 
@@ -17,48 +17,53 @@ def _box():
     return Image((200.0 * mask + 20 * noise)[None], GRID, "HU"), mask
 
 
-def test_pieces_surround_the_contour_and_the_core_does_not_touch_it():
+def test_the_outline_has_the_sign_of_the_mask_everywhere():
+    _, mask = _box()
+    assert bool(((outline(mask, GRID.spacing_mm) > 0) == mask).all())
+
+
+def test_the_outline_of_one_slice_and_of_everything_is_finite():
+    _, mask = _box()
+    assert bool(torch.isfinite(outline(mask[4:5], GRID.spacing_mm)).all())
+    assert bool((outline(torch.ones_like(mask), GRID.spacing_mm) > 0).all())
+
+
+def test_undecided_pieces_lie_on_the_contour():
     image, mask = _box()
-    pieces = cut_pieces(image, mask, 20.0)
-    labels = torch.from_numpy(pieces.labels)
-    edge = torch.zeros_like(mask)
-    for axis in range(3):
-        step = mask.diff(dim=axis)
-        edge.narrow(axis, 0, step.shape[axis]).logical_or_(step)
-        edge.narrow(axis, 1, step.shape[axis]).logical_or_(step)
-    assert bool((labels[edge] > 0).all())
-    assert not bool((torch.from_numpy(pieces.core) & (labels > 0)).any())
-    assert bool((mask | ~torch.from_numpy(pieces.core)).all())
+    depth = outline(mask, GRID.spacing_mm)
+    pieces = cut_pieces(image.map(lambda x: x * 0), mask, depth, 20.0)
+    assert len(pieces.chance) > 10
+    near = [abs(float(depth[tuple(round(i) for i in c)])) for c in pieces.centre]
+    assert max(near) <= 5.0
 
 
-@pytest.mark.parametrize(
-    ("inside", "chance"), [(0, 0.0), (1, 0.0), (2, 0.2), (5, 0.5), (8, 0.8), (9, 1.0), (10, 1.0)]
-)
-def test_a_piece_is_in_as_often_as_it_overlaps_but_for_the_ends(inside, chance):
+@pytest.mark.parametrize(("inside", "open_"), [(1, 0), (2, 1), (5, 1), (8, 1), (9, 0), (10, 0)])
+def test_a_piece_is_undecided_from_a_fifth_to_nine_tenths(inside, open_):
     # Zwanenburg et al. (2019): never below 20% overlap, always from 90% on
-    labels = np.ones((1, 1, 12), dtype=np.int32)
-    labels[0, 0, 10:] = 0
-    mask = np.zeros((1, 1, 12), dtype=bool)
-    mask[0, 0, :inside] = True
-    mask[0, 0, 10:] = True
-    found = _likely(labels, mask, mask & (labels == 0))
-    assert found.inside.tolist() == pytest.approx([0.0, chance])
-    assert found.surplus == pytest.approx((2 + 10 * chance) / (2 + inside) - 1)
+    labels = np.ones((1, 1, 10), dtype=np.int32)
+    mask = np.arange(10)[None, None] < inside
+    depth = (inside - 0.5 - np.arange(10, dtype=np.float32))[None, None]
+    found = _pieces(labels, mask, depth, np.array([2.0, 2.0, 2.0]), 1.5)
+    assert found.chance.tolist() == pytest.approx([inside / 10] * open_)
 
 
-def test_the_expected_volume_is_what_random_contours_give():
+def test_the_mean_contour_is_the_drawn_one():
     image, mask = _box()
-    blurred = image.map(lambda x: x * 0)  # nothing to follow: pieces straddle the contour
-    pieces = cut_pieces(blurred, mask, 20.0)
+    depth = outline(mask, GRID.spacing_mm)
+    pieces = cut_pieces(image.map(lambda x: x * 0), mask, depth, 20.0)
     generator = torch.Generator().manual_seed(5)
-    counts = [int(redrawn(mask, pieces, generator).sum()) for _ in range(200)]
-    assert np.std(counts) > 0
-    assert np.mean(counts) == pytest.approx((1 + pieces.surplus) * int(mask.sum()), rel=0.01)
+    found = [pushed(depth, pieces, generator) for _ in range(400)]
+    growth = np.array([g for _, g in found]) / int(mask.sum())
+    assert growth.std() > 0.005
+    assert abs(growth.mean()) < 4 * growth.std() / 20
+    shift = torch.stack([d for d, _ in found]).mean(dim=0) - depth
+    assert float(shift.abs().max()) < 0.5
 
 
 def test_without_pieces_the_region_stays():
     _, mask = _box()
-    assert redrawn(mask, None, torch.Generator()) is mask
+    depth = outline(mask, GRID.spacing_mm)
+    assert pushed(depth, None, torch.Generator()) == (depth, 0.0)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 1.0, 1.1, 2.0])
@@ -81,9 +86,11 @@ def test_a_region_never_vanishes():
     assert int(of_volume(share, 0, torch.Generator().manual_seed(0)).sum()) == 1
 
 
-def test_what_has_left_the_image_stays_away():
+def test_ties_are_broken_by_chance_and_the_count_still_holds():
     share = torch.zeros(1, 4, 4, dtype=torch.float64)
-    assert not bool(of_volume(share, 3, torch.Generator().manual_seed(0)).any())
+    one, two = (of_volume(share, 3, torch.Generator().manual_seed(k)) for k in (0, 1))
+    assert int(one.sum()) == int(two.sum()) == 3
+    assert not torch.equal(one, two)
 
 
 def test_what_is_not_finite_becomes_the_median():

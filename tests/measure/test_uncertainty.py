@@ -6,16 +6,27 @@ import numpy as np
 import pytest
 import torch
 
+import vesalius.io as io
 from vesalius.core import Grid, Image
 from vesalius.errors import IntensityError, RegionError
 from vesalius.measure._config import Compute, Config, Features, Perturb
+from vesalius.measure._engine import measure_region
 from vesalius.measure._feature import Value
+from vesalius.measure._prepare import prepare
 from vesalius.measure._uncertainty import (
     Repeatability,
     Spread,
     _relative_error,
     cohort_reliability,
     repeatability,
+)
+from vesalius.physics import (
+    Ellipsoid,
+    Phantom,
+    add_noise,
+    chest_phantom,
+    phantom_labels,
+    rasterise,
 )
 
 OFF = {
@@ -73,9 +84,6 @@ def test_no_perturbation_gives_no_spread():
 
 
 def test_no_perturbation_gives_the_plain_values():
-    from vesalius.measure._engine import measure_region
-    from vesalius.measure._prepare import prepare
-
     image, mask = _case()
     config = _config(**OFF)
     found = repeatability(image, mask, config).spreads
@@ -234,3 +242,49 @@ def test_a_cohort_with_an_undefined_subject_says_so():
 def test_one_case_has_no_reliability():
     with pytest.raises(RegionError, match="at least two subjects"):
         cohort_reliability([_subject([1, 2, 3])])
+
+
+def _nodule(diameter, spacing):
+    shape = tuple(int((diameter + 34) / s) for s in spacing)
+    centre = (-78.3, -5.2, 40.4)
+    pairs = zip(centre, shape[::-1], spacing[::-1], strict=True)
+    origin = tuple(c - (n - 1) / 2 * s for c, n, s in pairs)
+    grid = Grid.from_spacing(shape, spacing, origin_mm=origin)
+    ball = Ellipsoid.sphere(tuple(c + 0.3 for c in centre), diameter, value=40.0)
+    noise = torch.Generator().manual_seed(1)
+    image = rasterise(chest_phantom(nodules=(ball,)), grid)
+    image = add_noise(image, 20.0, generator=noise, psf_mm=0.6)
+    return image, phantom_labels(Phantom((ball,), 0.0, "HU"), grid).mask(1)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.7, 0.7)])
+@pytest.mark.parametrize("diameter", [6.0, 8.0, 12.0, 20.0])
+def test_what_was_measured_lies_within_its_own_bar(diameter, spacing):
+    image, mask = _nodule(diameter, spacing)
+    features = Features(families=("morphology", "statistics"), spatial_autocorrelation=False)
+    config = _config(features, count=32)
+    plain = {v.key: v.value for v in measure_region(prepare(image, mask, config), config)}
+    found = repeatability(image, mask, config)
+    for key in ("morph_sphericity", "morph_volume", "morph_diam", "stat_mean"):
+        spread, value = found.spreads[key], plain[key]
+        covered = spread.p2_5 <= value <= spread.p97_5
+        assert covered or abs(value - spread.mean) <= 1.96 * spread.sd, key
+    middle = float(np.median(found.samples["morph_sphericity"]))
+    assert middle == pytest.approx(plain["morph_sphericity"], rel=0.02)
+    assert 1.96 * found.spreads["morph_volume"].sd < 0.25 * plain["morph_volume"]
+
+
+def test_a_real_tumour_has_sensible_bars(data_dir):
+    folder = data_dir / "samples" / "sts" / "STS_050"
+    image = io.open(folder / "ct.nii.gz").read()
+    mask = io.open(folder / "ct_gtv.nii.gz").read().data[0] > 0
+    features = Features(families=("morphology", "glcm"), spatial_autocorrelation=False)
+    one, two = (repeatability(image, mask, _config(features, threads=n)) for n in (1, 2))
+    assert list(one.samples) == list(two.samples)
+    for key, values in one.samples.items():
+        assert np.array_equal(values, two.samples[key], equal_nan=True), key
+    volume = one.spreads["morph_volume"]
+    assert 0.01 < volume.sd / volume.mean < 0.1
+    textures = [s for k, s in one.spreads.items() if k.startswith("cm_")]
+    assert len(textures) > 20
+    assert all(s.sd > 0 for s in textures)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +17,8 @@ from vesalius.measure._contour import (
     cut_pieces,
     finite,
     of_volume,
-    redrawn,
+    outline,
+    pushed,
 )
 from vesalius.measure._prepare import (
     bounding_box,
@@ -28,9 +29,18 @@ from vesalius.measure._prepare import (
     target_grid,
 )
 from vesalius.measure._region import Region
+from vesalius.ops._needed import (
+    cubic_on_rows,
+    linear_on_rows,
+    rows_near,
+    spline_with_border,
+    whole_rows,
+)
 from vesalius.ops._noise import NOISE_SAMPLES, noise_level
 
 Triple = tuple[float, float, float]
+Triplet = tuple[int, int, int]
+Mask = Bool[Tensor, "z y x"]
 
 _SPLINE_REACH = 16
 """Samples after which the memory of the cubic B-spline prefilter is below 1e-9."""
@@ -47,7 +57,7 @@ class Draw:
         volume: Relative change of volume.
         blur_mm: Standard deviation of the added point spread function, mm.
         drift: Relative calibration drift.
-        generator: Goes on to give the noise and the contour.
+        generator: Goes on to give the contour and the noise.
     """
 
     shift_voxels: Triple
@@ -65,35 +75,38 @@ class Plan:
 
     Attributes:
         block: The image around the region, float64, unperturbed.
-        mask: The region as drawn, on the block.
+        depth: Depth below the drawn contour on the block, mm; positive in the region.
+        voxels: Voxels of the region as drawn.
         grid: The lattice that is measured, around the region.
+        plain: The unperturbed region on that lattice.
         centre_mm: Centre of the region (L, P, S), mm.
         margin_mm: How far around the region intensities are measured, mm.
-        moves: Whether anything moves the lattice; else nothing more is interpolated than usual.
-        kept: What a region of partial volumes that sum to 1 holds on average after
-            interpolation without perturbation; times 1 / (1 + surplus) of the contour.
         sigma: Noise to add, unit of the image.
         pieces: Supervoxels, or None where the contour stays.
+        coefficients: Spline through the block, or None where the configuration interpolates.
         config: The whole configuration.
     """
 
     block: Image
-    mask: Bool[Tensor, "z y x"]
+    depth: Float[Tensor, "z y x"]
+    voxels: int
     grid: Grid
+    plain: Bool[Tensor, "gz gy gx"]
     centre_mm: Triple
     margin_mm: float
-    moves: bool
-    kept: float
     sigma: float
     pieces: Pieces | None
+    coefficients: Float[Tensor, "cz cy cx"] | None
     config: Config
 
+    @property
+    def moves(self) -> bool:
+        """Whether anything moves the lattice."""
+        settings = self.config.perturb
+        return max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0
 
-def plan(
-    image: Image,
-    mask: Bool[Tensor, "z y x"],
-    config: Config,
-) -> Plan:
+
+def plan(image: Image, mask: Bool[Tensor, "z y x"], config: Config) -> Plan:
     """Do once what every perturbation of a region needs.
 
     Args:
@@ -109,40 +122,40 @@ def plan(
     """
     settings = config.perturb
     lattice = target_grid(image.grid, config) or image.grid
+    reach = margin_mm(lattice, config) + _slack_mm(image.grid, mask, lattice, settings)
     support = _support_mm(image.grid, lattice, config)
-    wide, region = crop_to(image, mask.cpu(), margin_mm=PIECE_MM + support)
-    wide = wide.map(lambda x: x.to("cpu", torch.float64))
-    sigma = _sigma(image, wide) if settings.noise else 0.0
-    pieces = cut_pieces(wide, region, sigma) if settings.contour else None
-    possible = region if pieces is None else region | torch.from_numpy(pieces.possible)
-    reach = margin_mm(lattice, config) + _slack_mm(wide.grid, possible, lattice, settings)
-    block, start = _tailored(image, wide.grid, possible, reach + support)
-    region = _moved(region, start, block.grid.shape)
-    if pieces is not None:
-        labels, core = (torch.from_numpy(a) for a in (pieces.labels, pieces.core))
-        pieces = replace(
-            pieces,
-            labels=_moved(labels, start, block.grid.shape).numpy(),
-            core=_moved(core, start, block.grid.shape).numpy(),
-        )
-    grid = crop_grid(lattice, wide.grid, possible, reach)
+    block, region = crop_to(image, mask.cpu(), margin_mm=reach + support)
+    block = block.map(lambda x: x.to("cpu", torch.float64).contiguous())
+    sigma = _sigma(image, block) if settings.noise else 0.0
+    depth = outline(region, block.grid.spacing_mm)
+    grid = crop_grid(lattice, block.grid, region, reach)
     return Plan(
         block=block,
-        mask=region,
+        depth=depth,
+        voxels=int(region.sum()),
         grid=grid,
+        plain=_plain(region, block.grid, grid, config),
         centre_mm=_centre_mm(region, block.grid),
         margin_mm=margin_mm(lattice, config),
-        moves=max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0,
-        kept=_kept(region, block.grid, grid, config) / (1 + (pieces.surplus if pieces else 0.0)),
         sigma=sigma,
-        pieces=pieces,
+        pieces=cut_pieces(block, region, depth, sigma) if settings.contour else None,
+        coefficients=_coefficients(block, config),
         config=config,
     )
 
 
-def _sigma(image: Image, wide: Image) -> float:
+def _coefficients(block: Image, config: Config) -> Tensor | None:
+    """Linear interpolation would blur, and the plain measurement interpolates nothing."""
+    settings = config.perturb
+    moves = max(settings.shift_voxels, settings.rotation_deg, settings.resampling) > 0
+    if not moves or target_grid(block.grid, config) is not None:
+        return None
+    return spline_with_border(finite(block.data[0]))
+
+
+def _sigma(image: Image, block: Image) -> float:
     """Noise level near the region, or of the whole image where that is too small."""
-    near = wide if min(wide.grid.shape[1:]) >= NOISE_SAMPLES else image
+    near = block if min(block.grid.shape[1:]) >= NOISE_SAMPLES else image
     if min(near.grid.shape[1:]) < NOISE_SAMPLES:
         raise RegionError(
             f"image must have at least {NOISE_SAMPLES} samples along y and x to estimate its "
@@ -151,46 +164,14 @@ def _sigma(image: Image, wide: Image) -> float:
     return noise_level(finite(near.data[0].to("cpu", torch.float64)))
 
 
-def _kept(region: Tensor, near: Grid, grid: Grid, config: Config) -> float:
-    """Volume of the unperturbed region after interpolation over the sum of its partial volumes."""
-    if target_grid(near, config) is None:
-        return 1.0
+def _plain(region: Tensor, near: Grid, grid: Grid, config: Config) -> Tensor:
+    """Give the unperturbed region on the lattice that is measured."""
     settings = config.resample
-    image = Image(region[None].double(), near)
-    share = resample(image, grid, interpolation=settings.mask, anti_alias=False).data
-    return int((share >= settings.mask_threshold - 1e-9).sum()) / max(float(share.sum()), 1e-9)
-
-
-def _tailored(
-    image: Image, near: Grid, possible: Tensor, margin: float
-) -> tuple[Image, tuple[int, ...]]:
-    """Crop to what the largest possible region needs; also where that starts in ``near``."""
-    origin = torch.tensor(near.origin_mm, dtype=torch.float64)
-    offset = [round(i) for i in image.grid.to_index(origin).tolist()]
-    first, size = bounding_box(possible)
-    start, shape = [], []
-    for axis, (whole, spacing) in enumerate(
-        zip(image.grid.shape, image.grid.spacing_mm, strict=True)
-    ):
-        extra = math.ceil(min(margin / spacing, whole))
-        low = max(0, offset[axis] + first[axis] - extra)
-        start.append(low)
-        shape.append(min(whole, offset[axis] + first[axis] + size[axis] + extra) - low)
-    block = image.crop((start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
-    block = block.map(lambda x: x.to("cpu", torch.float64).contiguous())
-    return block, tuple(a - b for a, b in zip(start, offset, strict=True))
-
-
-def _moved(x: Tensor, start: tuple[int, ...], shape: tuple[int, int, int]) -> Tensor:
-    """Cut a box out of an array, zeros where it leaves it."""
-    new = torch.zeros(shape, dtype=x.dtype)
-    here, there = [], []
-    for a, n, whole in zip(start, shape, x.shape, strict=True):
-        low, high = max(0, a), min(whole, a + n)
-        there.append(slice(low, high))
-        here.append(slice(low - a, high - a))
-    new[tuple(here)] = x[tuple(there)]
-    return new
+    kind = settings.mask if target_grid(near, config) is not None else "nearest"
+    share = resample(
+        Image(region[None].double(), near), grid, interpolation=kind, anti_alias=False
+    ).data[0]
+    return share >= settings.mask_threshold - 1e-9
 
 
 def draw(settings: Perturb, index: int, *, flat: bool = False) -> Draw:
@@ -227,8 +208,11 @@ def draw(settings: Perturb, index: int, *, flat: bool = False) -> Draw:
 def perturbed(shared: Plan, change: Draw) -> Region:
     """Apply one set of perturbations; image and mask are interpolated once.
 
-    In this order, as in a scanner: blur, noise, calibration drift, contour, then shift, rotation
-    and voxel size in one interpolation, then volume.
+    Where the configuration interpolates: blur, noise and drift, then one interpolation as it
+    says. Where it does not: one interpolation by cubic B-splines, which keep the sharpness of
+    the scan, then noise at the level of the scan, and drift. The contour is pushed by
+    supervoxels, moved, and set to its volume as a level of the smooth distance to it. Farther
+    from the region than the margin intensities are 0, unless filters are asked for.
 
     Args:
         shared: What all perturbations share.
@@ -241,22 +225,13 @@ def perturbed(shared: Plan, change: Draw) -> Region:
         RegionError: Nothing is left of the region.
     """
     config = shared.config
-    region = redrawn(shared.mask, shared.pieces, change.generator)
     grid, sampling = _lattices(shared, change)
-    if sampling is None:
-        new, share = _disturbed(shared, change, shared.block), region.double()
-    else:
-        grid, sampling = _around(region, shared, (grid, sampling))
-        new, share = _sampled(region, shared, change, sampling)
-        new = new.round() if config.resample.rounding == "integer" else new
-    if config.discretise.method == "none":
-        new = new.round()
-    drawn = share >= config.resample.mask_threshold - 1e-9
-    settings = config.perturb
-    if shared.moves or shared.pieces is not None or settings.volume_fraction > 0:
-        count = float(share.sum()) * shared.kept * (1 + change.volume)
-        drawn = of_volume(share, round(count), change.generator)
-    return resegment(grid, new, drawn, config, unit=shared.block.unit)
+    drawn, corner = _drawn(shared, change, grid, sampling)
+    first, size = _with_margin(drawn, corner, grid, shared.margin_mm)
+    drawn = _moved(drawn, [a - b for a, b in zip(first, corner, strict=True)], size)
+    grid, sampling = grid.crop(first, size), sampling.crop(first, size)
+    values = _values(shared, change, sampling, drawn)
+    return resegment(grid, values, drawn, config, unit=shared.block.unit)
 
 
 def drifted(x: Float[Tensor, "*shape"], drift: float, unit: str) -> Float[Tensor, "*shape"]:
@@ -293,7 +268,8 @@ def _slack_mm(grid: Grid, mask: Tensor, lattice: Grid, settings: Perturb) -> flo
     half = 0.5 * float((size * torch.tensor(grid.spacing_mm).double()).norm())
     turn = 2 * math.sin(math.radians(settings.rotation_deg) / 2) * half
     shift = settings.shift_voxels * float(torch.tensor(lattice.spacing_mm).double().norm())
-    grow = settings.volume_fraction * half / 2 + max(lattice.spacing_mm)
+    grow = settings.volume_fraction * half / 2 + (PIECE_MM if settings.contour else 0.0)
+    grow += max(lattice.spacing_mm)
     return turn + shift + grow + settings.resampling * half + 3 * settings.blur_mm
 
 
@@ -302,25 +278,10 @@ def _direction(s: float, angle: float) -> list[float]:
     return [r * math.cos(angle), r * math.sin(angle), s]
 
 
-def _disturbed(shared: Plan, change: Draw, block: Image) -> Tensor:
-    x = block.data[0]
-    if change.blur_mm > 0:
-        from scipy.ndimage import gaussian_filter
-
-        sigma = [change.blur_mm / s for s in block.grid.spacing_mm]
-        sigma = [0.0 if n == 1 else s for s, n in zip(sigma, x.shape, strict=True)]
-        x = torch.from_numpy(gaussian_filter(x.numpy(), sigma, mode="nearest"))
-    if shared.sigma > 0:
-        noise = torch.randn(x.shape, generator=change.generator, dtype=torch.float32)
-        x = torch.add(x, noise, alpha=shared.sigma)
-    return drifted(x, change.drift, block.unit)
-
-
-def _lattices(shared: Plan, change: Draw) -> tuple[Grid, Grid | None]:
+def _lattices(shared: Plan, change: Draw) -> tuple[Grid, Grid]:
     """The plain lattice of the result, and where it lies in the unperturbed world."""
     if not shared.moves:
-        same = target_grid(shared.block.grid, shared.config) is None
-        return (shared.block.grid, None) if same else (shared.grid, shared.grid)
+        return shared.grid, shared.grid
     grid = _scaled(shared.grid, change.scale)
     turn = Linear.rotation(change.rotation_deg, centre_mm=shared.centre_mm).matrix
     shift = grid.affine[:3, :3] @ torch.tensor(change.shift_voxels, dtype=torch.float64)
@@ -348,17 +309,67 @@ def _centre_mm(region: Tensor, grid: Grid) -> Triple:
     return (left, posterior, superior)
 
 
-def _around(region: Tensor, shared: Plan, lattices: tuple[Grid, Grid]) -> tuple[Grid, Grid]:
-    """Crop both lattices to what this region and its margin need."""
-    grid, sampling = lattices
-    start, shape = bounding_box(region)
-    low = torch.tensor(start, dtype=torch.float64) - 1
-    high = low + torch.tensor(shape) + 1
-    index = sampling.to_index(shared.block.grid.to_world(_corners(low, high)))
+def _drawn(shared: Plan, change: Draw, grid: Grid, sampling: Grid) -> tuple[Tensor, Triplet]:
+    """Redraw the region on a part of the lattice; also where that part starts."""
+    settings = shared.config.perturb
+    if not shared.moves and shared.pieces is None and settings.volume_fraction == 0:
+        return shared.plain, (0, 0, 0)
+    depth, more = pushed(shared.depth, shared.pieces, change.generator)
+    growth = (1 + more / shared.voxels) * (1 + change.volume)
+    reach = _growth_mm(shared, growth)
+    start, size = bounding_box(depth > -reach)
+    low = torch.tensor(start, dtype=torch.float64)
+    corners = _corners(low, low + torch.tensor(size) - 1)
+    index = sampling.to_index(shared.block.grid.to_world(corners))
+    first, size = _within(index, torch.ones(3), grid.shape)
+    part = sampling.crop(first, size)
+    matrix = _matrix(part, shared.block.grid)
+    level = linear_on_rows(
+        depth, matrix, whole_rows(size), size[2], limit=reach + _voxel_mm(shared)
+    )
+    voxel = shared.grid.voxel_volume_mm3 / grid.voxel_volume_mm3
+    count = round(int(shared.plain.sum()) * growth * voxel)
+    return of_volume(level, count, change.generator), first
+
+
+def _growth_mm(shared: Plan, growth: float) -> float:
+    """How far the contour moves at most to reach a volume, with a voxel to spare, mm."""
+    radius = math.cbrt(shared.voxels * shared.block.grid.voxel_volume_mm3)
+    return _voxel_mm(shared) + abs(growth - 1) * radius
+
+
+def _voxel_mm(shared: Plan) -> float:
+    return max(*shared.block.grid.spacing_mm, *shared.grid.spacing_mm)
+
+
+def _matrix(lattice: Grid, block: Grid) -> Tensor:
+    """Lattice index to block index; steps of whole samples are exact."""
+    matrix = torch.linalg.inv(block.affine) @ lattice.affine
+    whole = matrix.round()
+    return torch.where((matrix - whole).abs() < 1e-9, whole, matrix).contiguous()
+
+
+def _with_margin(
+    drawn: Mask, corner: Triplet, grid: Grid, margin_mm: float
+) -> tuple[Triplet, Triplet]:
+    """The box of a region and its margin, on the lattice; ``corner`` is where the mask starts."""
+    start, size = bounding_box(drawn)
+    low = torch.tensor(start, dtype=torch.float64) + torch.tensor(corner)
+    ends = torch.stack([low, low + torch.tensor(size) - 1])
     spacing = torch.tensor(grid.spacing_mm, dtype=torch.float64)
-    margin = shared.margin_mm / spacing + 1
-    first, size = _within(index, margin, grid.shape)
-    return grid.crop(first, size), sampling.crop(first, size)
+    return _within(ends, margin_mm / spacing + 1, grid.shape)
+
+
+def _moved(x: Tensor, start: list[int], shape: Triplet) -> Tensor:
+    """Cut a box out of an array, zeros where it leaves it."""
+    new = torch.zeros(shape, dtype=x.dtype)
+    here, there = [], []
+    for a, n, whole in zip(start, shape, x.shape, strict=True):
+        low, high = max(0, a), min(whole, a + n)
+        there.append(slice(low, high))
+        here.append(slice(low - a, high - a))
+    new[tuple(here)] = x[tuple(there)]
+    return new
 
 
 def _corners(low: Tensor, high: Tensor) -> Tensor:
@@ -366,9 +377,7 @@ def _corners(low: Tensor, high: Tensor) -> Tensor:
     return torch.stack([ends[[b & 1, b >> 1 & 1, b >> 2], [0, 1, 2]] for b in range(8)])
 
 
-def _within(
-    index: Tensor, margin: Tensor, shape: tuple[int, int, int]
-) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def _within(index: Tensor, margin: Tensor, shape: Triplet) -> tuple[Triplet, Triplet]:
     """The box of voxels around points and a margin, as far as the grid reaches."""
     low = (index.min(dim=0).values - margin).floor().tolist()
     high = (index.max(dim=0).values + margin).ceil().tolist()
@@ -378,19 +387,60 @@ def _within(
     return (first[0], first[1], first[2]), (z, y, x)
 
 
-def _sampled(region: Tensor, shared: Plan, change: Draw, sampling: Grid) -> tuple[Tensor, Tensor]:
-    """Disturb only what is read, and interpolate it and the mask, each once."""
-    settings, grid = shared.config.resample, shared.block.grid
+def _values(shared: Plan, change: Draw, sampling: Grid, drawn: Mask) -> Tensor:
+    """Give the intensities on the lattice; 0 farther away from the region than the margin."""
+    config = shared.config
+    if config.filters:
+        rows = whole_rows(sampling.shape)
+    else:
+        z, y, x = (shared.margin_mm / s for s in sampling.spacing_mm)
+        rows = rows_near(drawn, (z, y, x))
+    give = _moved_values if shared.coefficients is not None else _resampled_values
+    values = give(shared, change, sampling, rows)
+    moved = shared.moves or target_grid(shared.block.grid, config) is not None
+    whole = moved and config.resample.rounding == "integer"
+    return values.round() if whole or config.discretise.method == "none" else values
+
+
+def _moved_values(shared: Plan, change: Draw, sampling: Grid, rows: Tensor) -> Tensor:
+    """Interpolate between voxels of the same size, then disturb: as sharp and noisy as a scan."""
+    assert shared.coefficients is not None
+    c = _blurred(shared.coefficients, change.blur_mm, shared.block.grid)
+    matrix = _matrix(sampling, shared.block.grid)
+    values = cubic_on_rows(c, matrix, rows, sampling.shape[2])
+    return _disturbed(values, shared, change)
+
+
+def _resampled_values(shared: Plan, change: Draw, sampling: Grid, rows: Tensor) -> Tensor:
+    """Disturb what is read, then interpolate as the configuration says."""
+    config, grid = shared.config, shared.block.grid
     last = torch.tensor(sampling.shape, dtype=torch.float64) - 1
     index = grid.to_index(sampling.to_world(_corners(torch.zeros_like(last), last)))
-    support = _support_mm(grid, sampling, shared.config) + 3 * change.blur_mm
-    margin = support / torch.tensor(grid.spacing_mm, dtype=torch.float64)
-    first, size = _within(index, margin, grid.shape)
+    support = _SPLINE_REACH + 2 if config.resample.image == "cubic" else 1
+    spacing = torch.tensor(grid.spacing_mm, dtype=torch.float64)
+    first, size = _within(index, support + 3 * change.blur_mm / spacing, grid.shape)
     part = shared.block.crop(first, size)
-    values = _disturbed(shared, change, part)
-    box = tuple(slice(a, a + n) for a, n in zip(first, size, strict=True))
-    image = Image(values[None].contiguous(), part.grid)
-    mask = Image(region[box][None].double(), part.grid)
-    new = resample(image, sampling, interpolation=settings.image, anti_alias=False)
-    share = resample(mask, sampling, interpolation=settings.mask, anti_alias=False)
-    return new.data[0], share.data[0]
+    x = _disturbed(_blurred(part.data[0], change.blur_mm, part.grid), shared, change).contiguous()
+    if config.resample.image == "linear":
+        return linear_on_rows(x, _matrix(sampling, part.grid), rows, sampling.shape[2])
+    image, kind = Image(x[None], part.grid), config.resample.image
+    return resample(image, sampling, interpolation=kind, anti_alias=False).data[0]
+
+
+def _blurred(x: Tensor, blur_mm: float, grid: Grid) -> Tensor:
+    if blur_mm == 0:
+        return x
+    from scipy.ndimage import gaussian_filter
+
+    sigma = [
+        0.0 if n == 1 else blur_mm / s for s, n in zip(grid.spacing_mm, grid.shape, strict=True)
+    ]
+    return torch.from_numpy(gaussian_filter(x.numpy(), sigma, mode="nearest"))
+
+
+def _disturbed(x: Tensor, shared: Plan, change: Draw) -> Tensor:
+    """Add noise and calibration drift."""
+    if shared.sigma > 0:
+        noise = torch.randn(x.shape, generator=change.generator, dtype=torch.float32)
+        x = torch.add(x, noise, alpha=shared.sigma)
+    return drifted(x, change.drift, shared.block.unit)

@@ -108,8 +108,9 @@ def repeatability(
 
     References:
         Zwanenburg et al. (2019), doi:10.1038/s41598-018-36938-4. Differs from it in: shift,
-        rotation and voxel size are one interpolation; rotation is about any axis; expected volume
-        is kept by contour randomisation; blur and calibration drift are added.
+        rotation and voxel size are one interpolation; rotation is about any axis; supervoxels push
+        a smooth contour instead of being cut out of it, by sqrt(2 min(p, 1 - p)) of their volume
+        for an overlap of p, and keep the expected volume; blur and calibration drift are added.
     """
     shared = plan(image, mask, config)
     rows: list[Mapping[str, Value] | VesaliusError] = []
