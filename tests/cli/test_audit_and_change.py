@@ -48,6 +48,24 @@ def test_a_pyradiomics_table_is_explained(folder, capsys):
     assert len(written) > 100
 
 
+def test_a_table_of_our_own_is_read_as_it_was_written(folder, capsys):
+    out = folder / "out"
+    assert run("measure", *files(folder), "-o", out, "-q") == 0
+    assert run("measure", "audit", out / "features.csv", *files(folder)) == 0
+    told = capsys.readouterr().out
+    assert "agrees: 2" in told
+    assert "differs" not in told
+
+
+def test_unexplained_columns_are_listed_together(folder, capsys):
+    table = pd.DataFrame({"name": ["stat_mean", "stat_max"], "value": [1.0, 2.0]})
+    table.to_csv(folder / "t.csv", index=False)
+    assert run("measure", "audit", folder / "t.csv", *files(folder)) == 0
+    told = capsys.readouterr().out
+    assert "differs: 2 columns - no known convention explains it\n" in told
+    assert "    stat_mean  (ratio 0." in told
+
+
 def test_a_file_that_is_no_table_is_refused(folder, capsys):
     (folder / "empty.csv").write_text("")
     assert run("measure", "audit", folder / "empty.csv", *files(folder)) == 3

@@ -69,6 +69,37 @@ def test_our_own_wide_table_agrees_with_itself():
     assert all(f.verdict == "agrees" for f in compared)
 
 
+def test_our_own_long_table_agrees_with_itself(tmp_path):
+    config = Config(features={"spatial_autocorrelation": False})
+    extract(*pair(), config=config).table.to_csv(tmp_path / "features.csv", index=False)
+    table = pd.read_csv(tmp_path / "features.csv")
+    found = audit(table, *pair(), config=config)
+    compared = [f for f in found if f.verdict != "not compared"]
+    assert len(compared) > 200
+    assert all(f.verdict == "agrees" for f in compared)
+
+
+def test_of_a_long_table_the_rows_of_the_region_are_taken():
+    image_, labels = pair()
+    one = extract(image_, labels, config=Config(features={"families": ("statistics",)})).table
+    other = one.assign(label="somebody else", value=one["value"] + 1)
+    found = audit(pd.concat([other, one]), image_, labels)
+    assert all(f.verdict == "agrees" for f in found)
+
+
+def test_the_only_region_of_a_long_table_may_have_another_name():
+    table = extract(*pair(), config=Config(features={"families": ("statistics",)})).table
+    found = audit(table.assign(label="tumour"), *pair())
+    assert all(f.verdict == "agrees" for f in found)
+
+
+def test_refuses_a_long_table_without_the_region():
+    table = extract(*pair(), config=Config(features={"families": ("statistics",)})).table
+    both = pd.concat([table.assign(label="lung"), table.assign(label="liver")])
+    with pytest.raises(FormatError, match="rows of the region 'label 1', it has those of lung, li"):
+        audit(both, *pair())
+
+
 def test_mirp_names_are_read():
     config = Config(features={"aggregations": ALL_AGGREGATIONS})
     ours = wide(extract(*pair(), config=config).table).iloc[0]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def audit(
-    features: Annotated[Path, typer.Argument(help="CSV of PyRadiomics, MIRP or vesalius.")],
+    features: Annotated[Path, typer.Argument(help="CSV of PyRadiomics or MIRP, or features.csv.")],
     image: Annotated[Path, typer.Argument(help="The image it was made from.")],
     labels: Annotated[Path, typer.Argument(help="The labels it was made from.")],
     label: Annotated[int, typer.Option("--label", help="Which region.")] = 1,
@@ -63,7 +63,7 @@ def _read(path: Path, row: int) -> "pd.DataFrame":
         raise FormatError(
             f"feature table must be a CSV file, {path.name} is not: {type(error).__name__}"
         ) from error
-    if table.shape[1] == 2 or len(table) == 0:
+    if table.shape[1] == 2 or len(table) == 0 or {"feature", "value"} <= set(table.columns):
         return table
     if not 0 <= row < len(table):
         raise FormatError(f"--row must be below the {len(table)} cases of the table, got {row}")
@@ -71,11 +71,15 @@ def _read(path: Path, row: int) -> "pd.DataFrame":
 
 
 def _show(findings: "tuple[Audited, ...]", *, everything: bool) -> None:
+    """Print the columns by verdict and reason; a ratio, which each has of its own, behind each."""
     groups: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
-        groups.setdefault((finding.verdict, finding.why), []).append(finding.column)
+        why, _, own = finding.why.partition(" (ratio ")
+        behind = f"  (ratio {own}" if own else ""
+        groups.setdefault((finding.verdict, why), []).append(f"{finding.column}{behind}")
     for (verdict, why), columns in sorted(groups.items(), key=lambda item: -len(item[1])):
-        typer.echo(f"{verdict}: {len(columns)} columns" + (f" - {why}" if why else ""))
+        number = "1 column" if len(columns) == 1 else f"{len(columns)} columns"
+        typer.echo(f"{verdict}: {number}" + (f" - {why}" if why else ""))
         if everything or verdict == "differs":
             for name in columns:
                 typer.echo(f"    {name}")

@@ -18,7 +18,7 @@ from vesalius.measure._config import ALL_AGGREGATIONS, Config, Discretise, Featu
 from vesalius.measure._engine import level_counts, measure_region
 from vesalius.measure._feature import Aggregation, Family
 from vesalius.measure._histogram import histogram
-from vesalius.measure._measurement import check_pair
+from vesalius.measure._measurement import check_pair, wide
 from vesalius.measure._prepare import discretise_region, prepare
 from vesalius.measure._region import Levels, Region
 from vesalius.measure._texture import texture
@@ -56,6 +56,7 @@ _OTHER_BINS = (
     *(Discretise(method="bin_count", bin_count=n) for n in (8, 16, 32, 64, 128, 256)),
 )
 _MOST_LEVELS = 1024
+_LONG = {"subject", "label", "filter", "feature", "aggregation", "discretisation", "value"}
 _ALIGNED = "bins start at a multiple of the bin width; IBSI's start at the smallest intensity"
 
 
@@ -106,7 +107,8 @@ def audit(
 
     Args:
         table: One row of a wide table of PyRadiomics (``original_glcm_Contrast``), MIRP
-            (``cm_contrast_d1_3d_avg_fbs_w25.0``) or vesalius; or two columns, name and value.
+            (``cm_contrast_d1_3d_avg_fbs_w25.0``) or vesalius; or two columns, name and value; or
+            the long table of vesalius, of which the rows of the region are taken.
         image: The image it was made from.
         labels: The regions.
         label: Which region.
@@ -118,13 +120,14 @@ def audit(
         of mesh features to 1e-3), or differs and why, as far as a known convention explains it.
 
     Raises:
-        FormatError: The table has not exactly one case, or no column that is known.
+        FormatError: The table has not exactly one case, no row of the region, or no column that
+            is known.
         GeometryError: Image and labels are on different grids.
         RegionError: The label does not occur.
     """
     check_pair(image, labels)
-    cells = _cells(table)
     mask = labels.mask(label)
+    cells = _cells(_region_rows(table, labels.name(label)) if set(table) >= _LONG else table)
     foreign = any(name.startswith("original_") for name in cells)
     found = list(_audit_pyradiomics(cells, image, mask) if foreign else ())
     found += [] if foreign else _audit_ibsi(cells, image, mask, config or Config())
@@ -134,6 +137,22 @@ def audit(
             f"{len(cells)} columns is known: {', '.join(list(cells)[:5])}"
         )
     return tuple(found)
+
+
+def _region_rows(table: "pd.DataFrame", name: str) -> "pd.DataFrame":
+    """Turn a long table into the wide row of one region; the only one has any name."""
+    text = sorted(_LONG - {"value"})
+    table = table.assign(
+        **{column: table[column].astype(object).fillna("").astype(str) for column in text}
+    )
+    names = list(dict.fromkeys(table["label"]))
+    if name not in names and len(names) != 1:
+        raise FormatError(
+            f"table must have rows of the region {name!r}, it has those of "
+            f"{', '.join(names[:20]) or 'none'}: name the labels alike, or pick the rows"
+        )
+    rows = table[table["label"] == name] if name in names else table
+    return wide(rows).drop(columns=["subject", "label"])
 
 
 def _cells(table: "pd.DataFrame") -> dict[str, object]:
@@ -393,4 +412,4 @@ def _same(theirs: float, ours: float, tag: str) -> bool:
 def _unexplained(theirs: float, ours: float) -> str:
     if ours == 0:
         return f"no known convention explains it (difference {theirs:.6g})"
-    return f"no known convention explains it (ratio {theirs / ours:.6g})"
+    return f"no known convention explains it (ratio {theirs / ours:.10g})"
