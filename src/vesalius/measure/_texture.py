@@ -12,7 +12,7 @@ from vesalius.measure._feature import DIRECTIONAL, ZONAL, Aggregation, Family, F
 from vesalius.measure._region import Levels
 from vesalius.measure._stack import Floats, average, stack_of
 from vesalius.ops._cooccurrence import IN_PLANE, THROUGH_PLANE, cooccurrence
-from vesalius.ops._counts import TABLE_CELLS, Counts, Offset, concatenate, merge
+from vesalius.ops._counts import TABLE_CELLS, Counts, Offset, Scan, concatenate, merge, scan
 from vesalius.ops._distance import edge_distance
 from vesalius.ops._neighbourhood import Differences, dependences, differences
 from vesalius.ops._runs import run_lengths
@@ -29,7 +29,9 @@ CATALOGUE: dict[Family, tuple[Feature, ...]] = {
 """The texture features by family, in the order in which values are given."""
 
 Tables = dict[Aggregation, list[Floats]]
-CountPairs = Callable[[Tensor, tuple[Offset, ...], bool], Counts]
+EVERY = IN_PLANE + THROUGH_PLANE
+Measure = Callable[[Counts], Floats]
+CountPairs = Callable[[Tensor | Scan, tuple[Offset, ...], bool], Counts]
 
 
 def texture(
@@ -65,16 +67,17 @@ def texture(
         IBSI reference manual, doi:10.48550/arXiv.1612.07003, chapter 3.
     """
     tables: dict[Family, Tables] = {}
+    seen = scan(levels.data, ((0, 0, 0),))
     if "glcm" in families:
-        tables["glcm"] = _measure_glcm(levels, aggregations, distance)
+        tables["glcm"] = _measure_glcm(levels, seen, aggregations, distance)
     if "glrlm" in families:
-        tables["glrlm"] = _measure_glrlm(levels, aggregations)
+        tables["glrlm"] = _measure_glrlm(seen, aggregations)
     if "glszm" in families or "gldzm" in families:
-        tables["glszm"], tables["gldzm"] = _measure_zones(levels, aggregations)
+        tables["glszm"], tables["gldzm"] = _measure_zones(levels, seen, aggregations)
     if "ngtdm" in families:
-        tables["ngtdm"] = _measure_ngtdm(levels, aggregations, distance)
+        tables["ngtdm"] = _measure_ngtdm(seen, aggregations, distance)
     if "ngldm" in families:
-        tables["ngldm"] = _measure_ngldm(levels, aggregations, distance, coarseness)
+        tables["ngldm"] = _measure_ngldm(seen, aggregations, distance, coarseness)
     wanted = ((name, CATALOGUE[name]) for name in CATALOGUE if name in families)
     return [value for name, features in wanted for value in _values(features, tables[name])]
 
@@ -84,76 +87,96 @@ def _values(features: tuple[Feature, ...], tables: Tables) -> list[Value]:
     return [v for name in order for v in average(features, np.hstack(tables[name]), name)]
 
 
-def _measure_glcm(levels: Levels, wanted: Collection[Aggregation], distance: int) -> Tables:
-    def count(data: Tensor, directions: tuple[Offset, ...], by_slice: bool) -> Counts:
+def _measure_glcm(
+    levels: Levels, seen: Scan, wanted: Collection[Aggregation], distance: int
+) -> Tables:
+    def count(data: Tensor | Scan, directions: tuple[Offset, ...], by_slice: bool) -> Counts:
         return cooccurrence(data, directions=directions, distance=distance, by_slice=by_slice)
 
-    top = int(levels.data.max()) + 1
-    blocks = _blocks(levels.data, 4 * top * top)
-    return _directional(
-        count, lambda counts: _glcm.measure_glcm(counts, levels.count), blocks, levels, wanted
-    )
+    def measure(counts: Counts) -> Floats:
+        return _glcm.measure_glcm(counts, levels.count)
+
+    return _directional(count, measure, seen, wanted, cells=(seen.top + 1) ** 2)
 
 
-def _measure_glrlm(levels: Levels, wanted: Collection[Aggregation]) -> Tables:
-    def count(data: Tensor, directions: tuple[Offset, ...], by_slice: bool) -> Counts:
+def _measure_glrlm(seen: Scan, wanted: Collection[Aggregation]) -> Tables:
+    def count(data: Tensor | Scan, directions: tuple[Offset, ...], by_slice: bool) -> Counts:
         return run_lengths(data, directions=directions, by_slice=by_slice)
 
-    top = int(levels.data.max()) + 1
-    blocks = _blocks(levels.data, 4 * top * max(levels.data.shape))
-    return _directional(count, _glrlm.measure_glrlm, blocks, levels, wanted)
+    cells = (seen.top + 1) * max(seen.levels.shape)
+    return _directional(count, _glrlm.measure_glrlm, seen, wanted, cells=cells)
 
 
 def _directional(
     count: CountPairs,
-    measure: Callable[[Counts], Floats],
-    blocks: Iterator[slice],
-    levels: Levels,
+    measure: Measure,
+    seen: Scan,
     wanted: Collection[Aggregation],
+    *,
+    cells: int,
 ) -> Tables:
-    """Make the six aggregations of a family with one matrix per direction."""
+    """Make the six aggregations of a family with one matrix of so many cells per direction."""
     tables: Tables = {name: [] for name in DIRECTIONAL if name in wanted}
-    flat: Counts | None = None
-    if any(name.startswith("2") for name in tables):
-        for block in blocks:
-            by_slice = count(levels.data[block], IN_PLANE, True)
-            if "2D_avg" in tables:
-                tables["2D_avg"].append(measure(by_slice))
-            if "2D_comb" in tables:
-                tables["2D_comb"].append(measure(_merge_every(by_slice, 4)))
-            flat = _add(flat, _merge_alike(by_slice, 4))
-    elif tables:
-        flat = count(levels.data, IN_PLANE, False)
-    if flat is None:
+    if not tables:
         return tables
+    solid = "3D_avg" in tables or "3D_comb" in tables
+    if any(name.startswith("2") for name in tables):
+        flat = _measure_flat(count, measure, _blocks(seen.levels, 4 * cells), tables)
+    elif 13 * cells <= TABLE_CELLS // 8:
+        return _put(tables, _apart_and_merged(count(seen, EVERY, False), measure))
+    else:
+        flat = count(seen, IN_PLANE, False)
+    return _put(tables, _measure_solid(flat, count, measure, seen)) if solid else tables
+
+
+def _measure_flat(
+    count: CountPairs, measure: Measure, blocks: Iterator[Tensor], tables: Tables
+) -> Counts:
+    """Put what is measured slice by slice into the tables; give the four directions of all."""
+    flat: Counts | None = None
+    for block in blocks:
+        by_slice = count(block, IN_PLANE, True)
+        if "2D_avg" in tables:
+            tables["2D_avg"].append(measure(by_slice))
+        if "2D_comb" in tables:
+            tables["2D_comb"].append(measure(_merge_every(by_slice, 4)))
+        flat = _add(flat, _merge_alike(by_slice, 4))
+    assert flat is not None
     if "2_5D_avg" in tables:
         tables["2_5D_avg"].append(measure(flat))
     if "2_5D_comb" in tables:
         tables["2_5D_comb"].append(measure(_merge_every(flat, 4)))
-    if "3D_avg" in tables or "3D_comb" in tables:
-        solid = _measure_solid(flat, count, measure, levels.data)
-        for name in solid.keys() & tables.keys():
-            tables[name].append(solid[name])
-    return tables
+    return flat
 
 
 def _measure_solid(
-    flat: Counts, count: CountPairs, measure: Callable[[Counts], Floats], data: Tensor
+    flat: Counts, count: CountPairs, measure: Measure, seen: Scan
 ) -> dict[Aggregation, Floats]:
     """Measure thirteen directions apart and merged; one at a time where matrices are large."""
     if flat.count.numel() <= TABLE_CELLS // 8:
-        every = concatenate(flat, count(data, THROUGH_PLANE, False))
-        both = measure(concatenate(every, _merge_every(every, 13)))
-        return {"3D_avg": both[:, :13], "3D_comb": both[:, 13:]}
+        return _apart_and_merged(concatenate(flat, count(seen, THROUGH_PLANE, False)), measure)
     apart, merged = [measure(flat)], _merge_all(flat)
     for direction in THROUGH_PLANE:
-        one = count(data, (direction,), False)
+        one = count(seen, (direction,), False)
         apart.append(measure(one))
         merged = _add(merged, one)
     return {"3D_avg": np.hstack(apart), "3D_comb": measure(merged)}
 
 
-def _measure_zones(levels: Levels, wanted: Collection[Aggregation]) -> tuple[Tables, Tables]:
+def _apart_and_merged(every: Counts, measure: Measure) -> dict[Aggregation, Floats]:
+    both = measure(concatenate(every, _merge_every(every, 13)))
+    return {"3D_avg": both[:, :13], "3D_comb": both[:, 13:]}
+
+
+def _put(tables: Tables, found: dict[Aggregation, Floats]) -> Tables:
+    for name in found.keys() & tables.keys():
+        tables[name].append(found[name])
+    return tables
+
+
+def _measure_zones(
+    levels: Levels, seen: Scan, wanted: Collection[Aggregation]
+) -> tuple[Tables, Tables]:
     sizes: Tables = {name: [] for name in ZONAL if name in wanted}
     distances: Tables = {name: [] for name in sizes}
 
@@ -164,52 +187,52 @@ def _measure_zones(levels: Levels, wanted: Collection[Aggregation]) -> tuple[Tab
 
     if "2D" in sizes or "2_5D" in sizes:
         depth = edge_distance(levels.morphological, planar=True)
-        flat = zones(levels.data, depth, by_slice=True)
+        flat = zones(seen, depth, by_slice=True)
         if "2D" in sizes:
             put("2D", flat)
         if "2_5D" in sizes:
             put("2_5D", Zones(*(_merge_all(counts) for counts in flat)))
     if "3D" in sizes:
-        put("3D", zones(levels.data, edge_distance(levels.morphological)))
+        put("3D", zones(seen, edge_distance(levels.morphological)))
     return sizes, distances
 
 
-def _measure_ngtdm(levels: Levels, wanted: Collection[Aggregation], distance: int) -> Tables:
+def _measure_ngtdm(seen: Scan, wanted: Collection[Aggregation], distance: int) -> Tables:
     tables: Tables = {name: [] for name in ZONAL if name in wanted}
     if "2D" in tables or "2_5D" in tables:
-        flat = differences(levels.data, distance=distance, by_slice=True)
+        flat = differences(seen, distance=distance, by_slice=True)
         if "2D" in tables:
             tables["2D"].append(_ngtdm.measure_ngtdm(flat))
         if "2_5D" in tables:
             merged = Differences(*(_merge_all(counts) for counts in flat))
             tables["2_5D"].append(_ngtdm.measure_ngtdm(merged))
     if "3D" in tables:
-        tables["3D"].append(_ngtdm.measure_ngtdm(differences(levels.data, distance=distance)))
+        tables["3D"].append(_ngtdm.measure_ngtdm(differences(seen, distance=distance)))
     return tables
 
 
 def _measure_ngldm(
-    levels: Levels, wanted: Collection[Aggregation], distance: int, coarseness: int
+    seen: Scan, wanted: Collection[Aggregation], distance: int, coarseness: int
 ) -> Tables:
     tables: Tables = {name: [] for name in ZONAL if name in wanted}
     if "2D" in tables or "2_5D" in tables:
-        flat = dependences(levels.data, distance=distance, coarseness=coarseness, by_slice=True)
+        flat = dependences(seen, distance=distance, coarseness=coarseness, by_slice=True)
         if "2D" in tables:
             tables["2D"].append(_ngldm.measure_ngldm(flat))
         if "2_5D" in tables:
             tables["2_5D"].append(_ngldm.measure_ngldm(_merge_all(flat)))
     if "3D" in tables:
-        solid = dependences(levels.data, distance=distance, coarseness=coarseness)
+        solid = dependences(seen, distance=distance, coarseness=coarseness)
         tables["3D"].append(_ngldm.measure_ngldm(solid))
     return tables
 
 
-def _blocks(data: Tensor, cells: int) -> Iterator[slice]:
+def _blocks(data: Tensor, cells: int) -> Iterator[Tensor]:
     """Cut a volume into blocks of slices so that a dense table of each stays small."""
     step = max(1, TABLE_CELLS // cells)
     for first in range(0, len(data), step):
-        block = slice(first, min(first + step, len(data)))
-        if step >= len(data) or data[block].any():
+        block = data[first : first + step]
+        if step >= len(data) or block.any():
             yield block
 
 

@@ -13,11 +13,11 @@ from vesalius.ops._counts import (
     Counts,
     Ints,
     Offset,
-    check_levels,
+    Scan,
     coalesce,
     flat_offsets,
     from_table,
-    nonempty_rows,
+    scan,
     shifted,
     slice_ranks,
     vectorised,
@@ -32,7 +32,7 @@ THROUGH_PLANE: tuple[Offset, ...] = tuple((1, y, x) for y in (-1, 0, 1) for x in
 
 
 def cooccurrence(
-    levels: Int[Tensor, "z y x"],
+    levels: Int[Tensor, "z y x"] | Scan,
     *,
     directions: tuple[Offset, ...] = IN_PLANE + THROUGH_PLANE,
     distance: int = 1,
@@ -44,8 +44,8 @@ def cooccurrence(
     diagonal holds twice the number of its pairs, as in the full matrix.
 
     Args:
-        levels: (z, y, x) integers; 0 outside the region, which keeps ``distance`` voxels from
-            the border along every axis that a direction leaves.
+        levels: (z, y, x) integers, or a ``scan`` of them; 0 outside the region, which keeps
+            ``distance`` voxels from the border along every axis that a direction leaves.
         directions: Steps (dz, dy, dx); scaled by ``distance``.
         distance: Chebyshev distance of the two voxels, voxels.
         by_slice: Keep the slices apart; only for directions with dz = 0.
@@ -63,26 +63,23 @@ def cooccurrence(
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.6.
     """
     steps = tuple((distance * dz, distance * dy, distance * dx) for dz, dy, dx in directions)
-    check_levels(levels, steps)
-    top = int(levels.max()) + 1
-    slices = levels.shape[0] if by_slice else 1
-    if vectorised(levels, 0):
-        return _pairs_torch(levels, steps, by_slice=by_slice)
-    if slices * len(steps) * top * top > TABLE_CELLS:
-        return _pairs_sorted(levels, steps, top, by_slice=by_slice)
-    return _pairs_numba(levels, steps, top, by_slice=by_slice)
+    seen = scan(levels, steps)
+    slices = seen.levels.shape[0] if by_slice else 1
+    if vectorised(seen.levels, 0):
+        return _pairs_torch(seen.levels, steps, by_slice=by_slice)
+    if slices * len(steps) * (seen.top + 1) ** 2 > TABLE_CELLS:
+        return _pairs_sorted(seen, steps, by_slice=by_slice)
+    return _pairs_numba(seen, steps, by_slice=by_slice)
 
 
-def _pairs_numba(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_slice: bool) -> Counts:
-    volume = levels.contiguous().numpy()
-    rows = nonempty_rows(volume)
+def _pairs_numba(seen: Scan, steps: tuple[Offset, ...], *, by_slice: bool) -> Counts:
+    rows, top = seen.rows, seen.top + 1
     groups = rows.slices if by_slice else 1
     table = np.zeros((groups * len(steps), top, top), dtype=np.uint32)
-    group = rows.rank if by_slice else np.zeros_like(rows.rank)
     _count_pairs(
-        volume.reshape(-1),
-        (rows.start, rows.stop, group),
-        flat_offsets(steps, volume.shape),
+        seen.volume.reshape(-1),
+        (rows.start, rows.stop, seen.groups(by_slice)),
+        flat_offsets(steps, seen.volume.shape),
         table.reshape(-1),
         top,
     )
@@ -90,11 +87,10 @@ def _pairs_numba(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_slic
     return from_table(table)
 
 
-def _pairs_sorted(levels: Tensor, steps: tuple[Offset, ...], top: int, *, by_slice: bool) -> Counts:
+def _pairs_sorted(seen: Scan, steps: tuple[Offset, ...], *, by_slice: bool) -> Counts:
     """Sort the pairs where a dense table of their counts would be too large."""
-    volume = levels.contiguous().numpy()
-    rows = nonempty_rows(volume)
-    group = rows.rank if by_slice else np.zeros_like(rows.rank)
+    volume, rows, top = seen.volume, seen.rows, seen.top + 1
+    group = seen.groups(by_slice)
     voxels = int((rows.stop - rows.start).sum())
     keys = np.empty((len(steps), voxels), dtype=np.int64)
     found = np.zeros(len(steps), dtype=np.int64)

@@ -20,6 +20,9 @@ Offset = tuple[int, int, int]
 TABLE_CELLS = 1 << 22
 """Dense tables up to this many cells are counted in place; larger ones are sorted, sparse."""
 
+_NO_PLACES: Places = np.zeros(0, np.uint64)
+_NOTHING: NDArray[np.integer] = np.zeros((0, 0, 0), np.int16)
+
 LARGEST_LEVEL = 65535
 """With more levels the keys of sparse matrices could overflow, and no scanner has more."""
 
@@ -57,6 +60,28 @@ class Rows(NamedTuple):
     z: Places
     rank: Places
     slices: int
+
+
+class Scan(NamedTuple):
+    """A level volume that has been looked through: its values, and its rows on the CPU.
+
+    Attributes:
+        levels: (z, y, x), as it came.
+        top: The highest level.
+        border: Width of the zeros around the region along z, y, x, voxels.
+        volume: The same levels for kernels, contiguous; empty on a GPU.
+        rows: The rows that hold a voxel of the region; none on a GPU.
+    """
+
+    levels: Tensor
+    top: int
+    border: Offset = (LARGEST_LEVEL, LARGEST_LEVEL, LARGEST_LEVEL)
+    volume: NDArray[np.integer] = _NOTHING
+    rows: Rows = Rows(_NO_PLACES, _NO_PLACES, _NO_PLACES, _NO_PLACES, 0)
+
+    def groups(self, by_slice: bool) -> Places:
+        """Give the number of the matrix that each row adds to: of its slice, or 0."""
+        return self.rows.rank if by_slice else np.zeros_like(self.rows.rank)
 
 
 def coalesce(
@@ -126,6 +151,36 @@ def from_table(table: NDArray[np.uint32] | Ints) -> Counts:
     return Counts(matrix, row, column, count, matrices=len(table))
 
 
+def scan(levels: Tensor | Scan, reach: tuple[Offset, ...]) -> Scan:
+    """Look through a level volume once for all who count in it.
+
+    Args:
+        levels: (z, y, x) integers, or what an earlier scan found in them, which is then only asked
+            whether its border is as wide as ``reach``.
+        reach: The steps (dz, dy, dx) that will be taken from its voxels.
+
+    Returns:
+        The volume with what is known of it.
+
+    Raises:
+        ShapeError: It is not (z, y, x), or a step from a voxel of the region may leave it.
+        UnitError: It is not of an integer type.
+        IntensityError: There are more than 65535 levels.
+    """
+    if isinstance(levels, Scan):
+        _check_border(levels.border, reach)
+        return levels
+    if levels.is_cuda:
+        check_levels(levels, reach)
+        return Scan(levels, int(levels.max()))
+    _check_kind(levels)
+    volume = levels.contiguous().numpy()
+    rows, top, border = _rows_of(volume)
+    _check_top(top)
+    _check_border(border, reach)
+    return Scan(levels, top, border, volume, rows)
+
+
 def check_levels(levels: Tensor, reach: tuple[Offset, ...]) -> None:
     """Refuse a level volume that the texture operators cannot count.
 
@@ -138,27 +193,37 @@ def check_levels(levels: Tensor, reach: tuple[Offset, ...]) -> None:
         UnitError: It is not of an integer type.
         IntensityError: There are more than 65535 levels.
     """
+    if not levels.is_cuda:
+        scan(levels, reach)
+        return
+    _check_kind(levels)
+    _check_top(int(levels.max()) if levels.numel() else 0)
+    z, y, x = (levels != 0).nonzero().T
+    if z.numel():
+        places = zip((z, y, x), levels.shape, strict=True)
+        free = [(int(at.min()), size - 1 - int(at.max())) for at, size in places]
+        _check_border((min(free[0]), min(free[1]), min(free[2])), reach)
+
+
+def _check_kind(levels: Tensor) -> None:
     if levels.ndim != 3:
         raise ShapeError(f"levels must have shape (z, y, x), got {tuple(levels.shape)}")
     if levels.is_floating_point() or levels.dtype is torch.bool:
         raise UnitError(f"levels must be integers, got {levels.dtype}: discretise first")
-    if levels.numel() and int(levels.max()) > LARGEST_LEVEL:
-        raise IntensityError(
-            f"levels must not exceed {LARGEST_LEVEL}, got {int(levels.max())}: use wider bins"
-        )
+
+
+def _check_top(top: int) -> None:
+    if top > LARGEST_LEVEL:
+        raise IntensityError(f"levels must not exceed {LARGEST_LEVEL}, got {top}: use wider bins")
+
+
+def _check_border(border: Offset, reach: tuple[Offset, ...]) -> None:
     for axis in range(3):
-        size = levels.shape[axis]
         pad = max(abs(step[axis]) for step in reach)
-        edge = min(pad, size)
-        ends = levels.narrow(axis, 0, edge), levels.narrow(axis, size - edge, edge)
-        if any(_holds(end) for end in ends):
+        if border[axis] < pad:
             raise ShapeError(
                 f"levels must have a border of {pad} zeros along axis {axis}: pad the volume"
             )
-
-
-def _holds(part: Tensor) -> bool:
-    return bool(part.any()) if part.is_cuda else bool(part.numpy().any())
 
 
 def vectorised(levels: Tensor, cells: int) -> bool:
@@ -174,10 +239,16 @@ def slice_ranks(levels: Tensor) -> Int[Tensor, " z"]:
 
 def nonempty_rows(levels: NDArray[np.integer]) -> Rows:
     """List the rows of a contiguous (z, y, x) volume that hold a voxel of the region."""
-    z, y, x = levels.shape
-    start, stop, plane, rank = (np.empty(z * y, dtype=np.uint64) for _ in range(4))
-    kept, slices = _scan_rows(levels.reshape(-1), (z, y, x), start, stop, plane, rank)
-    return Rows(start[:kept], stop[:kept], plane[:kept], rank[:kept], int(slices))
+    return _rows_of(levels)[0]
+
+
+def _rows_of(levels: NDArray[np.integer]) -> tuple[Rows, int, Offset]:
+    """Give the rows, the highest level, and how many zeros lie around along each axis."""
+    z, y, _ = levels.shape
+    table = np.empty((4, z * y), dtype=np.uint64)
+    kept, slices, top, *border = _scan_rows(levels.reshape(-1), levels.shape, table)
+    start, stop, plane, rank = table[:, :kept]
+    return Rows(start, stop, plane, rank, slices), top, (border[0], border[1], border[2])
 
 
 def flat_offsets(offsets: tuple[Offset, ...], shape: tuple[int, ...]) -> Places:
@@ -257,10 +328,10 @@ def _list_nonzero(table, matrix, row, column, count):
 
 @kernel
 @no_type_check
-def _scan_rows(levels, shape, start, stop, plane, rank):
+def _scan_rows(levels, shape, table):
     depth, height, width = shape
-    kept = 0
-    slices = 0
+    kept, slices, top = 0, 0, 0
+    border_z, border_y, border_x = depth, height, width
     for z in range(depth):
         before = kept
         for y in range(height):
@@ -272,11 +343,15 @@ def _scan_rows(levels, shape, start, stop, plane, rank):
                 continue
             while levels[last - 1] == 0:
                 last -= 1
-            start[kept] = first
-            stop[kept] = last
-            plane[kept] = z
-            rank[kept] = slices
+            for v in range(first, last):
+                top = max(top, np.int64(levels[v]))
+            left = first - (z * height + y) * width
+            border_z = min(border_z, z, depth - 1 - z)
+            border_y = min(border_y, y, height - 1 - y)
+            border_x = min(border_x, left, width - (last - first) - left)
+            table[0, kept], table[1, kept] = first, last
+            table[2, kept], table[3, kept] = z, slices
             kept += 1
         if kept > before:
             slices += 1
-    return kept, slices
+    return kept, slices, top, border_z, border_y, border_x

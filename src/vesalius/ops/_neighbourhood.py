@@ -10,12 +10,12 @@ from torch import Tensor
 
 from vesalius.ops._counts import (
     Counts,
-    check_levels,
+    Scan,
     coalesce,
     flat_offsets,
     from_table,
     neighbour_offsets,
-    nonempty_rows,
+    scan,
     shifted,
     slice_ranks,
     vectorised,
@@ -36,15 +36,15 @@ class Differences(NamedTuple):
 
 
 def differences(
-    levels: Int[Tensor, "z y x"], *, distance: int = 1, by_slice: bool = False
+    levels: Int[Tensor, "z y x"] | Scan, *, distance: int = 1, by_slice: bool = False
 ) -> Differences:
     """Compare each grey level with the mean of its neighbours inside the region.
 
     Voxels without a neighbour in the region are left out.
 
     Args:
-        levels: (z, y, x) integers; 0 outside the region, which keeps ``distance`` voxels from
-            the border along every axis that is looked along.
+        levels: (z, y, x) integers, or a ``scan`` of them; 0 outside the region, which keeps
+            ``distance`` voxels from the border along every axis that is looked along.
         distance: Chebyshev radius of the neighbourhood, voxels.
         by_slice: Neighbourhoods stay within a slice, and slices are kept apart.
 
@@ -60,19 +60,17 @@ def differences(
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.10.
     """
     around = neighbour_offsets(distance, planar=by_slice)
-    check_levels(levels, around)
-    top = int(levels.max()) + 1
-    slices = levels.shape[0] if by_slice else 1
-    if vectorised(levels, slices * top * (len(around) + 1)):
-        return _differences_torch(levels, distance, by_slice=by_slice)
-    volume = levels.contiguous().numpy()
-    rows = nonempty_rows(volume)
+    seen = scan(levels, around)
+    volume, rows, top = seen.volume, seen.rows, seen.top + 1
+    slices = seen.levels.shape[0] if by_slice else 1
+    if vectorised(seen.levels, slices * top * (len(around) + 1)):
+        return _differences_torch(seen.levels, distance, by_slice=by_slice)
     shape = (rows.slices if by_slice else 1, top, len(around) + 1)
     voxels, totals = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    beside = tuple(step for step in neighbour_offsets(distance, planar=by_slice) if step[2] == 0)
+    beside = tuple(step for step in around if step[2] == 0)
     _count_differences(
         volume.reshape(-1),
-        (rows.start, rows.stop, rows.rank if by_slice else np.zeros_like(rows.rank)),
+        (rows.start, rows.stop, seen.groups(by_slice)),
         flat_offsets((*beside, (0, 0, 0)), volume.shape),
         (voxels, totals),
         distance,
@@ -81,13 +79,17 @@ def differences(
 
 
 def dependences(
-    levels: Int[Tensor, "z y x"], *, distance: int = 1, coarseness: int = 0, by_slice: bool = False
+    levels: Int[Tensor, "z y x"] | Scan,
+    *,
+    distance: int = 1,
+    coarseness: int = 0,
+    by_slice: bool = False,
 ) -> Counts:
     """Count the voxels of each grey level by how many voxels around them are alike.
 
     Args:
-        levels: (z, y, x) integers; 0 outside the region, which keeps ``distance`` voxels from
-            the border along every axis that is looked along.
+        levels: (z, y, x) integers, or a ``scan`` of them; 0 outside the region, which keeps
+            ``distance`` voxels from the border along every axis that is looked along.
         distance: Chebyshev radius of the neighbourhood, voxels.
         coarseness: Levels that differ by at most this much are alike.
         by_slice: Neighbourhoods stay within a slice, and slices are kept apart.
@@ -105,17 +107,15 @@ def dependences(
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.11.
     """
     around = neighbour_offsets(distance, planar=by_slice)
-    check_levels(levels, around)
-    top = int(levels.max()) + 1
-    slices = levels.shape[0] if by_slice else 1
-    if vectorised(levels, slices * top * (len(around) + 2)):
-        return _dependences_torch(levels, distance, coarseness, by_slice=by_slice)
-    volume = levels.contiguous().numpy()
-    rows = nonempty_rows(volume)
+    seen = scan(levels, around)
+    volume, rows, top = seen.volume, seen.rows, seen.top + 1
+    slices = seen.levels.shape[0] if by_slice else 1
+    if vectorised(seen.levels, slices * top * (len(around) + 2)):
+        return _dependences_torch(seen.levels, distance, coarseness, by_slice=by_slice)
     table = np.zeros((rows.slices if by_slice else 1, top, len(around) + 2), dtype=np.uint32)
     _count_dependences(
         volume.reshape(-1),
-        (rows.start, rows.stop, rows.rank if by_slice else np.zeros_like(rows.rank)),
+        (rows.start, rows.stop, seen.groups(by_slice)),
         flat_offsets(around, volume.shape),
         table,
         coarseness,

@@ -14,11 +14,11 @@ from vesalius.ops._cooccurrence import IN_PLANE, THROUGH_PLANE
 from vesalius.ops._counts import (
     Counts,
     Offset,
-    check_levels,
+    Scan,
     coalesce,
     flat_offsets,
     from_table,
-    nonempty_rows,
+    scan,
     shifted,
     slice_ranks,
     vectorised,
@@ -27,7 +27,7 @@ from vesalius.ops._jit import kernel
 
 
 def run_lengths(
-    levels: Int[Tensor, "z y x"],
+    levels: Int[Tensor, "z y x"] | Scan,
     *,
     directions: tuple[Offset, ...] = IN_PLANE + THROUGH_PLANE,
     by_slice: bool = False,
@@ -35,7 +35,8 @@ def run_lengths(
     """Count the maximal runs of each grey level by their length.
 
     Args:
-        levels: (z, y, x) integers; 0 outside the region, one voxel of zeros around it.
+        levels: (z, y, x) integers, or a ``scan`` of them; 0 outside the region, one voxel of
+            zeros around it.
         directions: Steps (dz, dy, dx) with dz 0 or 1, and dy, dx in -1, 0, 1.
         by_slice: Keep the slices apart; only for directions with dz = 0.
 
@@ -51,29 +52,24 @@ def run_lengths(
     References:
         IBSI manual, doi:10.48550/arXiv.1612.07003, chapter 3.7.
     """
-    check_levels(levels, directions)
-    top = int(levels.max()) + 1
-    slices = levels.shape[0] if by_slice else 1
-    longest = max(levels.shape) - 2
-    if vectorised(levels, slices * len(directions) * top * longest):
-        return _runs_torch(levels, directions, by_slice=by_slice)
-    return _runs_numba(levels, directions, top, by_slice=by_slice)
+    seen = scan(levels, directions)
+    shape = seen.levels.shape
+    cells = (shape[0] if by_slice else 1) * len(directions) * (seen.top + 1) * (max(shape) - 2)
+    if vectorised(seen.levels, cells):
+        return _runs_torch(seen.levels, directions, by_slice=by_slice)
+    return _runs_numba(seen, directions, by_slice=by_slice)
 
 
-def _runs_numba(
-    levels: Tensor, directions: tuple[Offset, ...], top: int, *, by_slice: bool
-) -> Counts:
-    volume = levels.contiguous().numpy()
-    rows = nonempty_rows(volume)
+def _runs_numba(seen: Scan, directions: tuple[Offset, ...], *, by_slice: bool) -> Counts:
+    volume, rows, top = seen.volume, seen.rows, seen.top + 1
     groups = rows.slices if by_slice else 1
     longest = max(volume.shape) - 1
     table = np.zeros((groups * len(directions), longest, top), dtype=np.uint32)
-    group = rows.rank if by_slice else np.zeros_like(rows.rank)
     plane = volume.shape[1] * volume.shape[2]
     length = np.uint16 if longest < 65535 else np.uint32
     _count_runs(
         volume.reshape(-1),
-        (rows.start, rows.stop, rows.z, group),
+        (rows.start, rows.stop, rows.z, seen.groups(by_slice)),
         (flat_offsets(directions, volume.shape), np.array([d[0] for d in directions], np.uint64)),
         np.empty(len(directions) * 2 * plane, dtype=length),
         table,

@@ -15,11 +15,11 @@ from vesalius.ops._counts import (
     TABLE_CELLS,
     Counts,
     Offset,
-    check_levels,
+    Scan,
     coalesce,
     flat_offsets,
     from_table,
-    nonempty_rows,
+    scan,
     shifted,
     slice_ranks,
 )
@@ -47,12 +47,13 @@ class Zones(NamedTuple):
 
 
 def zones(
-    levels: Int[Tensor, "z y x"], depth: Int[Tensor, "z y x"], *, by_slice: bool = False
+    levels: Int[Tensor, "z y x"] | Scan, depth: Int[Tensor, "z y x"], *, by_slice: bool = False
 ) -> Zones:
     """Count the connected zones of each grey level by size and by distance to the edge.
 
     Args:
-        levels: (z, y, x) integers; 0 outside the region, one voxel of zeros around it.
+        levels: (z, y, x) integers, or a ``scan`` of them; 0 outside the region, one voxel of
+            zeros around it.
         depth: (z, y, x) int32, ``edge_distance`` of the morphological mask. The distance of a
             zone is the smallest of its voxels.
         by_slice: Zones stay within a slice (8 neighbours); otherwise in 3-D (26 neighbours).
@@ -71,12 +72,12 @@ def zones(
         in raster order with decision tables, Wu, Otoo, Suzuki (2009),
         doi:10.1007/s10044-008-0109-y.
     """
-    check_levels(levels, PLANAR if by_slice else SOLID)
-    _check_depth(levels, depth)
-    if not vectorised(levels):
-        return _zones_numba(levels, depth, by_slice=by_slice)
-    matrix, level, size, near = _zones_torch(levels, depth, by_slice=by_slice)
-    matrices = int(slice_ranks(levels).max()) + 1 if by_slice else 1
+    seen = scan(levels, PLANAR if by_slice else SOLID)
+    _check_depth(seen.levels, depth)
+    if not vectorised(seen.levels):
+        return _zones_numba(seen, depth, by_slice=by_slice)
+    matrix, level, size, near = _zones_torch(seen.levels, depth, by_slice=by_slice)
+    matrices = int(slice_ranks(seen.levels).max()) + 1 if by_slice else 1
     one = torch.ones_like(matrix)
     return Zones(
         coalesce(matrix, level, size, one, matrices=matrices),
@@ -96,11 +97,10 @@ def vectorised(levels: Tensor) -> bool:
     return levels.is_cuda
 
 
-def _zones_numba(levels: Tensor, depth: Tensor, *, by_slice: bool) -> Zones:
-    volume, inward = levels.contiguous().numpy(), depth.contiguous().numpy()
-    rows = nonempty_rows(volume)
+def _zones_numba(seen: Scan, depth: Tensor, *, by_slice: bool) -> Zones:
+    volume, inward, rows = seen.volume, depth.contiguous().numpy(), seen.rows
     steps = PLANAR if by_slice else SOLID
-    groups, top = rows.slices if by_slice else 1, int(volume.max()) + 1
+    groups, top = rows.slices if by_slice else 1, seen.top + 1
     voxels = int((rows.stop - rows.start).sum())
     wide = min(WIDE, TABLE_CELLS // (groups * top) + 1)
     tables = np.zeros((2, groups, top, wide), dtype=np.uint32)
@@ -109,7 +109,7 @@ def _zones_numba(levels: Tensor, depth: Tensor, *, by_slice: bool) -> Zones:
     climbs = np.array([-s[0] for s in steps], np.uint64)
     tails = _label_zones(
         (volume.reshape(-1), inward.reshape(-1)),
-        (rows.start, rows.stop, rows.z, rows.rank if by_slice else np.zeros_like(rows.rank)),
+        (rows.start, rows.stop, rows.z, seen.groups(by_slice)),
         (flat_offsets(steps, volume.shape), climbs, _stand_ins(by_slice)),
         (parent, size, np.empty(voxels, inward.dtype), np.empty(voxels, volume.dtype)),
         np.empty(2 * volume.shape[1] * volume.shape[2], dtype=np.uint32),
