@@ -156,6 +156,25 @@ def test_one_slice_is_said():
     assert any("one slice" in text for text in result.findings)
 
 
+def test_a_region_of_one_slice_and_of_one_voxel_is_said():
+    img, labels = pair()
+    flat = torch.zeros_like(labels.data)
+    flat[0, 3, 3:7, 3:7] = 1
+    flat[0, 5, 5, 5] = 2
+    found = extract(img, Labels(flat, img.grid), config=QUICK).findings
+    assert "label 1: lies in one slice; its 3-D texture is 2-D texture." in found
+    assert any(text.startswith("label 2: only 1 voxel;") for text in found)
+
+
+def test_pet_that_is_not_in_suv_is_said():
+    img, labels = pair()
+    config = Config(modality="PET", features={"families": ("statistics",)})
+    found = extract(img, labels, config=config, regions=(1,)).findings
+    assert any("not SUV" in text and "--unit SUV" in text for text in found)
+    suv = Image(img.data, img.grid, "SUV")
+    assert "SUV" not in " ".join(extract(suv, labels, config=config, regions=(1,)).findings)
+
+
 def test_the_wide_table_has_plain_column_names():
     table = wide(extract(*pair(), config=QUICK).table)
     assert len(table) == 2
@@ -186,5 +205,5 @@ def test_refuses_labels_that_are_not_there():
 
 def test_refuses_labels_without_a_label():
     img, labels = pair()
-    with pytest.raises(RegionError, match="labels there: none"):
+    with pytest.raises(RegionError, match="labels must hold at least one region, every voxel is 0"):
         extract(img, Labels(torch.zeros_like(labels.data), img.grid))

@@ -139,7 +139,7 @@ perturb: {blur_mm: 0.7, drift: 0.01, resampling: 0.1}
     for words in (
         "2 x 1 x 1 mm",
         "rounded to integers",
-        "[-500, infinity]",
+        "[-500, infinity)",
         "3 standard deviations",
         "nyul",
         "bin size of 12.5",

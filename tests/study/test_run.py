@@ -26,7 +26,7 @@ def test_plan_refuses_an_absent_label_and_lists_those_there(scan):
 
 def test_plan_refuses_empty_labels(scan):
     labels = scan[1]
-    with pytest.raises(RegionError, match="at least one must occur"):
+    with pytest.raises(RegionError, match="labels must hold at least one region"):
         plan(Labels(torch.zeros_like(labels.data), labels.grid))
 
 

@@ -239,10 +239,12 @@ def targets(labels: Labels, regions: tuple[int, ...] = ()) -> tuple[Target, ...]
         RegionError: A label does not occur, or there is none at all.
     """
     there = labels.values
+    if not there:
+        raise RegionError("labels must hold at least one region, every voxel is 0: check the file")
     missing = sorted(set(regions) - {value for _, value in there})
-    if missing or not there:
-        present = ", ".join(str(value) for _, value in there[:50]) or "none"
-        asked = ", ".join(map(str, missing)) or "at least one"
+    if missing:
+        present = ", ".join(str(value) for _, value in there[:50])
+        asked = ", ".join(map(str, missing))
         raise RegionError(
             f"label {asked} must occur in the labels, it does not; labels there: {present}: "
             "choose among them with regions, or with --label on the command line"
@@ -280,7 +282,7 @@ def measure_target(
     values, repeats = _measure_one(ready, mask, order, on_step)
     spreads = {} if repeats is None else repeats.spreads
     rows = [_row(value, case, spreads.get(value.key)) for value in values]
-    findings = (*_image_findings(inputs.image), *_mask_findings(target.name, mask))
+    findings = (*_image_findings(inputs.image, order.config), *_mask_findings(target.name, mask))
     record = _record(order, hashes)
     table = as_table(rows)
     if repeats is None:
@@ -516,8 +518,13 @@ def _unit(pattern: str, unit: str) -> str:
     return pattern.replace("{unit}", f"({unit})" if compound else unit)
 
 
-def _image_findings(image: Image) -> list[str]:
+def _image_findings(image: Image, config: Config) -> list[str]:
     found = []
+    if config.modality == "PET" and image.unit != "SUV":
+        found.append(
+            f"The modality is PET and the unit of the image is {image.unit!r}, not SUV: widths and "
+            "ranges are taken in that unit. State it if it is SUV (--unit SUV)."
+        )
     if image.grid.shape[0] == 1:
         found.append(
             "The image is one slice: volumes are those of a slab as thick as the slice spacing, "
@@ -530,13 +537,16 @@ def _mask_findings(name: str, mask: Bool[Tensor, "z y x"]) -> list[str]:
     found = []
     count = int(mask.sum())
     if count < 64:
-        found.append(f"{name}: only {count} voxels; texture and shape of so few mean little.")
+        number = "1 voxel" if count == 1 else f"{count} voxels"
+        found.append(f"{name}: only {number}; texture and shape of so few mean little.")
     start, shape = bounding_box(mask)
     size = tuple(mask.shape)
+    if shape[0] == 1 < size[0]:
+        found.append(f"{name}: lies in one slice; its 3-D texture is 2-D texture.")
     edges = [
         a for a in range(3) if size[a] > 1 and (start[a] == 0 or start[a] + shape[a] == size[a])
     ]
     if edges:
-        axes = " and ".join("zyx"[a] for a in edges)
+        axes = ", ".join("zyx"[a] for a in edges)
         found.append(f"{name}: touches the border of the image along {axes}; it may be cut off.")
     return found

@@ -113,10 +113,10 @@ def _resegment(config: Config) -> str:
     found = []
     if low is not None or high is not None:
         ends = (
-            "-infinity" if low is None else f"{low:g}",
-            "infinity" if high is None else f"{high:g}",
+            "(-infinity" if low is None else f"[{low:g}",
+            "infinity)" if high is None else f"{high:g}]",
         )
-        found.append(f"to intensities in [{ends[0]}, {ends[1]}]")
+        found.append(f"to intensities in {ends[0]}, {ends[1]}")
     if config.resegment.outlier_sigma is not None:
         found.append(f"to {config.resegment.outlier_sigma:g} standard deviations around the mean")
     return f"Regions were re-segmented {' and '.join(found)}." if found else ""
