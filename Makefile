@@ -6,8 +6,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := torch>=2.10,<2.14
 OUT    ?= demo
-# Two workers on two cores or more; `make test WORKERS=0` runs in one process.
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); [ $$n -gt 2 ] && n=2; [ $$n -lt 2 ] && n=0; echo $$n)
+# One process: two that fill an empty cache of compiled kernels at once can spoil it for each other.
+# `make test WORKERS=2` is faster once the cache is warm.
+WORKERS ?= 0
 
 # Machine code of the numba kernels is kept in the user cache, so that only the first call compiles.
 export NUMBA_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vesalius/numba
