@@ -53,6 +53,13 @@ def test_help_of_measure_is_that_of_the_command_itself(vesalius):
     assert "--on-mismatch" in text
 
 
+def test_the_sub_verbs_of_measure_can_be_found(vesalius):
+    assert "audit a table; compare sessions" in vesalius("--help").out
+    told = vesalius("measure", "--help").out
+    assert "measure audit" in told
+    assert "measure change" in told
+
+
 def test_no_words_show_the_help(vesalius):
     assert "demo" in vesalius().out + vesalius().err
 

@@ -158,6 +158,17 @@ def test_refuses_tables_of_several_subjects():
         change((both, both), days=(0.0, 1.0))
 
 
+def test_refuses_sessions_of_two_subjects():
+    first, second = session(1.0).assign(subject="A"), session(2.0).assign(subject="B")
+    with pytest.raises(ShapeError, match="one subject, got 'A', 'B': if they are"):
+        change((first, second), days=(0.0, 1.0))
+
+
+def test_a_session_without_a_name_may_be_compared():
+    first, second = session(1.0).assign(subject=""), session(2.0).assign(subject="B")
+    assert len(change((first, second), days=(0.0, 1.0)))
+
+
 def test_refuses_a_table_with_a_quantity_twice():
     both = pd.concat([session(1.0), session(2.0)])
     with pytest.raises(ShapeError, match="every quantity once, 2 rows are 1"):

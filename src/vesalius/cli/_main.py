@@ -21,11 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(_demo.demo)
+app.command("demo", short_help="Measure a chest CT with a nodule of known size.")(_demo.demo)
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)
 app.add_typer(_measure.app, name="measure")
-app.command("features")(_features.features)
+app.command("features", short_help="List every feature: code, unit, formula, source.")(
+    _features.features
+)
 app.add_typer(_config.app, name="config")
 
 

@@ -27,7 +27,7 @@ class Mismatch(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """Measure the regions of an image: table, report and pictures."""
+    """Measure regions; audit a table; compare sessions."""
 
 
 @app.command(ITSELF)
@@ -65,6 +65,9 @@ def measure(
 
     Leaves with 0 if all is well, 2 for a wrong command, 3 where an input is refused, 4 where a
     region could not be measured (the rest is written), 5 for a fault of the program.
+
+    Two more verbs have a help of their own: 'vesalius measure audit' recomputes somebody's feature
+    table and explains it, 'vesalius measure change' compares sessions.
     """
     from vesalius.measure import Config, load_config
     from vesalius.study import Task, load_pair, read_names

@@ -182,6 +182,12 @@ def _check_sessions(tables: "tuple[pd.DataFrame, ...]", days: tuple[float, ...])
             f"sessions must be of one subject, one table has {subjects}: "
             "pick its rows with table[table.subject == name]"
         )
+    names = sorted({str(name) for table in tables for name in table["subject"].dropna()} - {""})
+    if len(names) > 1:
+        raise ShapeError(
+            f"sessions must be of one subject, got {', '.join(map(repr, names))}: if they are, "
+            "give them one name in the column subject (--subject)"
+        )
     configs = {text for table in tables for text in table["config_hash"].unique()}
     if len(configs) > 1:
         raise ShapeError(
