@@ -1,5 +1,6 @@
 """Morphology against the IBSI's references, and its invariances."""
 
+import itertools
 import math
 
 import numpy as np
@@ -83,6 +84,20 @@ def test_turns_and_flips_change_nothing(seed, order, flips):
     mask, values = blob(seed)
     ours = by_tag(morphology(region(mask, values, SPACING)))
     same(ours, by_tag(morphology(turned(mask, values, SPACING, order, flips))))
+
+
+@pytest.mark.parametrize("seed", [2269, 53, 1096])
+def test_no_turn_or_flip_changes_the_least_box(seed):
+    mask, values = blob(seed)
+    wanted = ombb(region(mask, values, SPACING))
+    for order in itertools.permutations(range(3)):
+        for flips in itertools.product((False, True), repeat=3):
+            found = ombb(turned(mask, values, SPACING, order, flips))
+            assert found == pytest.approx(wanted, rel=1e-10)
+
+
+def ombb(one):
+    return by_tag(morphology(one, spatial_autocorrelation=False))["morph_vol_dens_ombb"]
 
 
 def test_padding_changes_nothing():

@@ -13,6 +13,7 @@ from vesalius.ops._hull import (
     convex_hull,
     convex_polygon,
     largest_distance,
+    lattice_hull,
     row_spans,
     surface_corners,
 )
@@ -67,6 +68,42 @@ def test_the_hull_of_a_box_has_six_faces():
     assert hull.area == pytest.approx(62)
     assert sorted(hull.face_areas.tolist()) == pytest.approx([6, 6, 10, 10, 15, 15])
     assert hull.vertices.shape == (8, 3)
+
+
+@given(seeds, st.integers(30, 400), st.integers(3, 40))
+@settings(max_examples=40, deadline=None)
+def test_the_hull_of_lattice_points_is_that_of_qhull(seed, count, size):
+    points = np.unique(np.random.default_rng(seed).integers(0, size, (count, 3)), axis=0)
+    scale = (1.25, 0.5, 0.4)
+    expected = convex_hull(torch.from_numpy(points * np.array(scale)))
+    ours = lattice_hull(torch.from_numpy(points), scale)
+    assert ours.volume == pytest.approx(expected.volume, rel=1e-12)
+    assert ours.area == pytest.approx(expected.area, rel=1e-12)
+    np.testing.assert_allclose(ours.face_areas.sort()[0], expected.face_areas.sort()[0], atol=1e-9)
+    assert largest_distance(ours.vertices) == pytest.approx(largest_distance(expected.vertices))
+    assert len(ours.edges) >= len(expected.edges)  # an edge may be in parts
+
+
+def test_a_flipped_lattice_has_the_flipped_hull():
+    points = np.unique(np.random.default_rng(3).integers(0, 30, (200, 3)), axis=0)
+    ours = lattice_hull(torch.from_numpy(points), (0.7, 0.3, 1.1))
+    other = lattice_hull(torch.from_numpy(29 - points), (0.7, 0.3, 1.1))
+    assert ours.volume == pytest.approx(other.volume, rel=1e-14)
+    ends, flipped = ours.vertices.max(dim=0).values, -other.vertices.min(dim=0).values
+    assert torch.equal(ends, flipped)  # the middle is exactly 0
+
+
+def test_many_lattice_points_go_to_qhull(monkeypatch):
+    points = torch.from_numpy(np.unique(np.random.default_rng(1).integers(0, 9, (90, 3)), axis=0))
+    ours = lattice_hull(points, (1.0, 1.0, 1.0))
+    monkeypatch.setattr("vesalius.ops._hull._WRAPPED", 1)
+    assert lattice_hull(points, (1.0, 1.0, 1.0)).volume == pytest.approx(ours.volume)
+
+
+def test_refuses_lattice_points_in_one_plane():
+    points = torch.tensor([[0, y, x] for y in range(3) for x in range(3)])
+    with pytest.raises(RegionError, match="must not all lie in one plane to have a hull, got 9"):
+        lattice_hull(points, (1.0, 1.0, 1.0))
 
 
 @pytest.mark.parametrize("count", [0, 3, 9])

@@ -15,7 +15,7 @@ from vesalius.measure._shape_checks import require_orthogonal, tight_box
 from vesalius.ops._autocorrelation import spatial_autocorrelation
 from vesalius.ops._bounding import minimum_box
 from vesalius.ops._ellipsoid import ellipsoid_area, ellipsoid_volume, enclosing_ellipsoid
-from vesalius.ops._hull import Hull, convex_hull, largest_distance, surface_corners
+from vesalius.ops._hull import Hull, largest_distance, lattice_hull, surface_corners
 from vesalius.ops._mesh import MeshSize, mesh_size
 from vesalius.ops._moments import Lattice, lattice_moments, weighted_centre
 
@@ -221,8 +221,8 @@ def _cut(region: Region) -> _Body:
 
 
 def _hull(body: _Body) -> Hull:
-    corners = surface_corners(body.morphological).to(torch.float64) / 2
-    return convex_hull(corners * torch.tensor(body.spacing, dtype=torch.float64))
+    z, y, x = body.spacing
+    return lattice_hull(surface_corners(body.morphological), (z / 2, y / 2, x / 2))
 
 
 def _mesh_features(

@@ -24,6 +24,8 @@ Array = npt.NDArray[np.float64]
 # the surface of a voxel that stands alone: its centre and half a voxel along each axis, doubled
 _OCTAHEDRON = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
 
+_WRAPPED = 1500  # above as many points Qhull is faster
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hull:
@@ -33,6 +35,8 @@ class Hull:
         vertices: (n, 3) float64, its corners.
         normals: (m, 3) float64, unit normals of its faces, outwards; coplanar triangles merged.
         face_areas: (m,) float64, the area of each face.
+        edges: (k, 4) int64, the two ends of each edge, by number of the vertex, and the two faces
+            that meet there.
         volume: Enclosed volume.
         area: Area of the surface.
     """
@@ -40,6 +44,7 @@ class Hull:
     vertices: Float[Tensor, "n 3"]
     normals: Float[Tensor, "m 3"]
     face_areas: Float[Tensor, "m"]
+    edges: Int[Tensor, "k 4"]
     volume: float
     area: float
 
@@ -93,15 +98,51 @@ def convex_hull(points: Float[Tensor, "n 3"]) -> Hull:
         raise RegionError(
             f"points must not all lie in one plane to have a hull, got {len(spots)} that do"
         ) from error
-    a, b, c = np.moveaxis((spots - centre)[found.simplices], 1, 0)
-    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-    normals, face_areas = _merge(found.equations[:, :3], areas)
+    place = np.zeros(len(spots), dtype=np.int64)
+    place[found.vertices] = np.arange(len(found.vertices))
+    return _hull_of(spots[found.vertices], place[found.simplices])
+
+
+def lattice_hull(points: Int[Tensor, "n 3"], scale: tuple[float, float, float]) -> Hull:
+    """Wrap points of a lattice in their convex hull; exact, as all is decided in integers.
+
+    Args:
+        points: (n, 3) int64, each once, not all in one plane; numbers below 2^19.
+        scale: Distance of two neighbours of the lattice along each axis.
+
+    Returns:
+        The hull around its own middle, in the unit of the scale. Of the points on an edge or a face
+        some may be among its vertices.
+
+    Raises:
+        RegionError: All points lie in one plane.
+    """
+    spots = points.detach().cpu().contiguous().numpy()
+    if len(spots) > _WRAPPED:
+        return convex_hull(torch.from_numpy(spots * np.array(scale)))
+    triangles = _wrap(spots)
+    if len(triangles) == 0:
+        raise RegionError(
+            f"points must not all lie in one plane to have a hull, got {len(spots)} that do"
+        )
+    used = np.unique(triangles)
+    place = np.zeros(len(spots), dtype=np.int64)
+    place[used] = np.arange(len(used))
+    low, size = _extent(spots)
+    doubled = 2 * spots[used] - (2 * low + size - 1)
+    return _hull_of(doubled * (np.array(scale) / 2), place[triangles])
+
+
+def _hull_of(vertices: Array, triangles: Ints) -> Hull:
+    normals, areas, volume = _measure_triangles(vertices, triangles)
+    normals, face_areas, group = _merge(normals, areas)
     return Hull(
-        torch.from_numpy(spots[found.vertices]),
+        torch.from_numpy(vertices),
         torch.from_numpy(normals),
         torch.from_numpy(face_areas),
-        float(found.volume),
-        float(found.area),
+        torch.from_numpy(_edges(triangles, group, len(vertices))),
+        volume,
+        float(areas.sum()),
     )
 
 
@@ -140,12 +181,13 @@ def convex_polygon(points: Float[Tensor, "n 2"]) -> Float[Tensor, "m 2"]:
     return torch.from_numpy(_polygon(spots))
 
 
-def _merge(normals: Array, areas: Array) -> tuple[Array, Array]:
+def _merge(normals: Array, areas: Array) -> tuple[Array, Array, Ints]:
+    """Take triangles that face the same way for one face; give the face of each too."""
     key = np.rint(normals * 1e6).astype(np.int64) + (1 << 20)
     packed = key[:, 0] << 42 | key[:, 1] << 21 | key[:, 2]
     _, first, group = np.unique(packed, return_index=True, return_inverse=True)
     merged: Array = np.bincount(group, weights=areas).astype(np.float64)
-    return normals[first].copy(), merged
+    return normals[first].copy(), merged, group.astype(np.int64)
 
 
 def _extreme(points: Ints) -> Ints:
@@ -266,6 +308,162 @@ def _corners_by_plane(points, axis):
     for k in range(3):
         back[:, (axis + k) % 3] = kept[:, k]
     return back
+
+
+@kernel
+@no_type_check
+def _measure_triangles(points, triangles):
+    """Give unit normals outwards, areas, and the volume; 0 lies inside, or on the surface."""
+    normals, areas, volume = np.empty((len(triangles), 3)), np.empty(len(triangles)), 0.0
+    inner = np.zeros(3)
+    for i in range(len(points)):
+        for k in range(3):
+            inner[k] += points[i, k] / len(points)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        z, y, x = _cross(points, a, b, c)
+        length = np.sqrt(z * z + y * y + x * x)
+        height = (points[a, 0] - inner[0]) * z + (points[a, 1] - inner[1]) * y
+        height += (points[a, 2] - inner[2]) * x
+        volume += abs(height) / 6
+        length = length if height > 0 else -length
+        areas[t] = abs(length) / 2
+        normals[t, 0], normals[t, 1], normals[t, 2] = z / length, y / length, x / length
+    return normals, areas, volume
+
+
+@kernel
+@no_type_check
+def _edges(triangles, group, n):
+    """List the edges where two faces meet, each once."""
+    face = np.full((n, n), -1, np.int32)
+    edges, found = np.empty((3 * len(triangles), 4), np.int64), 0
+    for t in range(len(triangles)):
+        for k in range(3):
+            a, b = triangles[t, k], triangles[t, (k + 1) % 3]
+            low, high = min(a, b), max(a, b)
+            other = face[low, high]
+            if other < 0:
+                face[low, high] = group[t]
+            elif other != group[t]:
+                edges[found, 0], edges[found, 1] = low, high
+                edges[found, 2], edges[found, 3] = other, group[t]
+                found += 1
+    return edges[:found].copy()
+
+
+@kernel
+@no_type_check
+def _cross(points, a, b, c):
+    """Normal of the triangle of three points, as long as twice its area."""
+    z, y, x = points[a, 0], points[a, 1], points[a, 2]
+    uz, uy, ux = points[b, 0] - z, points[b, 1] - y, points[b, 2] - x
+    vz, vy, vx = points[c, 0] - z, points[c, 1] - y, points[c, 2] - x
+    return uy * vx - ux * vy, ux * vz - uz * vx, uz * vy - uy * vz
+
+
+@kernel
+@no_type_check
+def _wrap(points):
+    """Give the triangles of the hull of integer points, adding one point after the other."""
+    n = len(points)
+    faces, planes = np.empty((2 * n + 8, 3), np.int64), np.empty((2 * n + 8, 4), np.int64)
+    owner = np.empty((n, n), np.int32)  # the face on the left of a directed edge
+    seen, rim = np.zeros(2 * n + 8, np.bool_), np.empty((6 * n, 2), np.int64)
+    first = _tetrahedron(points)
+    if first[3] < 0:
+        return faces[:0]
+    for k in range(4):
+        a, b, c = first[(k + 1) % 4], first[(k + 2) % 4], first[(k + 3) % 4]
+        z, y, x = _cross(points, a, b, c)
+        within = z * (points[first[k], 0] - points[a, 0])
+        within += y * (points[first[k], 1] - points[a, 1])
+        within += x * (points[first[k], 2] - points[a, 2])
+        _put_face(points, (faces, planes, owner), k, (a, b, c) if within < 0 else (a, c, b))
+    size = 4
+    for p in range(n):
+        visible = 0
+        for f in range(size):
+            seen[f] = _height(planes, f, points, p) > 0
+            visible += seen[f]
+        if visible > 0:
+            size = _add_point(points, (faces, planes, owner), (seen, rim), size, p)
+    return faces[:size].copy()
+
+
+@kernel
+@no_type_check
+def _add_point(points, hull, work, size, p):
+    """Replace the faces that a point sees by those between it and their rim."""
+    faces, _, owner = hull
+    seen, rim = work
+    edges = 0
+    for f in range(size):
+        if seen[f]:
+            for k in range(3):
+                a, b = faces[f, k], faces[f, (k + 1) % 3]
+                if not seen[owner[b, a]]:
+                    rim[edges, 0], rim[edges, 1] = a, b
+                    edges += 1
+    f = 0
+    while f < size:
+        if not seen[f]:
+            f += 1
+            continue
+        size -= 1
+        if f < size:
+            _put_face(points, hull, f, (faces[size, 0], faces[size, 1], faces[size, 2]))
+            seen[f] = seen[size]
+    for k in range(edges):
+        _put_face(points, hull, size, (rim[k, 0], rim[k, 1], p))
+        size += 1
+    return size
+
+
+@kernel
+@no_type_check
+def _put_face(points, hull, f, corners):
+    faces, planes, owner = hull
+    a, b, c = corners
+    z, y, x = _cross(points, a, b, c)
+    faces[f, 0], faces[f, 1], faces[f, 2] = a, b, c
+    planes[f, 0], planes[f, 1], planes[f, 2] = z, y, x
+    planes[f, 3] = z * points[a, 0] + y * points[a, 1] + x * points[a, 2]
+    owner[a, b], owner[b, c], owner[c, a] = f, f, f
+
+
+@kernel
+@no_type_check
+def _height(planes, f, points, p):
+    """Positive where a point lies outside of a face."""
+    along = planes[f, 0] * points[p, 0] + planes[f, 1] * points[p, 1]
+    return along + planes[f, 2] * points[p, 2] - planes[f, 3]
+
+
+@kernel
+@no_type_check
+def _tetrahedron(points):
+    """Choose four points that are not in one plane, each far from those before; -1 if none."""
+    first = np.full(4, -1, np.int64)
+    first[0] = 0
+    for k in range(1, 4):
+        far = 0
+        for i in range(len(points)):
+            z, y, x = points[0, 0], points[0, 1], points[0, 2]
+            z, y, x = points[i, 0] - z, points[i, 1] - y, points[i, 2] - x
+            reach = abs(z) + abs(y) + abs(x)
+            if k == 2:
+                z, y, x = _cross(points, 0, first[1], i)
+                reach = abs(z) + abs(y) + abs(x)
+            elif k == 3:
+                a, b, c = _cross(points, 0, first[1], first[2])
+                reach = abs(z * a + y * b + x * c)
+            if reach > far:
+                far, first[k] = reach, i
+        if far == 0:
+            first[3] = -1
+            break
+    return first
 
 
 @kernel
