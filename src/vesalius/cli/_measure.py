@@ -153,7 +153,9 @@ def _leave_failure(out: Path, error: VesaliusError, dry_run: bool) -> None:
         return
     try:
         open_folder(out)
-        heading = Heading("Nothing could be measured", "An input was refused; see below.")
+        older = (out / "features.csv").exists()
+        lead = " The tables in this folder are of an earlier run." if older else ""
+        heading = Heading("Nothing could be measured", f"An input was refused; see below.{lead}")
         write_failure(out, failed_report(heading, str(error)))
     except OutputError as other:
         typer.echo(explain(other), err=True)
