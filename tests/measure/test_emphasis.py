@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vesalius.measure import _emphasis, _gldzm, _glrlm, _glszm, _ngldm
+from vesalius.measure import _gldzm, _glrlm, _glszm, _ngldm
 from vesalius.measure._emphasis import emphases
 from vesalius.measure._stack import Floats
 from vesalius.ops._counts import Counts
@@ -65,12 +65,13 @@ def test_the_matrices_of_a_stack_do_not_mix() -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
-def test_long_lengths_need_no_dense_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = [matrix(seed) for seed in range(3)]
-    voxels = np.ones(3)
-    wanted = emphases(stack(*every), voxels)
-    monkeypatch.setattr(_emphasis, "TABLE_CELLS", 1)
-    np.testing.assert_allclose(emphases(stack(*every), voxels), wanted, rtol=1e-13)
+def test_a_long_length_is_counted_once_for_each_matrix() -> None:
+    n = torch.tensor([3, 1, 2, 1])
+    matrices, levels = torch.tensor([0, 0, 1, 1]), torch.tensor([1, 2, 1, 3])
+    lengths = torch.tensor([1, 1_000_000, 2, 1_000_000])
+    found = emphases(Counts(matrices, levels, lengths, n, 2), np.ones(2))
+    assert found[1].tolist() == pytest.approx([(3 + 1e12) / 4, (8 + 1e12) / 3], rel=1e-14)
+    assert found[10].tolist() == pytest.approx([(9 + 1) / 4, (4 + 1) / 3], rel=1e-14)
 
 
 def test_one_cell_has_no_entropy_and_no_variance() -> None:

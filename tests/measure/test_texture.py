@@ -179,9 +179,9 @@ def test_the_torch_path_gives_the_same_values(monkeypatch: pytest.MonkeyPatch) -
 def test_small_tables_give_the_same_values(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
     levels = random_case(6)
     wanted = measured(levels)
-    from vesalius.measure import _emphasis, _texture
+    from vesalius.measure import _texture
 
-    for module in (_counts, _cooccurrence, _zones, _texture, _emphasis):
+    for module in (_counts, _cooccurrence, _zones, _texture):
         monkeypatch.setattr(module, "TABLE_CELLS", cells)
     same(measured(levels), wanted, 1e-13)
 

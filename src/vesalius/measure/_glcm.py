@@ -1,11 +1,14 @@
 """Grey level co-occurrence features: how the levels of neighbouring voxels go together."""
 # SPDX-License-Identifier: Apache-2.0
 
+from typing import no_type_check
+
 import numpy as np
 
 from vesalius.measure._feature import Feature
-from vesalius.measure._stack import Floats, Stack, entropy, quotient, stack_of
+from vesalius.measure._stack import Floats, entropy, quotient, stack_of
 from vesalius.ops._counts import Counts
+from vesalius.ops._jit import kernel
 
 _EMPTY = "no two voxels of the region are neighbours at this distance: the matrix is empty"
 _FLAT = "0/0: all neighbouring voxels have one grey level, or no two voxels are neighbours"
@@ -78,29 +81,38 @@ def measure_glcm(counts: Counts, levels: int) -> Floats:
         (25, matrices) in the order of ``FEATURES``; NaN where one is undefined.
     """
     cells = stack_of(counts)
-    total = cells.total()
-    doubled = np.where(cells.row == cells.column, 1, 2)
-    weight = doubled * cells.count
-    whole = cells.sum(weight)
-    p = weight / whole[cells.matrix]
     top = int(cells.column.max(initial=0)) + 1
-    joint = _joint(cells, p, whole)
-    gap = cells.marginal(cells.column - cells.row, p, top)
-    both = cells.marginal(cells.column + cells.row, p, 2 * top - 1)
-    one = (cells.marginal(cells.row, p, top) + cells.marginal(cells.column, p, top)) / 2
-    table = _features(joint, gap, both, one, levels)
-    table[:, total == 0] = np.nan
+    whole = np.zeros(cells.matrices)
+    joint = np.zeros((4, cells.matrices))
+    one, gap = np.zeros((cells.matrices, top)), np.zeros((cells.matrices, top))
+    both = np.zeros((cells.matrices, 2 * top - 1))
+    each = (cells.matrix, cells.row, cells.column, cells.count)
+    _spread(each, whole, joint, (one, gap, both))
+    table = _features((joint[0], joint[1], joint[2], joint[3]), gap, both, one, levels)
+    table[:, whole == 0] = np.nan
     return table
 
 
-def _joint(cells: Stack, p: Floats, whole: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Give maximum, entropy, energy and autocorrelation of each matrix."""
-    each = cells.count / whole[cells.matrix]
-    largest = np.zeros(cells.matrices)
-    np.maximum.at(largest, cells.matrix, each)
-    bits = 0.0 - cells.sum(p * np.log2(each))
-    product = cells.sum(p * (cells.row * cells.column))
-    return largest, bits, cells.sum(p * each), product
+@kernel
+@no_type_check
+def _spread(cells, whole, joint, marginals):
+    """Work out maximum, entropy, energy and autocorrelation, and the three marginals."""
+    matrix, row, column, count = cells
+    one, gap, both = marginals
+    for k in range(len(matrix)):
+        whole[matrix[k]] += count[k] if row[k] == column[k] else 2 * count[k]
+    for k in range(len(matrix)):
+        m, i, j = matrix[k], row[k], column[k]
+        each = count[k] / whole[m]
+        p = each if i == j else 2 * each
+        joint[0, m] = max(joint[0, m], each)
+        joint[1, m] -= p * np.log2(each)
+        joint[2, m] += p * each
+        joint[3, m] += p * (i * j)
+        one[m, i] += p / 2
+        one[m, j] += p / 2
+        gap[m, j - i] += p
+        both[m, i + j] += p
 
 
 def _features(

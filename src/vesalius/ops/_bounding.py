@@ -85,13 +85,13 @@ def _search(body, directions, near):
         sides, _ = _box(body, directions[k], least * near)
         volumes[k] = sides[0] * sides[1] * sides[2]
         least = min(least, volumes[k])
-    best = np.full(3, np.inf)
+    best, along = np.full(3, np.inf), directions[0]
     for k in range(len(directions)):
         if volumes[k] <= least * near:
-            sides = _descend(body, directions[k])
+            sides, direction = _descend(body, directions[k], 1e-6)
             if best[0] == np.inf or _smaller(sides, best):
-                best = sides
-    return best
+                best, along = sides, direction
+    return _descend(body, along, 2e-14)[0]
 
 
 @kernel
@@ -124,8 +124,8 @@ def _reach(points, direction):
 
 @kernel
 @no_type_check
-def _descend(body, direction):
-    """Turn the box about the side that makes it least until its volume no longer falls."""
+def _descend(body, direction, gain):
+    """Turn the box about one side and the other until its volume falls by less than a share."""
     sides, axes = _box(body, direction, np.inf)
     better = True
     while better:
@@ -134,9 +134,9 @@ def _descend(body, direction):
         for side in (1, 2):
             volume = sides[0] * sides[1] * sides[2]
             other, turned = _box(body, held[side], volume)
-            if other[0] * other[1] * other[2] < volume * (1 - 2e-14):
+            if other[0] * other[1] * other[2] < volume * (1 - gain):
                 sides, axes, better = other, turned, True
-    return sides
+    return sides, axes[0]
 
 
 @kernel

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, no_type_check
 
 import numpy as np
@@ -108,11 +109,12 @@ def coalesce(
         empty = torch.zeros(0, dtype=torch.int64, device=matrix.device)
         return Counts(empty, empty, empty, empty, matrices)
     rows, columns = int(row.max()) + 1, int(column.max()) + 1
+    if not matrix.is_cuda and matrices * rows * columns <= TABLE_CELLS:
+        table = np.zeros((matrices, rows, columns), dtype=np.int64)
+        _add_at(table, matrix.numpy(), row.numpy(), column.numpy(), count.numpy())
+        return from_table(table)
     key = (matrix.long() * rows + row) * columns + column
-    if matrix.is_cuda or matrices * rows * columns > TABLE_CELLS:
-        cell, total = _sum_sorted(key, count.long())
-    else:
-        cell, total = _sum_dense(key, count, matrices * rows * columns)
+    cell, total = _sum_sorted(key, count.long())
     level = cell // columns
     return Counts(level // rows, level % rows, cell % columns, total, matrices)
 
@@ -218,12 +220,17 @@ def _check_top(top: int) -> None:
 
 
 def _check_border(border: Offset, reach: tuple[Offset, ...]) -> None:
-    for axis in range(3):
-        pad = max(abs(step[axis]) for step in reach)
+    for axis, pad in enumerate(_widest(reach)):
         if border[axis] < pad:
             raise ShapeError(
                 f"levels must have a border of {pad} zeros along axis {axis}: pad the volume"
             )
+
+
+@lru_cache(maxsize=64)
+def _widest(reach: tuple[Offset, ...]) -> Offset:
+    z, y, x = (max(abs(step[axis]) for step in reach) for axis in range(3))
+    return z, y, x
 
 
 def vectorised(levels: Tensor, cells: int) -> bool:
@@ -286,18 +293,11 @@ def _merge_order(key: Tensor) -> Tensor:
     return torch.from_numpy(np.argsort(key.numpy(), kind="stable"))
 
 
-def _sum_dense(key: Tensor, count: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    table = np.zeros(cells, dtype=np.int64)
-    _add_at(table, key.numpy(), count.numpy())
-    cell = np.flatnonzero(table)
-    return torch.from_numpy(cell), torch.from_numpy(table[cell])
-
-
 @kernel
 @no_type_check
-def _add_at(table, key, count):
-    for k in range(key.size):
-        table[key[k]] += count[k]
+def _add_at(table, matrix, row, column, count):
+    for k in range(count.size):
+        table[matrix[k], row[k], column[k]] += count[k]
 
 
 @kernel
