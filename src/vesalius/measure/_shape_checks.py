@@ -1,12 +1,11 @@
 """What the shape families ask of a region before they measure it, and the tight box around it."""
 # SPDX-License-Identifier: Apache-2.0
 
-import torch
 from torch import Tensor
 
 from vesalius.core import Grid
 from vesalius.errors import GeometryError, RegionError
-from vesalius.ops._hull import row_spans
+from vesalius.ops._inside import box_of
 
 Box = tuple[slice, slice, slice]
 
@@ -36,13 +35,7 @@ def tight_box(mask: Tensor) -> Box:
     Raises:
         RegionError: The mask is empty.
     """
-    first, last = row_spans(mask)
-    filled = first >= 0
-    if not bool(filled.any()):
+    (z, z1), (y, y1), (x, x1) = box_of(mask.detach().cpu().contiguous().numpy()).tolist()
+    if z1 == 0:
         raise RegionError("region must have a voxel inside to have a shape, got an empty mask")
-    z, y = torch.nonzero(filled.any(dim=1))[:, 0], torch.nonzero(filled.any(dim=0))[:, 0]
-    return (
-        slice(int(z[0]), int(z[-1]) + 1),
-        slice(int(y[0]), int(y[-1]) + 1),
-        slice(int(first[filled].min()), int(last.max()) + 1),
-    )
+    return slice(z, z1), slice(y, y1), slice(x, x1)

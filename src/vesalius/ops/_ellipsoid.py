@@ -93,8 +93,8 @@ def enclosing_ellipsoid(
 def _semi_axes(spots: Array, weights: Array, scale: float) -> Axes:
     middle = weights @ spots
     spread = (spots * weights[:, None]).T @ spots - np.outer(middle, middle)
-    a, b, c = scale * np.sqrt(3 * np.linalg.eigvalsh(spread)[::-1])
-    return float(a), float(b), float(c)
+    c, b, a = np.linalg.eigvalsh(spread).tolist()
+    return scale * math.sqrt(3 * a), scale * math.sqrt(3 * b), scale * math.sqrt(3 * c)
 
 
 @kernel
