@@ -335,11 +335,12 @@ def test_empty_labels_are_refused_with_3(vesalius, disk):
     assert "labels must hold at least one region" in ended.err
 
 
-def test_tables_of_an_earlier_run_are_told_from_a_refusal(vesalius, disk):
+def test_a_refusal_leaves_the_results_of_an_earlier_run_alone(vesalius, disk):
     assert vesalius(*disk.words, "-q").code == 0
+    before = (disk.out / "report.html").read_bytes()
     assert vesalius(*disk.words, "--label", "99", "-q").code == 3
-    assert (disk.out / "features.csv").exists()
-    assert "tables in this folder are of an earlier run" in (disk.out / "report.html").read_text()
+    assert (disk.out / "report.html").read_bytes() == before
+    assert "in this folder are of an earlier run" in (disk.out / "failure.html").read_text()
 
 
 def test_nan_in_one_region_ends_with_4_and_the_other_is_written(vesalius, disk):

@@ -207,3 +207,31 @@ def test_refuses_labels_without_a_label():
     img, labels = pair()
     with pytest.raises(RegionError, match="labels must hold at least one region, every voxel is 0"):
         extract(img, Labels(torch.zeros_like(labels.data), img.grid))
+
+
+@pytest.mark.parametrize(
+    ("config", "unit", "spacing", "words"),
+    [
+        ({"modality": "CT"}, "1", (1.0, 1.0, 1.0), "not HU"),
+        ({"modality": "MR"}, "1", (1.0, 1.0, 1.0), "nothing normalises the intensities"),
+        ({}, "1", (3.0, 1.0, 1.0), "3 times as long as wide"),
+    ],
+)
+def test_findings_name_the_usual_traps(config, unit, spacing, words):
+    values, mask = blob()
+    img = image(values, spacing, unit)
+    labels = Labels(mask[None].to(torch.uint8), img.grid)
+    families = {"features": {"families": ["statistics", "glcm"]}}
+    found = extract(img, labels, config=Config(**config, **families)).findings
+    assert any(words in text for text in found)
+
+
+def test_findings_stay_silent_where_there_is_no_trap():
+    values, mask = (torch.nn.functional.pad(part, (1,) * 6) for part in blob())
+    img = image(values, (1.0, 1.0, 1.0), "HU")
+    labels = Labels(mask[None].to(torch.uint8), img.grid)
+    config = Config(modality="CT", features={"families": ["statistics", "glcm"]})
+    assert extract(img, labels, config=config).findings == ()
+    flat = Config(features={"families": ["glcm"], "aggregations": ["2D_avg"]})
+    tall = image(values, (3.0, 1.0, 1.0))
+    assert extract(tall, Labels(labels.data, tall.grid), config=flat).findings == ()

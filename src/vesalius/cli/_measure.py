@@ -154,7 +154,7 @@ def _leave_failure(out: Path, error: VesaliusError, dry_run: bool) -> None:
     try:
         open_folder(out)
         older = (out / "features.csv").exists()
-        lead = " The tables in this folder are of an earlier run." if older else ""
+        lead = " The tables and the report in this folder are of an earlier run." if older else ""
         heading = Heading("Nothing could be measured", f"An input was refused; see below.{lead}")
         write_failure(out, failed_report(heading, str(error)))
     except OutputError as other:

@@ -14,9 +14,9 @@ from vesalius.enhance import filter_name, normalise, response_unit
 from vesalius.errors import GeometryError, RegionError, ShapeError, VesaliusError
 from vesalius.measure._catalogue import by_tag
 from vesalius.measure._config import Config
-from vesalius.measure._engine import measure_region
+from vesalius.measure._engine import TEXTURE, measure_region
 from vesalius.measure._feature import Family, Value
-from vesalius.measure._prepare import bounding_box, prepare
+from vesalius.measure._prepare import bounding_box, prepare, target_grid
 from vesalius.measure._uncertainty import Repeatability, Spread, repeatability
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ COLUMNS: tuple[str, ...] = (
     "normalisation",
 )
 """Columns of the long table, the canonical form of every result."""
+
+_ANISOTROPIC = 2.0
+"""Texture in space on voxels longer than this many widths deserves a word."""
 
 OnStep = Callable[[Step], None]
 
@@ -525,12 +528,37 @@ def _image_findings(image: Image, config: Config) -> list[str]:
             f"The modality is PET and the unit of the image is {image.unit!r}, not SUV: widths and "
             "ranges are taken in that unit. State it if it is SUV (--unit SUV)."
         )
+    if config.modality == "CT" and image.unit != "HU":
+        found.append(
+            f"The modality is CT and the unit of the image is {image.unit!r}, not HU: ranges and "
+            "widths are taken in that unit. State it if it is HU: --unit HU, open(..., unit='HU')."
+        )
+    if config.modality == "MR" and config.normalise.method == "none":
+        found.append(
+            "The modality is MR and nothing normalises the intensities: compare their values "
+            "between scans only if the scanner's scale was the same (see normalise)."
+        )
+    found += _anisotropy(image, config)
     if image.grid.shape[0] == 1:
         found.append(
             "The image is one slice: volumes are those of a slab as thick as the slice spacing, "
             "and 3-D texture is 2-D texture."
         )
     return found
+
+
+def _anisotropy(image: Image, config: Config) -> list[str]:
+    grid = target_grid(image.grid, config) or image.grid
+    if grid.shape[0] == 1 or not TEXTURE & set(config.features.families):
+        return []
+    spatial = any(name.startswith("3D") for name in config.features.aggregations)
+    ratio = max(grid.spacing_mm) / min(grid.spacing_mm)
+    if not spatial or ratio < _ANISOTROPIC:
+        return []
+    return [
+        f"Voxels are {ratio:.2g} times as long as wide: 3-D texture counts their neighbours as "
+        "equally far. Resample (resample.spacing_mm), or take the 2-D and 2.5-D aggregations."
+    ]
 
 
 def _mask_findings(name: str, mask: Bool[Tensor, "z y x"]) -> list[str]:

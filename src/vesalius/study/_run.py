@@ -333,6 +333,9 @@ def write_study(out: Path, report: Report, parts: tuple[Part, ...]) -> tuple[str
 def write_failure(out: Path, report: Report) -> tuple[str, ...]:
     """Write the report of a run that could not measure anything.
 
+    A folder that holds the tables of an earlier run keeps its report too: the new one is then
+    called ``failure`` instead of ``report``.
+
     Args:
         out: The output folder; it exists.
         report: The report.
@@ -343,9 +346,10 @@ def write_failure(out: Path, report: Report) -> tuple[str, ...]:
     Raises:
         OutputError: A file cannot be written.
     """
-    _write(out / "report.json", render_json(report).encode())
-    _write(out / "report.html", render_html(report).encode())
-    return ("report.json", "report.html")
+    stem = "failure" if (out / "features.csv").exists() else "report"
+    _write(out / f"{stem}.json", render_json(report).encode())
+    _write(out / f"{stem}.html", render_html(report).encode())
+    return (f"{stem}.json", f"{stem}.html")
 
 
 def _tell(on_step: OnStep | None, what: str, done: int, total: int) -> None:
