@@ -120,11 +120,26 @@ def _active_set(spots, tol, steps):
         chosen, weights = chosen[stays], weights[stays]
         outside = spread > 4
         outside[chosen] = False
-        worst = np.argsort(-spread, kind="mergesort")[:_ADDED]
-        added = np.sort(worst[outside[worst]])
+        added = _furthest(spread, outside)
         chosen = np.concatenate((chosen, added))
         weights = np.concatenate((weights, np.zeros(len(added))))
     return chosen, weights, excess
+
+
+@kernel
+@no_type_check
+def _furthest(spread, outside):
+    """Give the points of a set that stick out most, in their order."""
+    left = outside.copy()
+    for _ in range(_ADDED):
+        far = -1
+        for i in range(len(spread)):
+            if left[i] and (far < 0 or spread[i] > spread[far]):
+                far = i
+        if far < 0:
+            break
+        left[far] = False
+    return np.flatnonzero(outside & ~left)
 
 
 @kernel
@@ -136,7 +151,19 @@ def _inverse(lifted, weights):
             for a in range(4):
                 for b in range(4):
                     spread[a, b] += weights[i] * lifted[i, a] * lifted[i, b]
-    return np.linalg.inv(spread)
+    # Gauss and Jordan, in place; the matrix is positive definite, so that no pivot is 0
+    for k in range(4):
+        pivot = 1.0 / spread[k, k]
+        spread[k, k] = 1.0
+        for b in range(4):
+            spread[k, b] *= pivot
+        for a in range(4):
+            if a != k:
+                factor = spread[a, k]
+                spread[a, k] = 0.0
+                for b in range(4):
+                    spread[a, b] -= factor * spread[k, b]
+    return spread
 
 
 @kernel
