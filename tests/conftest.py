@@ -13,6 +13,11 @@ from jaxtyping import install_import_hook
 install_import_hook("vesalius", "typecheck.typecheck")
 
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# the first example may compile a kernel; CI draws the same examples every time
+settings.register_profile("house", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("house")
 
 ROOT = Path(__file__).parent.parent
 
