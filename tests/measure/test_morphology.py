@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -211,3 +212,21 @@ def test_refuses_a_sheared_grid():
 def test_refuses_an_empty_mask():
     with pytest.raises(RegionError, match="region must have a voxel inside to have a shape"):
         morphology(region(np.zeros((2, 2, 2), dtype=bool)))
+
+
+@pytest.mark.parametrize("seed", [8, 19])
+def test_the_least_ellipsoid_is_found_where_plain_steps_become_small(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(6, 22, 3))
+    noise = scipy.ndimage.gaussian_filter(rng.standard_normal(shape), 1.5)
+    mask = torch.from_numpy(noise > np.quantile(noise, 0.6))
+    found = []
+    for axes in ((), (0,), (1, 2)):
+        flipped = mask.flip(axes) if axes else mask
+        part = Region(
+            Grid.from_spacing(shape, (2.0, 1.0, 1.5)), flipped.double(), flipped, flipped, "1"
+        )
+        values = {v.tag: v for v in morphology(part, spatial_autocorrelation=False)}
+        assert values["morph_vol_dens_mvee"].reason == ""
+        found.append(values["morph_area_dens_mvee"].value)
+    assert found[1:] == pytest.approx([found[0]] * 2, rel=1e-6)

@@ -18,6 +18,8 @@ Array = npt.NDArray[np.float64]
 
 _ADDED = 32  # points added at once to those that hold the ellipsoid
 _ROUND = 500  # steps between two looks at all points
+_SLOW = 5_000  # steps after which an interior-point method takes over
+_ROUNDS, _NEWTON = 20, 60
 
 
 def ellipsoid_volume(semi_axes: Axes) -> float:
@@ -54,7 +56,7 @@ def ellipsoid_area(semi_axes: Axes, *, terms: int = 20) -> float:
 
 
 def enclosing_ellipsoid(
-    points: Float[Tensor, "n 3"], *, tol: float = 1e-7, steps: int = 100_000
+    points: Float[Tensor, "n 3"], *, tol: float = 1e-8, steps: int = 100_000
 ) -> Axes:
     """Find the semi-axes of the ellipsoid of least volume that holds all points.
 
@@ -73,7 +75,8 @@ def enclosing_ellipsoid(
     References:
         Todd and Yildirim (2007), doi:10.1016/j.dam.2007.02.013: Khachiyan's algorithm with steps
         away, started from Kumar and Yildirim's extremes. Differs from it in: it is run on a few
-        points, to which those that stick out most are added until none does.
+        points, to which those that stick out most are added until none does; where its steps
+        become small, an interior-point method ends the search.
     """
     if len(points) < 4:
         raise ShapeError(f"points must hold at least four to span a volume, got {len(points)}")
@@ -81,13 +84,69 @@ def enclosing_ellipsoid(
     centre = (spots.min(axis=0) + spots.max(axis=0)) / 2
     scale = float(np.abs(spots - centre).max())
     spots = (spots - centre) / scale
-    chosen, weights, excess = _active_set(spots, tol, steps)
+    chosen, weights, excess = _active_set(spots, tol, min(steps, _SLOW))
+    if excess > tol and steps > _SLOW:
+        chosen, weights, excess = _central_path(spots, chosen, tol)
     if not excess <= tol:
         raise ConvergenceError(
             f"ellipsoid must be within {tol:g} after {steps} steps, it is within {excess:.3g}: "
             "give more steps, or points that do not lie in one plane"
         )
     return _semi_axes(spots[chosen], weights, scale)
+
+
+def _central_path(
+    spots: Array, chosen: npt.NDArray[np.intp], tol: float
+) -> tuple[npt.NDArray[np.intp], Array, float]:
+    """End a slow search: solve for the weights of few points, and add those that stick out."""
+    lifted = np.concatenate([spots, np.ones((len(spots), 1))], axis=1)
+    weights, excess = np.empty(0), np.inf
+    for _ in range(_ROUNDS):
+        weights = _solved(lifted[chosen], tol / 10)
+        spread = _spread(lifted, lifted[chosen], weights)
+        excess = float(spread.max()) / 4 - 1
+        if excess <= tol:
+            break
+        far = np.argsort(-spread, kind="stable")[:_ADDED]
+        chosen = np.union1d(chosen, far[spread[far] > 4])
+    return chosen, weights, excess
+
+
+def _solved(lifted: Array, tol: float) -> Array:
+    """Maximise the log determinant over the weights by a primal-dual interior-point method."""
+    n = len(lifted)
+    weights, slack, level = np.full(n, 1 / n), np.ones(n), 4.0
+    for _ in range(_NEWTON):
+        gap = float(weights @ slack) / n
+        if n * gap < tol:
+            break
+        aim = gap / 10
+        inverse = np.linalg.inv((lifted * weights[:, None]).T @ lifted)
+        cross = lifted @ inverse @ lifted.T
+        system = np.ones((n + 1, n + 1))
+        system[:n, :n] = cross**2 + np.diag(slack / weights)
+        system[n, n] = 0
+        rest = np.append(np.diag(cross) + aim / weights - level, 1 - weights.sum())
+        step = np.linalg.solve(system, rest)
+        moved = step[:n]
+        slid = (aim - slack * moved) / weights - slack
+        length = min(1.0, 0.95 * _reach(weights, moved), 0.95 * _reach(slack, slid))
+        weights, slack = weights + length * moved, slack + length * slid
+        level += length * float(step[n])
+    shares: Array = weights / weights.sum()
+    return shares
+
+
+def _reach(values: Array, change: Array) -> float:
+    """How far one may go along a change until a value is 0."""
+    falling = change < 0
+    return float((values[falling] / -change[falling]).min()) if falling.any() else np.inf
+
+
+def _spread(lifted: Array, held: Array, weights: Array) -> Array:
+    inverse = np.linalg.inv((held * weights[:, None]).T @ held)
+    spread: Array = np.einsum("ia,ab,ib->i", lifted, inverse, lifted)
+    return spread
 
 
 def _semi_axes(spots: Array, weights: Array, scale: float) -> Axes:
