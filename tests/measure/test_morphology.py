@@ -217,7 +217,8 @@ def test_refuses_an_empty_mask():
 @pytest.mark.parametrize("seed", [8, 19])
 def test_the_least_ellipsoid_is_found_where_plain_steps_become_small(seed):
     rng = np.random.default_rng(seed)
-    shape = tuple(rng.integers(6, 22, 3))
+    z, y, x = rng.integers(6, 22, 3).tolist()
+    shape = (z, y, x)
     noise = scipy.ndimage.gaussian_filter(rng.standard_normal(shape), 1.5)
     mask = torch.from_numpy(noise > np.quantile(noise, 0.6))
     found = []
