@@ -19,7 +19,7 @@ from vesalius.ops._inside import Census, box_of, keep_between
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 """Start index and shape, (z, y, x)."""
 
-PEAK_RADIUS_MM = 6.3
+PEAK_REACH_MM = 6.3
 """The local intensity peak looks this far (a little more than the 6.2 mm of its sphere)."""
 
 _LARGEST = 1e60
@@ -84,7 +84,7 @@ def margin_mm(grid: Grid, config: Config) -> float:
     Returns:
         The largest distance; infinite where a filter needs the whole image.
     """
-    margin = PEAK_RADIUS_MM
+    margin = PEAK_REACH_MM
     for spec in config.filters:
         voxels = margin_voxels(spec, grid.spacing_mm)
         if voxels is None:

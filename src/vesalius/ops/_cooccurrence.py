@@ -17,6 +17,7 @@ from vesalius.ops._counts import (
     coalesce,
     flat_offsets,
     from_table,
+    interleave,
     scan,
     shifted,
     slice_ranks,
@@ -130,9 +131,7 @@ def _pairs_torch(levels: Tensor, steps: tuple[Offset, ...], *, by_slice: bool) -
     rank = slice_ranks(levels)
     groups = int(rank.max()) + 1 if by_slice else 1
     parts = [_pairs_along(levels, step, rank if by_slice else None) for step in steps]
-    matrix = [p.matrix * len(steps) + d for d, p in enumerate(parts)]
-    joined = [torch.cat([getattr(p, name) for p in parts]) for name in ("row", "column", "count")]
-    return coalesce(torch.cat(matrix), *joined, matrices=groups * len(steps))
+    return interleave(parts, groups=groups)
 
 
 def _pairs_along(levels: Tensor, step: Offset, rank: Tensor | None) -> Counts:

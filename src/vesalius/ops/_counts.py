@@ -134,6 +134,21 @@ def merge(counts: Counts, groups: Int[Tensor, " m"], *, matrices: int) -> Counts
     return coalesce(matrix, counts.row, counts.column, counts.count, matrices=matrices)
 
 
+def interleave(parts: list[Counts], *, groups: int) -> Counts:
+    """Put the stacks of several directions into one, direction fastest.
+
+    Args:
+        parts: One stack for each direction, of ``groups`` matrices each.
+        groups: Matrices of each stack: slices, or 1.
+
+    Returns:
+        ``groups * len(parts)`` matrices; matrix m of direction d comes at ``m * len(parts) + d``.
+    """
+    matrix = [p.matrix * len(parts) + d for d, p in enumerate(parts)]
+    joined = [torch.cat([getattr(p, name) for p in parts]) for name in ("row", "column", "count")]
+    return coalesce(torch.cat(matrix), *joined, matrices=groups * len(parts))
+
+
 def concatenate(first: Counts, second: Counts) -> Counts:
     """Put the matrices of a second stack behind those of a first."""
     return Counts(

@@ -18,6 +18,7 @@ from vesalius.ops._counts import (
     coalesce,
     flat_offsets,
     from_table,
+    interleave,
     scan,
     shifted,
     slice_ranks,
@@ -89,9 +90,7 @@ def _runs_torch(levels: Tensor, directions: tuple[Offset, ...], *, by_slice: boo
     rank = slice_ranks(levels)
     groups = int(rank.max()) + 1 if by_slice else 1
     parts = [_runs_along(levels, step, rank if by_slice else None) for step in directions]
-    matrix = [p.matrix * len(directions) + d for d, p in enumerate(parts)]
-    joined = [torch.cat([getattr(p, name) for p in parts]) for name in ("row", "column", "count")]
-    return coalesce(torch.cat(matrix), *joined, matrices=groups * len(directions))
+    return interleave(parts, groups=groups)
 
 
 def _runs_along(levels: Tensor, step: Offset, rank: Tensor | None) -> Counts:

@@ -15,7 +15,7 @@ from vesalius.measure._engine import level_counts, sorted_intensities
 from vesalius.measure._feature import Aggregation, Family, Value
 from vesalius.measure._histogram import histogram
 from vesalius.measure._morphology import morphology
-from vesalius.measure._prepare import PEAK_RADIUS_MM, bounding_box, crop_to
+from vesalius.measure._prepare import PEAK_REACH_MM, bounding_box, crop_to
 from vesalius.measure._region import Levels, Region
 from vesalius.measure._statistics import statistics
 from vesalius.measure._texture import texture
@@ -78,7 +78,7 @@ def radiomics_region(image: Image, mask: Bool[Tensor, "z y x"], settings: Settin
     if settings.resampledPixelSpacing is not None:
         image, mask = _resampled(image, mask, settings)
     _check_size(mask, settings)
-    block, drawn = crop_to(image, mask, margin_mm=PEAK_RADIUS_MM)
+    block, drawn = crop_to(image, mask, margin_mm=PEAK_REACH_MM)
     values = block.data[0].double()
     kept = _resegmented(values, drawn, settings)
     if not bool(kept.any()):
