@@ -53,7 +53,7 @@ def test_damage_gives_an_image_or_a_format_error(
     start = time.process_time()
     said = ""
     try:
-        io.open(path, max_bytes=1 << 28).read()
+        io.open(path, budget=io.Budget(bytes=1 << 28)).read()
     except FormatError as error:
         said = str(error)
     assert str(tmp_path) not in said

@@ -347,10 +347,10 @@ def test_refuses_a_huge_claim_before_it_allocates(tmp_path: Path, suffix: str) -
     data = header.binaryblock + bytes(1000)
     (tmp_path / f"a{suffix}").write_bytes(gzip.compress(data) if "gz" in suffix else data)
     start = time.process_time()
-    with pytest.raises(FormatError, match=r"claims 30000 x 30000 x 30000 .* GiB: .*max_bytes"):
+    with pytest.raises(FormatError, match=r"claims 30000 x 30000 x 30000 .* GiB: .*budget"):
         io.open(tmp_path / f"a{suffix}")
     with pytest.raises(FormatError, match=r"must hold .* bytes of samples, it has .* truncated"):
-        io.open(tmp_path / f"a{suffix}", max_bytes=1 << 60)
+        io.open(tmp_path / f"a{suffix}", budget=io.Budget(1 << 60, 1 << 60))
     assert time.process_time() - start < 2
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vesalius.errors import FormatError
-from vesalius.io._samples import check_size, check_stored, to_numpy, to_tensor
+from vesalius.io._samples import to_numpy, to_tensor
 
 KINDS = ["u1", "i1", "u2", "i2", "u4", "i4", "i8", "f4", "f8"]
 
@@ -39,14 +39,3 @@ def test_refuses_types_without_a_place() -> None:
         FormatError, match="samples must be integer, float32 or float64 to be saved"
     ):
         to_numpy(torch.zeros(2, dtype=torch.bfloat16))
-
-
-def test_checks_claims() -> None:
-    assert check_size("a", (2, 3), 4, 100) == 24
-    with pytest.raises(FormatError, match="must have positive sizes"):
-        check_size("a", (2, 0), 4, 100)
-    with pytest.raises(FormatError, match=r"'a' must fit in .* GiB, its header claims 20 x 30"):
-        check_size("a", (20, 30), 4, 100)
-    check_stored("a", 1032, 1, deflated=True)
-    with pytest.raises(FormatError, match="must hold 1033 bytes of samples, it has 1 compressed"):
-        check_stored("a", 1033, 1, deflated=True)

@@ -5,15 +5,22 @@ Floor 4. Every convention of a file format is converted here, once, by name.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.io._atomic import atomic_write
+from vesalius.io._budget import Budget
+from vesalius.io._contours import Contours, Outline, Roi
 from vesalius.io._doors import from_nibabel, from_simpleitk, to_nibabel, to_simpleitk
 from vesalius.io._handle import Finding, Handle
-from vesalius.io._open import open, open_labels, scan
+from vesalius.io._open import Survey, open, open_labels, scan, survey
 from vesalius.io._samples import as_labels
 from vesalius.io._save import save
 
 __all__ = [
+    "Budget",
+    "Contours",
     "Finding",
     "Handle",
+    "Outline",
+    "Roi",
+    "Survey",
     "as_labels",
     "atomic_write",
     "from_nibabel",
@@ -22,6 +29,7 @@ __all__ = [
     "open_labels",
     "save",
     "scan",
+    "survey",
     "to_nibabel",
     "to_simpleitk",
 ]

@@ -3,6 +3,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,57 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+@contextmanager
+def staged(path: str | Path) -> Iterator[Path]:
+    """Let a file or folder, and what belongs beside it, be written out of sight, then publish it.
+
+    Use as ``with staged("a.mhd") as stage: ...`` and write at ``stage``; whatever else is written
+    in ``stage.parent`` is published with it, before it. On any failure nothing is published.
+
+    Args:
+        path: Where it goes; an existing file or folder of that name is replaced.
+
+    Yields:
+        The same name in a new hidden folder beside ``path``.
+
+    Raises:
+        OutputError: The folder is absent or not writable, or the disk is full.
+    """
+    target = Path(path)
+    hidden = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        hidden.mkdir()
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    try:
+        yield hidden / target.name
+        beside = sorted(p for p in hidden.iterdir() if p.name != target.name)
+        for made in (*beside, hidden / target.name):
+            _publish(made, target.with_name(made.name))
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    _sync_folder(target.parent)
+
+
+def _publish(made: Path, target: Path) -> None:
+    """Rename what was made to its name; a folder that is in the way goes first."""
+    if made.is_dir():
+        for folder, _, names in os.walk(made):
+            for name in names:
+                _sync_folder(Path(folder, name))
+            _sync_folder(Path(folder))
+    if target.is_dir() != made.is_dir() and target.exists():
+        raise OutputError(
+            f"output {target.name!r} must replace its own kind, a "
+            f"{'folder' if target.is_dir() else 'file'} of that name is there: remove it first"
+        )
+    if target.is_dir():
+        target.rename(made.with_name(f"{made.name}.old"))
+    made.replace(target)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,10 +15,11 @@ from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
 from vesalius.io._body import Body, Codec, read_body
+from vesalius.io._budget import Budget
 from vesalius.io._frames import affine_xyz, compose, decompose, grid_from_xyz
-from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
+from vesalius.io._handle import Array, Content, Finding, Handle, Rules, whole, widening
 from vesalius.io._layout import Layout, interleaved
-from vesalius.io._samples import check_size, check_stored, to_numpy
+from vesalius.io._samples import to_numpy
 
 TYPES = {
     "MET_UCHAR": "u1",
@@ -56,8 +57,8 @@ def open_metaimage(path: Path, rules: Rules) -> Handle:
     header = _header(path)
     findings: list[Finding] = []
     stored, layout = _stored(header), _layout(header, as_channels=rules.frames == "channels")
-    needed = check_size(path.name, layout.sizes, stored.itemsize, rules.max_bytes)
-    _check_body(header, needed)
+    needed = rules.budget.check_size(path.name, layout.sizes, stored.itemsize)
+    _check_body(header, needed, rules.budget)
     grid = grid_from_xyz(path.name, layout.shape_xyz, _affine(header, findings))
     findings += widening(stored)
     content = _content(header, rules, layout, findings)
@@ -76,7 +77,7 @@ def open_metaimage(path: Path, rules: Rules) -> Handle:
         body = Body(header.body, stored, count, start=header.start, codec=codec)
         return layout.arrange(read_body(body))
 
-    return Handle(path.name, grid, meta, tuple(findings), content, load)
+    return Handle(path.name, grid, meta, tuple(findings), content, whole(load))
 
 
 def save_metaimage(obj: Image | Labels, path: Path) -> None:
@@ -208,9 +209,9 @@ def _layout(header: _Header, *, as_channels: bool) -> Layout:
     )
 
 
-def _check_body(header: _Header, needed: int) -> None:
+def _check_body(header: _Header, needed: int, budget: Budget) -> None:
     available = header.body.stat().st_size - max(header.start, 0)
-    check_stored(header.name, needed, available, deflated=header.flag("CompressedData"))
+    budget.check_stored(header.name, needed, available, deflated=header.flag("CompressedData"))
 
 
 def _affine(header: _Header, findings: list[Finding]) -> Array:

@@ -18,6 +18,7 @@ from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
 from vesalius.io._body import Body, read_body
+from vesalius.io._budget import Budget
 from vesalius.io._frames import RAS_TO_LPS, affine_xyz, corner_distance, grid_from_xyz
 from vesalius.io._handle import (
     Array,
@@ -26,9 +27,10 @@ from vesalius.io._handle import (
     Form,
     Handle,
     Rules,
+    whole,
     widening,
 )
-from vesalius.io._samples import STORED, check_size, check_stored, to_numpy
+from vesalius.io._samples import STORED, to_numpy
 
 LENGTH_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 1e-3}
 TIME_S = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
@@ -54,7 +56,7 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     findings: list[Finding] = []
     volume, header = _load(path, findings)
     layout = _layout(path.name, header, rules)
-    body = _body(path, layout, int(volume.dataobj.offset), rules.max_bytes)
+    body = _body(path, layout, int(volume.dataobj.offset), rules.budget)
     lps = RAS_TO_LPS @ orientation(path.name, header, form=rules.form, findings=findings)
     lps[:3] *= _length_mm(path.name, header, findings)
     grid = grid_from_xyz(path.name, layout.shape[:3], lps)
@@ -66,7 +68,7 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     def load() -> Array:
         return _scale(layout.arrange(read_body(body)), slope, inter)
 
-    return Handle(path.name, grid, meta, tuple(findings), content, load)
+    return Handle(path.name, grid, meta, tuple(findings), content, whole(load))
 
 
 def save_nifti(obj: Image | Labels | Series, path: Path) -> None:
@@ -294,11 +296,11 @@ def _layout(name: str, header: Any, rules: Rules) -> _Layout:
     return _Layout((x, y, z, t, c), stored, colours, rules.frames == "channels")
 
 
-def _body(path: Path, layout: _Layout, offset: int, max_bytes: int) -> Body:
-    needed = check_size(path.name, layout.shape, layout.stored.itemsize, max_bytes)
+def _body(path: Path, layout: _Layout, offset: int, budget: Budget) -> Body:
+    needed = budget.check_size(path.name, layout.shape, layout.stored.itemsize)
     gzipped, count = path.name.lower().endswith(".gz"), math.prod(layout.shape)
     present = path.stat().st_size - (0 if gzipped else offset)
-    check_stored(path.name, needed, present, deflated=gzipped)
+    budget.check_stored(path.name, needed, present, deflated=gzipped)
     if gzipped:
         return Body(path, layout.stored, count, skip=offset, codec="zlib")
     return Body(path, layout.stored, count, start=offset)

@@ -15,10 +15,11 @@ from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
 from vesalius.io._body import Body, Codec, read_body
+from vesalius.io._budget import Budget
 from vesalius.io._frames import affine_xyz, grid_from_xyz
-from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
+from vesalius.io._handle import Array, Content, Finding, Handle, Rules, whole, widening
 from vesalius.io._layout import Layout, interleaved
-from vesalius.io._samples import STORED, check_size, check_stored, to_numpy
+from vesalius.io._samples import STORED, to_numpy
 
 SIGNS = {
     "left-posterior-superior": (1.0, 1.0, 1.0),
@@ -66,8 +67,8 @@ def open_nrrd(path: Path, rules: Rules) -> Handle:
     findings: list[Finding] = []
     stored = _stored(path.name, header)
     layout = _layout(path.name, header, as_channels=rules.frames == "channels")
-    needed = check_size(path.name, layout.sizes, stored.itemsize, rules.max_bytes)
-    _check_stored(path, header, start, needed)
+    needed = rules.budget.check_size(path.name, layout.sizes, stored.itemsize)
+    _check_stored(path, header, start, needed, rules.budget)
     affine = _affine(path.name, header, layout, findings)
     grid = grid_from_xyz(path.name, layout.shape_xyz, affine)
     findings += widening(stored)
@@ -84,7 +85,7 @@ def open_nrrd(path: Path, rules: Rules) -> Handle:
     def load() -> Array:
         return layout.arrange(_samples(path, header, start, stored))
 
-    return Handle(path.name, grid, meta, tuple(findings), content, load)
+    return Handle(path.name, grid, meta, tuple(findings), content, whole(load))
 
 
 def save_nrrd(obj: Image | Labels, path: Path) -> None:
@@ -227,7 +228,9 @@ def _length_mm(name: str, header: Mapping[str, Any]) -> float:
     return LENGTH_MM[units.pop()] if units else 1.0
 
 
-def _check_stored(path: Path, header: Mapping[str, Any], start: int, needed: int) -> None:
+def _check_stored(
+    path: Path, header: Mapping[str, Any], start: int, needed: int, budget: Budget
+) -> None:
     encoding = str(header["encoding"])
     skips = {key: int(header.get(key, 0)) for key in ("line skip", "lineskip")}
     skip = int(header.get("byte skip", header.get("byteskip", 0)))
@@ -243,7 +246,7 @@ def _check_stored(path: Path, header: Mapping[str, Any], start: int, needed: int
         )
     available = data.stat().st_size - (start if data == path else 0)
     if CODECS[encoding] in ("raw", "zlib"):
-        check_stored(path.name, needed, available, deflated=encoding != "raw")
+        budget.check_stored(path.name, needed, available, deflated=encoding != "raw")
 
 
 def _data_file(path: Path, header: Mapping[str, Any]) -> Path:

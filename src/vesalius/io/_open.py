@@ -1,21 +1,26 @@
 """Opening: find the volumes at a path, read their headers, leave their samples."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar, final
 
-from vesalius.core import Labels
+from vesalius.core import Grid, Labels
 from vesalius.errors import FormatError
-from vesalius.io._dicom import open_dicom
-from vesalius.io._dicom_slice import is_dicom
-from vesalius.io._handle import Finding, Form, Frames, Handle, Rules
+from vesalius.io._budget import DEFAULT, Budget
+from vesalius.io._contours import Contours
+from vesalius.io._handle import Allow, Finding, Form, Frames, Handle, Rules
 from vesalius.io._metaimage import open_metaimage
 from vesalius.io._nifti import open_nifti
 from vesalius.io._nrrd import open_nrrd
 from vesalius.io._png import open_png
+from vesalius.io.dicom._series import open_dicom
+from vesalius.io.dicom._slice import is_dicom
 
-READERS: dict[str, Callable[[Path, Rules], Handle]] = {
+Found = TypeVar("Found")
+Reader = Callable[[Path, Rules], Handle | tuple[Handle, ...]]
+READERS: dict[str, Reader] = {
     ".nii": open_nifti,
     ".nii.gz": open_nifti,
     ".nrrd": open_nrrd,
@@ -24,7 +29,30 @@ READERS: dict[str, Callable[[Path, Rules], Handle]] = {
     ".mhd": open_metaimage,
     ".png": open_png,
 }
+"""Readers of files by suffix; one that finds several volumes gives a tuple."""
+FOLDERS: dict[str, Reader] = {}
+"""Readers of folders that are one volume, by suffix, such as .zarr."""
+OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {}
+"""Readers of outlines by suffix; RTSTRUCT is known by its content instead."""
 ATTACHED = (".raw", ".zraw", ".raw.gz")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is at a path.
+
+    Attributes:
+        handles: Volumes, in the order of their names.
+        contours: Files of outlines.
+        refused: Why what looked like an image could not be opened.
+        skipped: Names of files that are no images.
+    """
+
+    handles: tuple[Handle, ...] = ()
+    contours: tuple[Contours, ...] = ()
+    refused: tuple[FormatError, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def open(
@@ -34,18 +62,22 @@ def open(
     unit: str = "",
     frames: Frames = "time",
     patient: bool = False,
-    max_bytes: int = 1 << 34,
+    allow: tuple[Allow, ...] = (),
+    budget: Budget = DEFAULT,
 ) -> Handle:
     """Open the one volume at a path without reading its samples.
 
     Args:
-        path: A file, or a folder with one DICOM series or one image file.
+        path: A file, archive, or a folder with one DICOM series or one image file. Localizers
+            beside it do not count.
         form: Which position a NIfTI file has where sform and qform differ by more than 0.1 mm;
             ``"agree"`` refuses such a file.
-        unit: Unit of the samples, such as ``"HU"``; empty takes what the file tells.
+        unit: Unit of the samples, such as ``"HU"``; empty takes what the file tells. For a PET
+            series ``"SUV"``, ``"SUL"`` or ``"Bq/mL"`` is what it is converted to.
         frames: What a fourth axis is: frames in time, or channels.
         patient: Whether ``meta`` may hold what identifies a patient.
-        max_bytes: Largest volume accepted, bytes.
+        allow: What to accept that is refused otherwise; a finding that is an error names its word.
+        budget: What reading may cost.
 
     Returns:
         A handle with ``.grid``, ``.meta``, ``.findings`` and ``.read()``.
@@ -53,16 +85,22 @@ def open(
     Raises:
         FormatError: There is not exactly one volume, or it is damaged or ambiguous.
     """
-    survey = _survey(Path(path), Rules(form, unit, frames, patient, max_bytes))
-    if survey.refused:
-        raise survey.refused[0]
-    if len(survey.handles) != 1:
-        names = ", ".join(repr(handle.name) for handle in survey.handles[:5])
+    found = _survey(Path(path), Rules(form, unit, frames, patient, allow, budget))
+    if found.refused:
+        raise found.refused[0]
+    volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
+    if not volumes and found.contours:
         raise FormatError(
-            f"{Path(path).name!r} must hold one volume, it holds {len(survey.handles)} ({names}): "
+            f"{Path(path).name!r} must hold a volume, it holds outlines, which have no grid: "
+            "call io.open_labels(path, like=image.grid)"
+        )
+    if len(volumes) != 1:
+        names = ", ".join(repr(handle.name) for handle in volumes[:5])
+        raise FormatError(
+            f"{Path(path).name!r} must hold one volume, it holds {len(volumes)} ({names}): "
             "open one by its own path, or list all with io.scan"
         )
-    return survey.handles[0]
+    return volumes[0]
 
 
 def scan(
@@ -72,17 +110,19 @@ def scan(
     unit: str = "",
     frames: Frames = "time",
     patient: bool = False,
-    max_bytes: int = 1 << 34,
+    allow: tuple[Allow, ...] = (),
+    budget: Budget = DEFAULT,
 ) -> tuple[Handle, ...]:
     """Open every volume at a path without reading samples; folders are searched to the bottom.
 
     Args:
-        path: A file or a folder.
+        path: A file, folder or archive.
         form: See ``open``.
         unit: See ``open``.
         frames: See ``open``.
         patient: See ``open``.
-        max_bytes: Largest single volume accepted, bytes.
+        allow: See ``open``.
+        budget: See ``open``.
 
     Returns:
         One handle for each file or DICOM series, in the order of their names. What could not be
@@ -91,39 +131,71 @@ def scan(
     Raises:
         FormatError: Nothing at the path can be read.
     """
-    survey = _survey(Path(path), Rules(form, unit, frames, patient, max_bytes))
-    if survey.refused and not survey.handles:
-        raise survey.refused[0]
-    refused = tuple(Finding("error", "refused", str(error)) for error in survey.refused)
-    return tuple(replace(h, findings=h.findings + refused) for h in survey.handles)
+    found = _survey(Path(path), Rules(form, unit, frames, patient, allow, budget))
+    if found.refused and not found.handles:
+        raise found.refused[0]
+    refused = tuple(Finding("warning", "refused", str(error)) for error in found.refused)
+    return tuple(replace(h, findings=h.findings + refused) for h in found.handles)
 
 
-def open_labels(path: str | Path, *, form: Form = "agree", max_bytes: int = 1 << 34) -> Labels:
-    """Read the one volume at a path as labels.
+def survey(
+    path: str | Path,
+    *,
+    patient: bool = False,
+    allow: tuple[Allow, ...] = (),
+    budget: Budget = DEFAULT,
+) -> Survey:
+    """Look at everything at a path without reading samples: volumes, outlines, what is refused.
 
     Args:
-        path: A file of whole numbers, integer or floating point.
+        path: A file, folder or archive.
+        patient: See ``open``.
+        allow: See ``open``.
+        budget: See ``open``.
+
+    Returns:
+        What is there.
+
+    Raises:
+        FormatError: The path does not exist, cannot be read, or holds nothing of the kind.
+    """
+    return _survey(Path(path), Rules(patient=patient, allow=allow, budget=budget))
+
+
+def open_labels(
+    path: str | Path,
+    *,
+    like: Grid | None = None,
+    roi: str = "",
+    form: Form = "agree",
+    allow: tuple[Allow, ...] = (),
+    budget: Budget = DEFAULT,
+) -> Labels:
+    """Read the one volume or file of outlines at a path as labels.
+
+    Args:
+        path: A file of whole numbers, integer or floating point; a DICOM SEG; or outlines.
+        like: Grid that outlines are drawn on; files that have a grid of their own keep that.
+        roi: Regular expression that the name of a region must match, whole; empty takes all.
         form: See ``open``.
-        max_bytes: Largest volume accepted, bytes.
+        allow: See ``open``.
+        budget: See ``open``.
 
     Returns:
         The labels, with the names that the file holds.
 
     Raises:
-        FormatError: There is not exactly one volume, or it holds values that are not whole.
+        FormatError: There is not exactly one volume or file of outlines, it holds values that are
+            not whole, or no region has such a name.
     """
-    return open(path, form=form, max_bytes=max_bytes).read_labels()
+    return open(path, form=form, allow=allow, budget=budget).read_labels()
 
 
-@dataclass(frozen=True, slots=True)
-class _Survey:
-    """What was found at a path."""
-
-    handles: tuple[Handle, ...] = ()
-    refused: tuple[FormatError, ...] = ()
+def _is_localizer(handle: Handle) -> bool:
+    return any(finding.code == "localizer" for finding in handle.findings)
 
 
-def _survey(path: Path, rules: Rules) -> _Survey:
+def _survey(path: Path, rules: Rules) -> Survey:
     try:
         if path.is_dir():
             return _folder(path, rules)
@@ -135,61 +207,93 @@ def _survey(path: Path, rules: Rules) -> _Survey:
         ) from error
 
 
-def _file(path: Path, rules: Rules) -> _Survey:
+def _file(path: Path, rules: Rules) -> Survey:
     if not path.exists():
         raise FormatError(f"{path.name!r} must exist to be opened, it does not: check the path")
     if not path.is_file():
         raise FormatError(f"{path.name!r} must be a file or a folder, it is neither: copy it first")
     if path.stat().st_size == 0:
         raise FormatError(f"{path.name!r} must hold an image, it is empty: copy it again")
-    reader = _reader(path)
-    if reader is not None:
-        return _Survey((reader(path, rules),))
+    known = _known(path, rules)
+    if known is not None:
+        return known
     found = open_dicom([path], path.name, rules) if is_dicom(path) else None
     if found is None or found.skipped:
         raise FormatError(
             f"{path.name!r} must be an image file ({', '.join(READERS)} or DICOM), "
             "its name and first bytes say it is none: convert it first"
         )
-    return _Survey(found.handles, found.refused)
+    return Survey(found.handles, found.contours, found.refused)
 
 
-def _reader(path: Path) -> Callable[[Path, Rules], Handle] | None:
+def _known(path: Path, rules: Rules) -> Survey | None:
+    """Read a file or folder whose suffix is known; None where it is not."""
+    reader = _by_suffix(path, FOLDERS if path.is_dir() else READERS)
+    if reader is not None:
+        found = reader(path, rules)
+        return Survey(found if isinstance(found, tuple) else (found,))
+    outlines = _by_suffix(path, OUTLINES)
+    return None if outlines is None else Survey(contours=(outlines(path, rules),))
+
+
+def _by_suffix(path: Path, table: Mapping[str, Found]) -> Found | None:
     name = path.name.lower()
-    fitting = [suffix for suffix in READERS if name.endswith(suffix)]
-    return READERS[max(fitting, key=len)] if fitting else None
+    fitting = [suffix for suffix in table if name.endswith(suffix)]
+    return table[max(fitting, key=len)] if fitting else None
 
 
-def _folder(path: Path, rules: Rules) -> _Survey:
-    handles: list[Handle] = []
-    refused: list[FormatError] = []
+def _folder(path: Path, rules: Rules) -> Survey:
+    known = _known(path, rules)
+    if known is not None:
+        return known
+    parts: list[Survey] = []
     skipped: list[str] = []
     dicom: list[Path] = []
-    for file in _files(path):
-        if _reader(file) is not None:
-            try:
-                handles += _file(file, rules).handles
-            except FormatError as error:
-                refused.append(error)
+    for file in _files(path, rules.budget):
+        try:
+            known = _known(file, rules)
+        except FormatError as error:
+            known = Survey(refused=(error,))
+        if known is not None:
+            parts.append(known)
         elif is_dicom(file):
             dicom.append(file)
         else:
             skipped.append(file.name)
     found = open_dicom(dicom, path.resolve().name, rules)
-    handles += found.handles
-    refused += found.refused
+    parts.append(Survey(found.handles, found.contours, found.refused, found.skipped))
     skipped += found.skipped
-    if not handles and not refused:
+    handles = [handle for part in parts for handle in part.handles]
+    contours = [one for part in parts for one in part.contours]
+    refused = [error for part in parts for error in part.refused]
+    if not handles and not contours and not refused:
         raise FormatError(
             f"folder {path.name!r} must hold an image, none of its {len(skipped)} files is one: "
             "check the path"
         )
-    return _Survey(_with_skipped(handles, skipped), tuple(refused))
+    return Survey(_with_skipped(handles, skipped), tuple(contours), tuple(refused), tuple(skipped))
 
 
-def _files(path: Path) -> list[Path]:
-    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    return [p for p in files if not p.name.lower().endswith(ATTACHED)]
+def _files(path: Path, budget: Budget) -> list[Path]:
+    """List files and folders that are one volume, sorted; hidden ones and bodies left out."""
+    found: list[Path] = []
+    waiting = [(path, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        for entry in folder.iterdir():
+            if entry.name.startswith(".") or entry.name.lower().endswith(ATTACHED):
+                continue
+            inner = entry.is_dir() and not entry.is_symlink()
+            if inner and _by_suffix(entry, FOLDERS) is None and depth < budget.depth:
+                waiting.append((entry, depth + 1))
+            elif inner or entry.is_file():
+                found.append(entry)
+        if len(found) > budget.files:
+            raise FormatError(
+                f"{path.name!r} must hold at most {budget.files} files, it holds more: "
+                "open a part of it, or raise the budget"
+            )
+    return sorted(found)
 
 
 def _with_skipped(handles: list[Handle], names: list[str]) -> tuple[Handle, ...]:

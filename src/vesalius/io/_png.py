@@ -17,8 +17,8 @@ from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
 from vesalius.io._frames import affine_xyz, grid_from_xyz
-from vesalius.io._handle import Array, Finding, Handle, Rules, widening
-from vesalius.io._samples import check_size, to_numpy
+from vesalius.io._handle import Array, Finding, Handle, Rules, whole, widening
+from vesalius.io._samples import to_numpy
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -33,7 +33,7 @@ def open_png(path: Path, rules: Rules) -> Handle:
 
     Args:
         path: A .png file.
-        rules: ``max_bytes`` bounds the size.
+        rules: ``budget`` bounds the size.
 
     Returns:
         The handle; positions come from the comment that ``save`` writes, else 1 mm is assumed.
@@ -44,7 +44,7 @@ def open_png(path: Path, rules: Rules) -> Handle:
     width, height, depth, colour, interlaced = _header(path)
     channels = CHANNELS[colour]
     stored = np.dtype("u2" if depth == 16 else "u1")
-    check_size(path.name, (width, height, channels), stored.itemsize, rules.max_bytes)
+    rules.budget.check_size(path.name, (width, height, channels), stored.itemsize)
     notes = _notes(path)
     findings = widening(stored)
     affine = _affine(path.name, notes, findings)
@@ -60,7 +60,7 @@ def open_png(path: Path, rules: Rules) -> Handle:
         return np.moveaxis(samples.reshape(height, width, channels), -1, 0)[None, :, None]
 
     grid = grid_from_xyz(path.name, (width, height, 1), affine)
-    return Handle(path.name, grid, meta, tuple(findings), content, load)
+    return Handle(path.name, grid, meta, tuple(findings), content, whole(load))
 
 
 def save_png(obj: Image | Labels, path: Path) -> None:
@@ -169,7 +169,7 @@ def _read_pillow(path: Path) -> Array:
     from PIL import Image as Pillow
 
     with warnings.catch_warnings():
-        # max_bytes was checked on the header; Pillow's own limit is lower
+        # the budget was checked on the header; Pillow's own limit is lower
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
         with Pillow.open(path, formats=("PNG",)) as picture:
             whole = picture.convert("RGB") if picture.mode == "P" else picture

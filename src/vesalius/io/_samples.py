@@ -18,8 +18,6 @@ SAVED = frozenset(
     {torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8}
     | {torch.int16, torch.int32, torch.int64, torch.float32, torch.float64}
 )
-DEFLATE_LIMIT = 1032
-"""No deflate stream grows by more than this factor when it is unpacked."""
 
 
 def to_tensor(array: Array) -> Tensor:
@@ -116,53 +114,3 @@ def to_numpy(data: Tensor) -> Array:
         )
     array: Array = data.detach().cpu().contiguous().numpy()
     return array
-
-
-def check_size(name: str, shape: tuple[int, ...], itemsize: int, max_bytes: int) -> int:
-    """Check what a header claims, before anything is allocated.
-
-    Args:
-        name: Name of the file, for the error.
-        shape: Number of samples along each axis.
-        itemsize: Bytes for one sample.
-        max_bytes: The largest size accepted, bytes.
-
-    Returns:
-        Number of bytes that the samples take.
-
-    Raises:
-        FormatError: A size is not positive, or the whole exceeds ``max_bytes``.
-    """
-    if not shape or min(shape) < 1:
-        raise FormatError(
-            f"{name!r} must have positive sizes, its header says {shape}: the file is damaged"
-        )
-    total = itemsize
-    for n in shape:
-        total *= int(n)
-    if total > max_bytes:
-        raise FormatError(
-            f"{name!r} must fit in {max_bytes / 2**30:.3g} GiB, its header claims "
-            f"{' x '.join(map(str, shape))} samples, {total / 2**30:.3g} GiB: "
-            "the header is damaged, or raise max_bytes"
-        )
-    return total
-
-
-def check_stored(name: str, needed: int, stored: int, *, deflated: bool) -> None:
-    """Check that a file can hold the bytes that its header promises.
-
-    Args:
-        name: Name of the file, for the error.
-        needed: Bytes of samples that the header promises.
-        stored: Bytes that are there.
-        deflated: Whether they are compressed with zlib or gzip.
-
-    Raises:
-        FormatError: There are fewer.
-    """
-    if stored * (DEFLATE_LIMIT if deflated else 1) < needed:
-        raise FormatError(
-            f"{name!r} must hold {needed} bytes of samples, it has {stored}"
-            f"{' compressed' if deflated else ''} bytes: the file is truncated, copy it again"
-        )

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from vesalius.errors import FormatError
-from vesalius.io._dicom_slice import Slice, read_samples, read_slice
+from vesalius.io._budget import Budget
+from vesalius.io._contours import Contours
 from vesalius.io._frames import grid_from_xyz
-from vesalius.io._handle import Array, Content, Finding, Handle, Rules
-from vesalius.io._samples import check_size, check_stored
+from vesalius.io._handle import Array, Content, Finding, Handle, Rules, whole
+from vesalius.io.dicom._slice import Slice, read_samples, read_slice
 
 SAME_MM = 1e-3
 GAP_TOLERANCE = 0.01
@@ -25,6 +26,7 @@ class Found:
     """What the DICOM files at a path came to."""
 
     handles: tuple[Handle, ...]
+    contours: tuple[Contours, ...]
     refused: tuple[FormatError, ...]
     skipped: tuple[str, ...]
 
@@ -64,7 +66,7 @@ def open_dicom(files: Sequence[Path], name: str, rules: Rules) -> Found:
             handles.append(_open_series(slices, label, rules))
         except FormatError as error:
             refused.append(error)
-    return Found(tuple(handles), tuple(refused), tuple(skipped))
+    return Found(tuple(handles), (), tuple(refused), tuple(skipped))
 
 
 def _together(messages: list[str]) -> FormatError:
@@ -79,9 +81,9 @@ def _open_series(slices: list[Slice], name: str, rules: Rules) -> Handle:
     rows, columns, channels = ordered[0].size
     dtype = _sample_type(ordered)
     shape = (channels, len(ordered), rows, columns)
-    check_size(name, shape, np.dtype(dtype).itemsize, rules.max_bytes)
+    rules.budget.check_size(name, shape, np.dtype(dtype).itemsize)
     for one in ordered:
-        _check_length(one)
+        _check_length(one, rules.budget)
     grid = grid_from_xyz(name, (columns, rows, len(ordered)), affine)
     findings += _remarks(ordered[0])
     unit = rules.unit or _unit(ordered[0], findings)
@@ -90,7 +92,7 @@ def _open_series(slices: list[Slice], name: str, rules: Rules) -> Handle:
     def load() -> Array:
         return _load(ordered, shape, dtype)[None]
 
-    return Handle(name, grid, _meta(ordered, rules), tuple(findings), content, load)
+    return Handle(name, grid, _meta(ordered, rules), tuple(findings), content, whole(load))
 
 
 def _check_alike(slices: list[Slice], name: str) -> None:
@@ -257,14 +259,14 @@ def _sample_type(slices: list[Slice]) -> type[np.generic]:
     return fits[0] if fits else np.int64
 
 
-def _check_length(one: Slice) -> None:
+def _check_length(one: Slice, budget: Budget) -> None:
     from pydicom.uid import UID
 
     uid = UID(one.syntax)
     if one.syntax and (uid.is_encapsulated or uid.is_deflated):
         return
     needed = math.prod(one.size) * (-(-one.bits // 8))
-    check_stored(one.path.name, needed, one.path.stat().st_size, deflated=False)
+    budget.check_stored(one.path.name, needed, one.path.stat().st_size, deflated=False)
 
 
 def _load(slices: list[Slice], shape: tuple[int, ...], dtype: type[np.generic]) -> Array:

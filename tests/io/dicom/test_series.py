@@ -335,7 +335,7 @@ def test_refuses_a_huge_claim(tmp_path: Path) -> None:
     with pytest.raises(
         FormatError, match=r"must fit in 1e-07 GiB|must fit in .* its header claims"
     ):
-        io.open(write_slice(tmp_path, 0), max_bytes=10)
+        io.open(write_slice(tmp_path, 0), budget=io.Budget(bytes=10))
 
 
 def test_tells_of_one_broken_series_beside_a_good_one(tmp_path: Path) -> None:
