@@ -146,7 +146,7 @@ def test_refuses_an_unknown_suffix(tmp_path: Path, phantom: Image) -> None:
 
 def test_refuses_a_series_in_other_formats(tmp_path: Path, phantom: Image) -> None:
     series = Series(phantom.data[None], phantom.grid, (0.0,))
-    with pytest.raises(FormatError, match="a series must be saved as one of .nii, .nii.gz"):
+    with pytest.raises(FormatError, match=r"a series must be saved as one of .nii, .nii.gz"):
         io.save(series, tmp_path / "a.nrrd")
 
 
