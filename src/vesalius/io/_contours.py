@@ -9,24 +9,40 @@ from typing import Literal, final
 from jaxtyping import Float
 from torch import Tensor
 
+from vesalius.errors import FormatError
 from vesalius.io._handle import Finding
 
 Kind = Literal["closed", "open", "point"]
 """What an outline is; only closed ones enclose anything."""
+Space = Literal["world", "pixel"]
+"""What points speak of: the world, or the samples of the image that they were drawn on."""
+
+FAR = 1e9
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """One curve in the world.
+    """One curve.
 
     Attributes:
-        points_mm: (n, 3) float64, world (L, P, S), mm; a closed curve does not repeat its first.
+        points: (n, 3) float64; a closed curve does not repeat its first. In the world (L, P, S),
+            mm. In pixels (z, y, x), an array index: pixel centres lie at whole numbers.
         kind: Closed, open, or single points.
+
+    Raises:
+        FormatError: A point is not finite or absurdly far away.
     """
 
-    points_mm: Float[Tensor, "n 3"]
+    points: Float[Tensor, "n 3"]
     kind: Kind = "closed"
+
+    def __post_init__(self) -> None:
+        if len(self.points) and not float(self.points.abs().max()) <= FAR:
+            raise FormatError(
+                f"points of an outline must be finite and within {FAR:g} mm or pixels, "
+                f"the farthest is at {float(self.points.abs().max()):g}: the file is damaged"
+            )
 
 
 @final
@@ -36,7 +52,8 @@ class Roi:
 
     Attributes:
         name: What the file calls it.
-        outlines: Its curves, in the order of the file.
+        outlines: Its curves, in the order of the file. What an odd number of closed ones in a
+            plane encloses is inside.
         value: Label it gets; the number of the file where that is positive and unique.
         colour: (red, green, blue), 0 to 255, or empty.
     """
@@ -57,12 +74,17 @@ class Contours:
         rois: The regions.
         meta: What the header says; nothing that identifies a patient unless that was asked for.
         findings: What was noticed, worst first.
+        space: What the points speak of. Pixels are those of the grid that they are drawn on.
     """
 
     name: str
     rois: tuple[Roi, ...]
     meta: Mapping[str, object]
     findings: tuple[Finding, ...] = ()
+    space: Space = "world"
 
     def __post_init__(self) -> None:
+        worst_first = ("error", "warning", "info")
+        ordered = sorted(self.findings, key=lambda f: worst_first.index(f.severity))
+        object.__setattr__(self, "findings", tuple(ordered))
         object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
