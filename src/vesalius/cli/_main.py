@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vesalius._version import __version__
-from vesalius.cli import _audit, _change, _config, _demo, _features, _measure
+from vesalius.cli import _audit, _change, _config, _convert, _demo, _features, _info, _measure
 from vesalius.cli._exits import explain, save_traceback
 from vesalius.errors import VesaliusError
 
@@ -22,6 +22,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", short_help="Measure a chest CT with a nodule of known size.")(_demo.demo)
+app.command("info", short_help="Show what is in a file or folder, and what is wrong with it.")(
+    _info.info
+)
+app.command("convert", short_help="Write volumes and outlines in another format.")(_convert.convert)
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)
 app.add_typer(_measure.app, name="measure")

@@ -7,11 +7,12 @@ Floor 4. Every convention of a file format is converted here, once, by name.
 from vesalius.io._atomic import atomic_write
 from vesalius.io._budget import Budget
 from vesalius.io._contours import Contours, Outline, Roi
+from vesalius.io._describe import describe
 from vesalius.io._doors import from_nibabel, from_simpleitk, to_nibabel, to_simpleitk
 from vesalius.io._handle import Finding, Handle
 from vesalius.io._open import Survey, open, open_labels, scan, survey
 from vesalius.io._samples import as_labels
-from vesalius.io._save import save
+from vesalius.io._save import formats, save
 
 __all__ = [
     "Budget",
@@ -23,6 +24,8 @@ __all__ = [
     "Survey",
     "as_labels",
     "atomic_write",
+    "describe",
+    "formats",
     "from_nibabel",
     "from_simpleitk",
     "open",

@@ -141,6 +141,9 @@ def scan(
 def survey(
     path: str | Path,
     *,
+    form: Form = "agree",
+    unit: str = "",
+    frames: Frames = "time",
     patient: bool = False,
     allow: tuple[Allow, ...] = (),
     budget: Budget = DEFAULT,
@@ -149,6 +152,9 @@ def survey(
 
     Args:
         path: A file, folder or archive.
+        form: See ``open``.
+        unit: See ``open``.
+        frames: See ``open``.
         patient: See ``open``.
         allow: See ``open``.
         budget: See ``open``.
@@ -159,7 +165,7 @@ def survey(
     Raises:
         FormatError: The path does not exist, cannot be read, or holds nothing of the kind.
     """
-    return _survey(Path(path), Rules(patient=patient, allow=allow, budget=budget))
+    return _survey(Path(path), Rules(form, unit, frames, patient, allow, budget))
 
 
 def open_labels(

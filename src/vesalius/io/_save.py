@@ -87,6 +87,11 @@ def save(obj: Volume, path: str | Path) -> None:
         compare(obj, writer, stage)
 
 
+def formats() -> tuple[str, ...]:
+    """Give the suffixes that ``save`` knows, such as ``".nii.gz"``."""
+    return tuple(WRITERS)
+
+
 def _writer(target: Path) -> Writer:
     name = target.name.lower()
     suffix = next((s for s in sorted(WRITERS, key=len, reverse=True) if name.endswith(s)), "")

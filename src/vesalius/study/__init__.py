@@ -5,6 +5,7 @@ Floor 8.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.study._content import Truth
+from vesalius.study._convert import Conversion, Converted, convert
 from vesalius.study._demo import run_demo
 from vesalius.study._load import Pair, load_pair, read_names
 from vesalius.study._origins import Origin, given_keys, origins
@@ -31,6 +32,8 @@ from vesalius.study._run import (
 from vesalius.study._views import Outline
 
 __all__ = [
+    "Conversion",
+    "Converted",
     "Heading",
     "Origin",
     "Outcome",
@@ -42,6 +45,7 @@ __all__ = [
     "Task",
     "Truth",
     "build_report",
+    "convert",
     "failed_report",
     "given_keys",
     "load_pair",
