@@ -6,6 +6,7 @@ from typing import Literal, no_type_check
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vesalius.errors import GeometryError, ShapeError
@@ -16,6 +17,7 @@ Policy = Literal["centre", "area"]
 
 _SAME = 1e-9
 _FAR = 1e12
+_LISTED = 1 << 26
 
 
 def fill_polygons(
@@ -46,6 +48,40 @@ def fill_polygons(
         ShapeError: The starts do not fit the points.
         GeometryError: A vertex is not finite or absurdly far away.
     """
+    edges = _checked_edges(points, starts)
+    inside = np.zeros(shape, np.uint8)
+    _fill_centres(edges, inside)
+    if policy == "area":
+        order = np.argsort(edges[:, 0], kind="stable")
+        _fill_areas(edges[order], inside)
+    return torch.from_numpy(inside.view(np.bool_))
+
+
+def inside_polygons(
+    at: Float[Tensor, "m 2"], points: Float[Tensor, "n 2"], starts: Int[Tensor, " k"]
+) -> Bool[Tensor, " m"]:
+    """Say which points of a plane lie inside polygons, by the rule of ``fill_polygons``.
+
+    Args:
+        at: (m, 2) float64 (y, x).
+        points: See ``fill_polygons``.
+        starts: See ``fill_polygons``.
+
+    Returns:
+        (m,), on the CPU.
+
+    Raises:
+        ShapeError: The starts do not fit the points.
+        GeometryError: A vertex is not finite or absurdly far away.
+    """
+    edges = _checked_edges(points, starts)
+    where = at.detach().cpu().double().contiguous().numpy()
+    if not len(edges) or not len(where):
+        return torch.zeros(len(where), dtype=torch.bool)
+    return torch.from_numpy(_test(where, edges, *_bins(edges)))
+
+
+def _checked_edges(points: Tensor, starts: Tensor) -> NDArray[np.float64]:
     first = starts.cpu().numpy().astype(np.int64)
     n = len(points)
     if len(first) and (first[0] != 0 or (np.diff(first) < 0).any() or first[-1] > n):
@@ -58,13 +94,9 @@ def fill_polygons(
             f"points must be finite and within {_FAR:g} samples, the farthest is at "
             f"{float(points.abs().max()):g}: check the file they are from"
         )
-    edges = _edges(points.detach().cpu().double().contiguous().numpy(), np.append(first, n))
-    inside = np.zeros(shape, np.uint8)
-    _fill_centres(edges, inside)
-    if policy == "area":
-        order = np.argsort(edges[:, 0], kind="stable")
-        _fill_areas(edges[order], inside)
-    return torch.from_numpy(inside.view(np.bool_))
+    plain = points.detach().cpu().double().contiguous().numpy()
+    edges: NDArray[np.float64] = _edges(plain, np.append(first, n))
+    return edges
 
 
 @kernel
@@ -87,6 +119,56 @@ def _edges(points, starts):
             out[n, 0], out[n, 1], out[n, 2], out[n, 3] = low[0], low[1], high[0], high[1]
             n += 1
     return out[:n]
+
+
+@kernel
+@no_type_check
+def _bins(edges):
+    """Sort edges into bands of equal height: the edges of band b are listed[ends[b]:ends[b + 1]].
+
+    Gives the list, its ends, the lowest height and the height of a band.
+    """
+    n = len(edges)
+    low, high = edges[0, 0], edges[0, 2]
+    for e in range(n):
+        low, high = min(low, edges[e, 0]), max(high, edges[e, 2])
+    bands = max(1, min(n, 256, _LISTED // n))
+    size = (high - low) / bands
+    ends = np.zeros(bands + 1, np.int64)
+    first, last = np.empty(n, np.int64), np.empty(n, np.int64)
+    for e in range(n):
+        # one band more on each side: rounding must not lose an edge
+        first[e] = max(0, int((edges[e, 0] - low) / size) - 1)
+        last[e] = min(bands - 1, int((edges[e, 2] - low) / size) + 1)
+        for b in range(first[e], last[e] + 1):
+            ends[b + 1] += 1
+    for b in range(bands):
+        ends[b + 1] += ends[b]
+    listed, at = np.empty(ends[bands], np.int64), ends.copy()
+    for e in range(n):
+        for b in range(first[e], last[e] + 1):
+            listed[at[b]] = e
+            at[b] += 1
+    return listed, ends, low, size
+
+
+@kernel
+@no_type_check
+def _test(where, edges, listed, ends, low, size):
+    inside = np.zeros(len(where), np.bool_)
+    bands = len(ends) - 1
+    for i in range(len(where)):
+        y, x = where[i, 0], where[i, 1]
+        if not low <= y <= low + size * bands:
+            continue
+        band = min(bands - 1, int((y - low) / size))
+        odd = False
+        for k in range(ends[band], ends[band + 1]):
+            e = edges[listed[k]]
+            if e[0] <= y < e[2]:
+                odd ^= x >= e[1] + (y - e[0]) / (e[2] - e[0]) * (e[3] - e[1])
+        inside[i] = odd
+    return inside
 
 
 @kernel
@@ -163,9 +245,10 @@ def _cuts(edges, top, bottom):
     n = len(edges)
     found = [top, bottom]
     for i in range(n):
-        for y in (edges[i, 0], edges[i, 2]):
-            if top < y < bottom:
-                found.append(y)
+        if top < edges[i, 0] < bottom:
+            found.append(edges[i, 0])
+        if top < edges[i, 2] < bottom:
+            found.append(edges[i, 2])
         slope = (edges[i, 3] - edges[i, 1]) / (edges[i, 2] - edges[i, 0])
         for j in range(i):
             other = (edges[j, 3] - edges[j, 1]) / (edges[j, 2] - edges[j, 0])
