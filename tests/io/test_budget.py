@@ -30,3 +30,16 @@ def test_checks_how_far_a_stream_grows() -> None:
     budget.check_growth("a", 2000, 10)
     with pytest.raises(FormatError, match="'a' must not grow more than 200 times when it is unp"):
         budget.check_growth("a", 2001, 10)
+
+
+def test_lets_a_huge_file_be_opened_where_all_of_it_is_there() -> None:
+    budget = Budget(bytes=100)
+    budget.check_claim("a", (20, 30), 1, 600)
+    with pytest.raises(FormatError, match="its header claims 20 x 30"):
+        budget.check_claim("a", (20, 30), 1, 599)
+    with pytest.raises(FormatError, match="its header claims 20 x 30"):
+        budget.check_claim("a", (20, 30), 1, 600, packed=True)
+    with pytest.raises(FormatError, match="must hold 90 bytes of samples, it has 80 bytes"):
+        budget.check_claim("a", (9, 10), 1, 80)
+    with pytest.raises(FormatError, match="must have positive sizes"):
+        budget.check_claim("a", (9, 0), 1, 80)

@@ -206,7 +206,44 @@ def test_reads_the_unit_and_the_names_of_slicer(tmp_path: Path) -> None:
     assert dict(handle.read_labels().names) == {(0, 4): "heart"}
 
 
+@pytest.mark.parametrize("way", ["list", "planes", "counted", "backwards"])
+def test_reads_samples_in_several_files(tmp_path: Path, way: str) -> None:
+    for k, plane in enumerate(ZYX):
+        (tmp_path / f"s{k + 7:03d}.dat").write_bytes(plane.tobytes())
+    names = "\n".join(f"s{k:03d}.dat" for k in range(7, 11))
+    named = {
+        "list": f"LIST\n{names}",
+        "planes": f"LIST 2\n{names}",
+        "counted": "s%03d.dat 7 10 1",
+        "backwards": "./s%03d.dat 10 7 -1 2",
+    }[way]
+    path = tmp_path / "a.nhdr"
+    write(path, b"", data_file=named)
+    path.write_bytes(path.read_bytes().rstrip() + b"\n")
+    wanted = ZYX[::-1].copy() if way == "backwards" else ZYX
+    assert torch.equal(io.open(path).read().data[0], torch.from_numpy(wanted))
+    if way == "list":
+        theirs = io.from_simpleitk(sitk.ReadImage(str(path)))
+        assert torch.equal(io.open(path).read().data, theirs.data)
+
+
+def test_reads_packed_planes(tmp_path: Path) -> None:
+    for k, plane in enumerate(ZYX):
+        (tmp_path / f"{k}.gz").write_bytes(gzip.compress(plane.tobytes()))
+    path = write(tmp_path / "a.nhdr", b"", data_file="%d.gz 0 3 1", encoding="gzip")
+    assert torch.equal(io.open(path).read().data[0], torch.from_numpy(ZYX))
+
+
 # ---- refusals
+
+
+def test_refuses_lists_that_do_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "a.dat").write_bytes(ZYX.tobytes())
+    for named, count in (("LIST\na.dat\na.dat", 2), ("%d.dat 0 2 1", 3), ("LIST", 0)):
+        with pytest.raises(FormatError, match=rf"must name . files for its .* it names {count}"):
+            io.open(write(tmp_path / "a.nhdr", b"", data_file=named))
+    with pytest.raises(FormatError, match=r"must name its files with one %d and the first"):
+        io.open(write(tmp_path / "a.nhdr", b"", data_file="%x.dat 0 3 1"))
 
 
 def test_refuses_absent_fields(tmp_path: Path) -> None:

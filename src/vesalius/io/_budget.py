@@ -1,6 +1,7 @@
 """Budget: what a file may cost, checked before anything is allocated."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -78,6 +79,29 @@ class Budget:
             )
         if deflated:
             self.check_growth(name, needed, stored)
+
+    def check_claim(
+        self, name: str, shape: tuple[int, ...], itemsize: int, stored: int, *, packed: bool = False
+    ) -> None:
+        """Check what a header claims against what is there, when a file is opened.
+
+        Samples that are all there, unpacked, may exceed ``bytes``: a region of them can be read,
+        and that is checked then.
+
+        Args:
+            name: Name of the file, for the error.
+            shape: Number of samples along each axis.
+            itemsize: Bytes for one sample.
+            stored: Bytes that are there.
+            packed: Whether they are compressed with zlib or gzip.
+
+        Raises:
+            FormatError: Too much is claimed, or too little is there.
+        """
+        needed = itemsize * math.prod(shape)
+        if packed or needed > stored or min(shape, default=0) < 1:
+            self.check_size(name, shape, itemsize)
+        self.check_stored(name, needed, stored, deflated=packed)
 
     def check_growth(self, name: str, unpacked: int, stored: int) -> None:
         """Check how far a compressed stream grows.

@@ -1,4 +1,4 @@
-"""Layout: which axis of a file's array is which, for formats that name their axes."""
+"""Layout: which axis of a file's array is which; the loader that follows from it."""
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from vesalius.io._body import Body, Box, read_body, read_box
+from vesalius.io._budget import Budget
+from vesalius.io._handle import Load, Window, whole
 
 Array = npt.NDArray[Any]
 
@@ -46,15 +50,52 @@ class Layout:
         own = self.sizes[self.channel] if self.channel >= 0 else 1
         return own * (self.sizes[self.time] if self.time >= 0 and self.as_channels else 1)
 
-    def arrange(self, flat: Array) -> Array:
-        """Bring the samples of a file, in file order, to (t, c, z, y, x)."""
+    def box(self, window: Window) -> Box:
+        """Give the part of each axis, fastest first, that holds a window."""
+        parts = [slice(0, n) for n in self.sizes]
+        for axis, part in zip(self.space, window.slices[::-1], strict=False):
+            parts[axis] = part
+        return tuple(parts)
+
+    def arrange(self, array: Array) -> Array:
+        """Bring a box of the file, slowest axis first, to (t, c, z, y, x)."""
         n = len(self.sizes)
-        array = flat.reshape(self.sizes[::-1])
         wanted = [axis for axis in (self.time, self.channel) if axis >= 0]
         wanted += list(self.space[::-1])
         array = array.transpose([n - 1 - axis for axis in wanted])
-        x, y, z = self.shape_xyz
-        return np.asarray(array.reshape(self.frames, self.channels, z, y, x))
+        zyx = array.shape[-len(self.space) :]
+        zyx = zyx if len(zyx) == 3 else (1, *zyx)
+        return np.asarray(array.reshape(self.frames, self.channels, *zyx))
+
+
+def loader(bodies: tuple[Body, ...], layout: Layout, budget: Budget) -> Load:
+    """Make the loader of a file: one body that is not packed is read by window, others whole.
+
+    Args:
+        bodies: Files with the samples; several share the slowest axes between them.
+        layout: What their axes are.
+        budget: What a read may cost.
+
+    Returns:
+        The loader.
+    """
+    shape = layout.sizes[::-1]
+    if len(bodies) > 1 or bodies[0].codec != "raw":
+
+        def load_all() -> Array:
+            parts = [read_body(body) for body in bodies]
+            samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return layout.arrange(samples.reshape(shape))
+
+        return whole(load_all)
+
+    def load(window: Window) -> Array:
+        box, body = layout.box(window), bodies[0]
+        lengths = tuple(part.stop - part.start for part in box)
+        budget.check_size(body.path.name, lengths, body.stored.itemsize)
+        return layout.arrange(read_box(body, layout.sizes, box))
+
+    return load
 
 
 def interleaved(data: Tensor, samples: Array) -> Array:

@@ -14,11 +14,11 @@ from vesalius.core import Image, Labels
 from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
-from vesalius.io._body import Body, Codec, read_body
+from vesalius.io._body import Body, Codec, beside, counted
 from vesalius.io._budget import Budget
 from vesalius.io._frames import affine_xyz, compose, decompose, grid_from_xyz
-from vesalius.io._handle import Array, Content, Finding, Handle, Rules, whole, widening
-from vesalius.io._layout import Layout, interleaved
+from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
+from vesalius.io._layout import Layout, interleaved, loader
 from vesalius.io._samples import to_numpy
 
 TYPES = {
@@ -57,8 +57,7 @@ def open_metaimage(path: Path, rules: Rules) -> Handle:
     header = _header(path)
     findings: list[Finding] = []
     stored, layout = _stored(header), _layout(header, as_channels=rules.frames == "channels")
-    needed = rules.budget.check_size(path.name, layout.sizes, stored.itemsize)
-    _check_body(header, needed, rules.budget)
+    bodies = _bodies(header, stored, layout, rules.budget)
     grid = grid_from_xyz(path.name, layout.shape_xyz, _affine(header, findings))
     findings += widening(stored)
     content = _content(header, rules, layout, findings)
@@ -70,14 +69,8 @@ def open_metaimage(path: Path, rules: Rules) -> Handle:
         "channels": layout.channels,
         "frames": layout.frames,
     }
-
-    def load() -> Array:
-        codec: Codec = "zlib" if header.flag("CompressedData") else "raw"
-        count = math.prod(layout.sizes)
-        body = Body(header.body, stored, count, start=header.start, codec=codec)
-        return layout.arrange(read_body(body))
-
-    return Handle(path.name, grid, meta, tuple(findings), content, whole(load))
+    load = loader(bodies, layout, rules.budget)
+    return Handle(path.name, grid, meta, tuple(findings), content, load)
 
 
 def save_metaimage(obj: Image | Labels, path: Path) -> None:
@@ -110,10 +103,14 @@ def save_metaimage(obj: Image | Labels, path: Path) -> None:
 class _Header:
     """The fields of a header, and where the samples begin."""
 
-    name: str
+    path: Path
     fields: Mapping[str, str]
-    body: Path
-    start: int
+    end: int
+    listed: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path.name
 
     def text(self, *keys: str, default: str = "") -> str:
         return next((self.fields[key] for key in keys if key in self.fields), default)
@@ -144,35 +141,75 @@ def _header(path: Path) -> _Header:
             if not line or not equals or file.tell() > LONGEST_HEADER:
                 break
             fields[key.strip()] = value.strip()
-        start = file.tell()
-    absent = [k for k in ("NDims", "DimSize", "ElementType", "ElementDataFile") if k not in fields]
+        start, listed = file.tell(), tuple[str, ...]()
+        if fields.get("ElementDataFile", "").upper().startswith("LIST"):
+            text = file.read(LONGEST_HEADER).decode("utf-8", "replace")
+            listed = tuple(line.strip() for line in text.splitlines() if line.strip())
+    absent = [
+        k for k in ("NDims", "DimSize", "ElementType", "ElementDataFile") if not fields.get(k)
+    ]
     if absent or fields.get("ObjectType", "Image").lower() != "image":
         what = f"{absent[0]} is absent" if absent else f"it holds a {fields['ObjectType']}"
         raise FormatError(
             f"{path.name!r} must be a MetaImage file, its header is not: {what}: "
             "check that the file is complete and that its suffix is right"
         )
-    return _place(path, fields, start)
+    return _Header(path, fields, start, listed)
 
 
-def _place(path: Path, fields: Mapping[str, str], start: int) -> _Header:
-    named = fields["ElementDataFile"]
-    local = named.upper() == "LOCAL"
-    if named.upper().startswith("LIST") or "%" in named:
+def _bodies(
+    header: _Header, stored: "np.dtype[Any]", layout: Layout, budget: Budget
+) -> tuple[Body, ...]:
+    """Find the files with the samples and check that they hold what the header promises."""
+    skip = header.text("HeaderSize", default="0")
+    if not skip.lstrip("-").isdigit() or len(skip) > 18:
+        raise FormatError(f"{header.name!r} must have a whole HeaderSize, got {skip!r}: repair it")
+    local = header.text("ElementDataFile").upper() == "LOCAL"
+    names = _names(header, budget)
+    files = [header.path] if local else [beside(header.path, one) for one in names]
+    count, rest = divmod(math.prod(layout.sizes), len(files))
+    packed = header.flag("CompressedData")
+    if rest or (packed and len(files) > 1):
         raise FormatError(
-            f"{path.name!r} must have its samples in one file, they are in several ({named}): "
-            "save it as one .mha first"
+            f"{header.name!r} must have its samples in files of one size, not compressed; it "
+            f"shares {math.prod(layout.sizes)} among {len(files)} files: save it as one .mha first"
         )
-    body = path if local else path.parent / named
-    if not body.is_file():
+    start = header.end if local else max(int(skip), -1)
+    if len(files) > 1:
+        budget.check_size(header.name, layout.sizes, stored.itemsize)
+    shape = layout.sizes if len(files) == 1 else (count,)
+    codec = _codec(header)
+    for file in files:
+        there = file.stat().st_size - max(start, 0)
+        # a number in text takes two characters at least
+        item = stored.itemsize if codec != "text" else 2
+        budget.check_claim(header.name, shape, item, there + (codec == "text"), packed=packed)
+    if codec == "text":
+        budget.check_size(header.name, layout.sizes, stored.itemsize)
+    return tuple(Body(file, stored, count, start=start, codec=codec) for file in files)
+
+
+def _codec(header: _Header) -> Codec:
+    if "BinaryData" in header.fields and not header.flag("BinaryData"):
+        return "text"
+    return "zlib" if header.flag("CompressedData") else "raw"
+
+
+def _names(header: _Header, budget: Budget) -> tuple[str, ...]:
+    """Give the files that ElementDataFile names: one, those listed below it, or a counted row."""
+    words = header.text("ElementDataFile").split()
+    if words[0].upper() == "LIST":
+        names: tuple[str, ...] = header.listed
+    elif len(words) in (3, 4) and "%" in words[0]:
+        names = counted(header.name, words[0], words[1:], budget)
+    else:
+        names = (header.text("ElementDataFile"),)
+    if not 0 < len(names) <= budget.files:
         raise FormatError(
-            f"{path.name!r} must have its samples beside it, {body.name!r} is not there: copy both"
+            f"{header.name!r} must list the files of its samples, it lists {len(names)}: "
+            "repair its header"
         )
-    skip = fields.get("HeaderSize", "0")
-    if not skip.lstrip("-").isdigit():
-        raise FormatError(f"{path.name!r} must have a whole HeaderSize, got {skip!r}: repair it")
-    offset = int(skip) if not local else 0
-    return _Header(path.name, fields, body, -1 if offset < 0 else offset + (start if local else 0))
+    return names
 
 
 def _stored(header: _Header) -> "np.dtype[Any]":
@@ -182,8 +219,6 @@ def _stored(header: _Header) -> "np.dtype[Any]":
             f"{header.name!r} must hold real numbers, its ElementType is {named!r}: "
             "convert it first"
         )
-    if "BinaryData" in header.fields and not header.flag("BinaryData"):
-        raise FormatError(f"{header.name!r} must be binary, it is text: save it as binary first")
     big = header.flag("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
     return np.dtype((">" if big else "<") + TYPES[named])
 
@@ -207,11 +242,6 @@ def _layout(header: _Header, *, as_channels: bool) -> Layout:
         channel=0 if shift else -1,
         as_channels=as_channels,
     )
-
-
-def _check_body(header: _Header, needed: int, budget: Budget) -> None:
-    available = header.body.stat().st_size - max(header.start, 0)
-    budget.check_stored(header.name, needed, available, deflated=header.flag("CompressedData"))
 
 
 def _affine(header: _Header, findings: list[Finding]) -> Array:

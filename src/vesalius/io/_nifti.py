@@ -4,6 +4,7 @@
 import gzip
 import logging
 import math
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from vesalius.core import Image, Labels, Series
 from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
-from vesalius.io._body import Body, read_body
+from vesalius.io._body import Body, read_body, read_box
 from vesalius.io._budget import Budget
 from vesalius.io._frames import RAS_TO_LPS, affine_xyz, corner_distance, grid_from_xyz
 from vesalius.io._handle import (
@@ -27,7 +28,7 @@ from vesalius.io._handle import (
     Form,
     Handle,
     Rules,
-    whole,
+    Window,
     widening,
 )
 from vesalius.io._samples import STORED, to_numpy
@@ -38,13 +39,15 @@ SAME_PLACE_MM = 0.1
 COMMENT = 6
 VECTOR = 1007
 GZIP_LEVEL = 1
+HEADER_BYTES = 544
+LONGEST_COMMENT = 1 << 26
 
 
 def open_nifti(path: Path, rules: Rules) -> Handle:
     """Read the header of a NIfTI file.
 
     Args:
-        path: A .nii or .nii.gz file.
+        path: A .nii or .nii.gz file; or the .hdr or .img file of a pair.
         rules: ``form`` chooses between sform and qform where they disagree.
 
     Returns:
@@ -56,7 +59,7 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     findings: list[Finding] = []
     volume, header = _load(path, findings)
     layout = _layout(path.name, header, rules)
-    body = _body(path, layout, int(volume.dataobj.offset), rules.budget)
+    body = _body(Path(volume.file_map["image"].filename), volume, layout, rules.budget)
     lps = RAS_TO_LPS @ orientation(path.name, header, form=rules.form, findings=findings)
     lps[:3] *= _length_mm(path.name, header, findings)
     grid = grid_from_xyz(path.name, layout.shape[:3], lps)
@@ -65,10 +68,13 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     content = _content(header, rules, layout, findings)
     meta = _meta(header, layout, slope, inter)
 
-    def load() -> Array:
-        return _scale(layout.arrange(read_body(body)), slope, inter)
+    def load(window: Window) -> Array:
+        if body.codec == "raw":
+            return _scale(layout.arrange(_box(body, layout, window, rules.budget)), slope, inter)
+        raw = layout.arrange(read_body(body).reshape(layout.shape[::-1]))[(..., *window.slices)]
+        return _scale(raw if window.shape == grid.shape else raw.copy(), slope, inter)
 
-    return Handle(path.name, grid, meta, tuple(findings), content, whole(load))
+    return Handle(path.name, grid, meta, tuple(findings), content, load)
 
 
 def save_nifti(obj: Image | Labels | Series, path: Path) -> None:
@@ -213,9 +219,8 @@ class _Layout:
     def channels(self) -> int:
         return self.shape[4] * self.colours * (self.shape[3] if self.as_channels else 1)
 
-    def arrange(self, raw: Array) -> Array:
-        """Bring samples in file order to (t, c, z, y, x)."""
-        samples = raw.reshape(self.shape[::-1])
+    def arrange(self, samples: Array) -> Array:
+        """Bring a box of the file, (c, t, z, y, x), to (t, c, z, y, x)."""
         if samples.dtype.fields:
             samples = samples.view("u1").reshape(*samples.shape, self.colours)
             samples = np.moveaxis(samples, -1, 1).reshape(-1, *samples.shape[1:-1])
@@ -227,8 +232,9 @@ class _Layout:
 def _load(path: Path, findings: list[Finding]) -> tuple[Any, Any]:
     import nibabel
 
-    kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
+    kinds = (nibabel.Nifti1Pair, nibabel.Nifti2Pair)
     try:
+        _check_offset(path)
         with _repairs(findings):
             volume = nibabel.load(path, mmap=False)
         if not isinstance(volume, kinds):
@@ -245,6 +251,21 @@ def _load(path: Path, findings: list[Finding]) -> tuple[Any, Any]:
             f"{path.name!r} must be a NIfTI-1 or NIfTI-2 file, its header is not: {reason}: "
             "check that the file is complete and that its suffix is right"
         ) from error
+
+
+def _check_offset(path: Path) -> None:
+    """Refuse a comment of more than 64 MiB before the samples, which nibabel would read whole."""
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        head = cast(IO[bytes], file).read(HEADER_BYTES)
+    for order in "<>":
+        if head[:4] == struct.pack(f"{order}i", 348) and len(head) >= 112:
+            offset = struct.unpack(f"{order}f", head[108:112])[0]
+        elif head[:4] == struct.pack(f"{order}i", 540) and len(head) >= 176:
+            offset = struct.unpack(f"{order}q", head[168:176])[0]
+        else:
+            continue
+        if not 0 <= offset <= LONGEST_COMMENT:
+            raise ValueError(f"vox_offset is {offset:g}")
 
 
 @contextmanager
@@ -296,14 +317,22 @@ def _layout(name: str, header: Any, rules: Rules) -> _Layout:
     return _Layout((x, y, z, t, c), stored, colours, rules.frames == "channels")
 
 
-def _body(path: Path, layout: _Layout, offset: int, budget: Budget) -> Body:
-    needed = budget.check_size(path.name, layout.shape, layout.stored.itemsize)
-    gzipped, count = path.name.lower().endswith(".gz"), math.prod(layout.shape)
-    present = path.stat().st_size - (0 if gzipped else offset)
-    budget.check_stored(path.name, needed, present, deflated=gzipped)
-    if gzipped:
+def _body(path: Path, volume: Any, layout: _Layout, budget: Budget) -> Body:
+    offset, count = int(volume.dataobj.offset), math.prod(layout.shape)
+    packed = path.name.lower().endswith(".gz")
+    present = path.stat().st_size - (0 if packed else offset)
+    budget.check_claim(path.name, layout.shape, layout.stored.itemsize, present, packed=packed)
+    if packed:
         return Body(path, layout.stored, count, skip=offset, codec="zlib")
     return Body(path, layout.stored, count, start=offset)
+
+
+def _box(body: Body, layout: _Layout, window: Window, budget: Budget) -> Array:
+    x, y, z = window.slices[::-1]
+    t, c = (slice(0, n) for n in layout.shape[3:])
+    wide = (*window.shape[::-1], *layout.shape[3:])
+    budget.check_size(body.path.name, wide, body.stored.itemsize)
+    return read_box(body, layout.shape, (x, y, z, t, c))
 
 
 def _length_mm(name: str, header: Any, findings: list[Finding]) -> float:

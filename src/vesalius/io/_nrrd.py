@@ -3,8 +3,9 @@
 
 import gzip
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from vesalius.core import Image, Labels
 from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
-from vesalius.io._body import Body, Codec, read_body
+from vesalius.io._body import Body, Codec, beside, counted
 from vesalius.io._budget import Budget
 from vesalius.io._frames import affine_xyz, grid_from_xyz
-from vesalius.io._handle import Array, Content, Finding, Handle, Rules, whole, widening
-from vesalius.io._layout import Layout, interleaved
+from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
+from vesalius.io._layout import Layout, interleaved, loader
 from vesalius.io._samples import STORED, to_numpy
 
 SIGNS = {
@@ -48,6 +49,7 @@ CODECS: dict[str, Codec] = {"raw": "raw", "gzip": "zlib", "gz": "zlib"}
 CODECS |= {"bzip2": "bzip2", "bz2": "bzip2", "ascii": "text", "text": "text", "txt": "text"}
 CODECS |= {"ASCII": "text"}
 GZIP_LEVEL = 1
+LONGEST_HEADER = 1 << 24
 
 
 def open_nrrd(path: Path, rules: Rules) -> Handle:
@@ -63,29 +65,25 @@ def open_nrrd(path: Path, rules: Rules) -> Handle:
     Raises:
         FormatError: The file is not NRRD, is damaged, or has axes that cannot be told apart.
     """
-    header, start = _header(path)
+    header = _header(path)
     findings: list[Finding] = []
-    stored = _stored(path.name, header)
-    layout = _layout(path.name, header, as_channels=rules.frames == "channels")
-    needed = rules.budget.check_size(path.name, layout.sizes, stored.itemsize)
-    _check_stored(path, header, start, needed, rules.budget)
-    affine = _affine(path.name, header, layout, findings)
+    stored = _stored(path.name, header.fields)
+    layout = _layout(path.name, header.fields, as_channels=rules.frames == "channels")
+    bodies = _bodies(header, stored, layout, rules.budget)
+    affine = _affine(path.name, header.fields, layout, findings)
     grid = grid_from_xyz(path.name, layout.shape_xyz, affine)
     findings += widening(stored)
-    content = _content(header, rules, layout, findings)
+    content = _content(header.fields, rules, layout, findings)
     meta = {
         "format": "NRRD",
         "stored": stored.newbyteorder("=").name,
-        "big_endian": header.get("endian") == "big",
-        "encoding": header["encoding"],
+        "big_endian": header.fields.get("endian") == "big",
+        "encoding": header.fields["encoding"],
         "channels": layout.channels,
         "frames": layout.frames,
     }
-
-    def load() -> Array:
-        return layout.arrange(_samples(path, header, start, stored))
-
-    return Handle(path.name, grid, meta, tuple(findings), content, whole(load))
+    load = loader(bodies, layout, rules.budget)
+    return Handle(path.name, grid, meta, tuple(findings), content, load)
 
 
 def save_nrrd(obj: Image | Labels, path: Path) -> None:
@@ -113,27 +111,53 @@ def save_nrrd(obj: Image | Labels, path: Path) -> None:
             zipper.write(body)
 
 
-def _header(path: Path) -> tuple[Mapping[str, Any], int]:
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The fields of a header, where it ends, and the files listed at its end."""
+
+    path: Path
+    fields: Mapping[str, Any]
+    end: int
+    listed: tuple[str, ...]
+
+
+def _header(path: Path) -> _Header:
     import nrrd
 
     try:
-        with path.open("rb") as file:
-            header = nrrd.read_header(file)
-            start = file.tell()
+        lines, end, listed = _lines(path)
+        fields = nrrd.read_header(lines)
         for key in ("type", "dimension", "sizes", "encoding"):
-            if key not in header:
+            if key not in fields:
                 raise ValueError(f"the field {key!r} is absent")
-        axes = int(header["dimension"])
+        axes = int(fields["dimension"])
         for key in ("sizes", "kinds", "spacings", "space directions"):
-            if key in header and len(header[key]) != axes:
-                raise ValueError(f"{len(header[key])} {key} for {axes} axes")
-        return header, start
+            if key in fields and len(fields[key]) != axes:
+                raise ValueError(f"{len(fields[key])} {key} for {axes} axes")
+        return _Header(path, fields, end, listed)
     except Exception as error:  # pynrrd raises whatever its parsers meet
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise FormatError(
             f"{path.name!r} must be an NRRD file, its header is not: {reason}: "
             "check that the file is complete and that its suffix is right"
         ) from error
+
+
+def _lines(path: Path) -> tuple[list[str], int, tuple[str, ...]]:
+    """Read a header up to its empty line, and the names that may be listed instead of samples."""
+    lines: list[str] = []
+    listing = False
+    with path.open("rb") as file:
+        while line := file.readline(LONGEST_HEADER):
+            # one list of lines reads like one string to pynrrd only where no line holds a break
+            lines.append(line.decode("utf-8", "replace").rstrip())
+            field = re.sub(r"\s", "", lines[-1].lower())
+            listing = field.startswith(("datafile:list", "datafile:=list"))
+            if not lines[-1] or listing or file.tell() > LONGEST_HEADER:
+                break
+        end = file.tell()
+        rest = file.read(LONGEST_HEADER).decode("utf-8", "replace") if listing else ""
+    return lines, end, tuple(one.strip() for one in rest.splitlines() if one.strip())
 
 
 def _stored(name: str, header: Mapping[str, Any]) -> "np.dtype[Any]":
@@ -228,38 +252,67 @@ def _length_mm(name: str, header: Mapping[str, Any]) -> float:
     return LENGTH_MM[units.pop()] if units else 1.0
 
 
-def _check_stored(
-    path: Path, header: Mapping[str, Any], start: int, needed: int, budget: Budget
-) -> None:
+def _bodies(
+    header: _Header, stored: "np.dtype[Any]", layout: Layout, budget: Budget
+) -> tuple[Body, ...]:
+    """Find the files with the samples and check that they hold what the header promises."""
+    name, encoding = header.path.name, str(header.fields["encoding"])
+    skip = _check_encoding(name, header.fields)
+    files = _files(header, layout, budget)
+    count, codec = math.prod(layout.sizes) // len(files), CODECS[encoding]
+    shape = layout.sizes if len(files) == 1 else (count,)
+    if len(files) > 1 or codec in ("bzip2", "text"):
+        budget.check_size(name, layout.sizes, stored.itemsize)
+    bodies = []
+    for file in files:
+        start = header.end if file == header.path else 0
+        there = file.stat().st_size - start
+        if codec in ("raw", "zlib"):
+            budget.check_claim(name, shape, stored.itemsize, there, packed=codec == "zlib")
+        elif codec == "bzip2":
+            budget.check_growth(name, count * stored.itemsize, there)
+        bodies.append(
+            Body(file, stored, count, start=-1 if skip < 0 else start + skip, codec=codec)
+        )
+    return tuple(bodies)
+
+
+def _check_encoding(name: str, header: Mapping[str, Any]) -> int:
+    """Give how many bytes stand before the samples; negative says that they end the file."""
     encoding = str(header["encoding"])
     skips = {key: int(header.get(key, 0)) for key in ("line skip", "lineskip")}
     skip = int(header.get("byte skip", header.get("byteskip", 0)))
     if encoding not in CODECS or any(skips.values()) or (skip and encoding != "raw"):
         raise FormatError(
-            f"{path.name!r} must be encoded as {', '.join(CODECS)}, with byte skip for raw only; "
+            f"{name!r} must be encoded as {', '.join(CODECS)}, with byte skip for raw only; "
             f"it is {encoding}, with skips {skip} and {max(skips.values())}: write it anew"
         )
-    data = _data_file(path, header)
-    if not data.is_file():
+    return skip
+
+
+def _files(header: _Header, layout: Layout, budget: Budget) -> list[Path]:
+    """List the files with the samples: itself, the one it names, or several in order."""
+    fields = header.fields
+    named = str(fields.get("data file", fields.get("datafile", "")))
+    words = named.split()
+    if not words:
+        return [header.path]
+    last = ""
+    if words[0].upper() == "LIST":
+        names, last = header.listed, "".join(words[1:])
+    elif "%" in named and len(words) in (4, 5):
+        names, last = counted(header.path.name, words[0], words[1:4], budget), "".join(words[4:])
+    else:
+        names = (named,)
+    # each file holds one step along the slowest axis, or the whole of the first `last` axes
+    axes = int(last) if last.isdigit() and len(last) < 3 else len(layout.sizes) - 1
+    wanted = math.prod(layout.sizes[axes:]) if len(names) > 1 else 1
+    if len(names) != wanted or len(names) > budget.files:
         raise FormatError(
-            f"{path.name!r} must have its samples beside it, {data.name!r} is not there: copy both"
+            f"{header.path.name!r} must name {wanted} files for its samples, it names "
+            f"{len(names)}: repair its header"
         )
-    available = data.stat().st_size - (start if data == path else 0)
-    if CODECS[encoding] in ("raw", "zlib"):
-        budget.check_stored(path.name, needed, available, deflated=encoding != "raw")
-
-
-def _data_file(path: Path, header: Mapping[str, Any]) -> Path:
-    named = header.get("data file", header.get("datafile"))
-    return path.parent / str(named) if named else path
-
-
-def _samples(path: Path, header: Mapping[str, Any], start: int, stored: "np.dtype[Any]") -> Array:
-    data = _data_file(path, header)
-    skip = int(header.get("byte skip", header.get("byteskip", 0)))
-    place = -1 if skip < 0 else skip + (start if data == path else 0)
-    count = math.prod(int(n) for n in header["sizes"])
-    return read_body(Body(data, stored, count, start=place, codec=CODECS[header["encoding"]]))
+    return [beside(header.path, one) for one in names]
 
 
 def _content(

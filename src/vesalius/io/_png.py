@@ -16,6 +16,7 @@ from vesalius.core import Image, Labels
 from vesalius.errors import FormatError
 from vesalius.io import _note
 from vesalius.io._atomic import atomic_write
+from vesalius.io._budget import Budget
 from vesalius.io._frames import affine_xyz, grid_from_xyz
 from vesalius.io._handle import Array, Finding, Handle, Rules, whole, widening
 from vesalius.io._samples import to_numpy
@@ -44,7 +45,7 @@ def open_png(path: Path, rules: Rules) -> Handle:
     width, height, depth, colour, interlaced = _header(path)
     channels = CHANNELS[colour]
     stored = np.dtype("u2" if depth == 16 else "u1")
-    rules.budget.check_size(path.name, (width, height, channels), stored.itemsize)
+    _check_size(path, (width, height, channels), depth, rules.budget)
     notes = _notes(path)
     findings = widening(stored)
     affine = _affine(path.name, notes, findings)
@@ -113,6 +114,12 @@ def _header(path: Path) -> tuple[int, int, int, int, bool]:
     return width, height, depth, colour, bool(interlaced)
 
 
+def _check_size(path: Path, shape: tuple[int, int, int], depth: int, budget: Budget) -> None:
+    stored = path.stat().st_size
+    size = budget.check_size(path.name, shape, 2 if depth == 16 else 1)
+    budget.check_growth(path.name, size, stored)
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = len(MAGIC)
     while at + 8 <= len(data):
@@ -171,9 +178,12 @@ def _read_pillow(path: Path) -> Array:
     with warnings.catch_warnings():
         # the budget was checked on the header; Pillow's own limit is lower
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-        with Pillow.open(path, formats=("PNG",)) as picture:
-            whole = picture.convert("RGB") if picture.mode == "P" else picture
-            samples = np.array(whole)
+        try:
+            with Pillow.open(path, formats=("PNG",)) as picture:
+                full = picture.convert("RGB") if picture.mode == "P" else picture
+                samples = np.array(full)
+        except Pillow.DecompressionBombError as error:
+            raise ValueError(str(error)) from error
     return samples.astype(np.uint16) if samples.dtype.itemsize > 1 else samples.astype(np.uint8)
 
 
