@@ -111,6 +111,11 @@ def whole(load: Callable[[], Array]) -> Load:
     return cut
 
 
+def as_they_are(samples: Array) -> Array:
+    """Take samples as labels; fractions in a DICOM SEG are compared with a threshold instead."""
+    return samples
+
+
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Handle:
@@ -135,6 +140,7 @@ class Handle:
     content: Content
     _load: Load = field(repr=False)
     coarser: tuple[Grid, ...] = ()
+    _to_labels: Callable[[Array], Array] = field(default=as_they_are, repr=False)
 
     def __post_init__(self) -> None:
         worst_first = ("error", "warning", "info")
@@ -193,7 +199,8 @@ class Handle:
         """
         self._one_frame()
         data, grid = self._samples(region, level)
-        return Labels(whole_numbers(data[0], self.name), grid, dict(self.content.names))
+        labels = to_tensor(self._to_labels(data[0].numpy()))
+        return Labels(whole_numbers(labels, self.name), grid, dict(self.content.names))
 
     def read_series(self, region: Region | None = None, *, level: int = 0) -> Series:
         """Read all frames of a time series.
