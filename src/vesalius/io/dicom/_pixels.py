@@ -28,6 +28,7 @@ PHOTOMETRIC = {
     "YBR_ICT": 3,
     "YBR_RCT": 3,
 }
+LITTLE = NATIVE[:2]
 THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -121,7 +122,7 @@ def read_frames(packed: Packed, first: int, count: int, budget: Budget) -> Array
     shape = (count, packed.rows, packed.columns, packed.channels)
     budget.check_size(name, shape, packed.dtype.itemsize)
     try:
-        if packed.offset >= 0 and is_native(packed.syntax):
+        if packed.offset >= 0 and packed.syntax in LITTLE and not packed.floats:
             size = packed.path.stat().st_size - packed.offset
             element = Element(packed.path, packed.offset, size)
         else:
