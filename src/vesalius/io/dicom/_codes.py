@@ -45,7 +45,7 @@ class Meaning:
 
 TISSUE = Code("85756007", "SCT", "Tissue")
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
-ALTERED = Code("49755003", "SCT", "Morphologically Altered Structure")
+ALTERED = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 UNKNOWN = Meaning(TISSUE, TISSUE)
 ORGANS = {
     "adrenal gland": "23451007",

@@ -3,7 +3,9 @@
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +25,7 @@ GENERATED = "1.2.826.0.1.3680043.10.511.3."
 """Root of the random UIDs that highdicom makes."""
 MAKER = "vesalius"
 SAME_MM = 1e-2
+PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 MOST_FILES = 200_000
 
 
@@ -201,8 +204,32 @@ def anonymous(grid: Grid, data: Tensor, modality: str) -> Source:
 
 
 def source_for(grid: Grid, data: Tensor, like: str | Path, modality: str = "OT") -> Source:
-    """Read the source series, or make an anonymous context where ``like`` is empty."""
-    return read_source(like) if str(like) else anonymous(grid, data, modality)
+    """Read the source series, or make an anonymous context where ``like`` is empty.
+
+    Raises:
+        FormatError: As ``read_source``; or its images have no place in the patient.
+    """
+    source = read_source(like) if str(like) else anonymous(grid, data, modality)
+    step = decimal(planes_of(grid).step_mm)
+    for header in source.headers:
+        if "NumberOfFrames" in header and "SharedFunctionalGroupsSequence" in header:
+            continue
+        if not all(header.get(keyword) for keyword in PLACE):
+            raise FormatError(
+                f"the source {Path(like).name!r} must say where its images are "
+                f"({', '.join(PLACE)}), one does not: write without it"
+            )
+        # only compared with our own, to tell whether frames lie on each other
+        header.SliceThickness = step
+    return source
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what libraries think of a patient's name off the screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def planes_of(grid: Grid) -> Planes:
@@ -276,9 +303,7 @@ def settle(dataset: Any, own: str, source: Source, caption: Caption) -> None:
             old = str(element.value)
             if old not in kept:
                 element.value = renamed.setdefault(old, uid(own, "made", str(len(renamed))))
-    for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
-        if keyword in dataset:
-            delattr(dataset, keyword)
+    _drop(dataset, ("InstanceCreationDate", "InstanceCreationTime", "ContributionDateTime"))
     dataset.ContentDate, dataset.ContentTime = moment(source, caption)
     dataset.SpecificCharacterSet = "ISO_IR 192"
     if caption.description:
@@ -312,13 +337,7 @@ def unreal(dataset: Any, source: Source) -> None:
     """Take references to a source that does not exist out of an object, in place."""
     if source.is_real:
         return
-    for keyword in ("ReferencedSeriesSequence", "SourceImageSequence"):
-        if keyword in dataset:
-            delattr(dataset, keyword)
-    groups = [*dataset.get("SharedFunctionalGroupsSequence", [])]
-    for group in [*groups, *dataset.get("PerFrameFunctionalGroupsSequence", [])]:
-        if "DerivationImageSequence" in group:
-            del group.DerivationImageSequence
+    _drop(dataset, ("ReferencedSeriesSequence", "SourceImageSequence", "DerivationImageSequence"))
 
 
 def geometry(grid: Grid) -> dict[str, Any]:
@@ -417,6 +436,16 @@ def _order(header: Any) -> tuple[float, int]:
     except (AttributeError, TypeError, ValueError):
         return 0.0, number
     return round(along, 3), number
+
+
+def _drop(dataset: Any, keywords: Sequence[str]) -> None:
+    for keyword in keywords:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                _drop(item, keywords)
 
 
 def _elements(dataset: Any) -> Iterator[Any]:
