@@ -8,13 +8,16 @@ from typing import TypeVar, final
 
 from vesalius.core import Grid, Labels
 from vesalius.errors import FormatError
+from vesalius.io._archive import ARCHIVES, Unpacked, is_archive, unpack
 from vesalius.io._budget import DEFAULT, Budget
 from vesalius.io._contours import Contours
-from vesalius.io._handle import Allow, Finding, Form, Frames, Handle, Rules
+from vesalius.io._handle import Allow, Array, Finding, Form, Frames, Handle, Load, Rules, Window
 from vesalius.io._metaimage import open_metaimage
 from vesalius.io._nifti import open_nifti
 from vesalius.io._nrrd import open_nrrd
 from vesalius.io._png import open_png
+from vesalius.io._walk import walk
+from vesalius.io.dicom._dicomdir import is_dicomdir, list_files
 from vesalius.io.dicom._series import open_dicom
 from vesalius.io.dicom._slice import is_dicom
 
@@ -34,7 +37,6 @@ FOLDERS: dict[str, Reader] = {}
 """Readers of folders that are one volume, by suffix, such as .zarr."""
 OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {}
 """Readers of outlines by suffix; RTSTRUCT is known by its content instead."""
-ATTACHED = (".raw", ".zraw", ".raw.gz")
 
 
 @final
@@ -223,10 +225,16 @@ def _file(path: Path, rules: Rules) -> Survey:
     known = _known(path, rules)
     if known is not None:
         return known
+    if is_archive(path.name):
+        made = unpack(path, rules.budget)
+        return _kept(_contents(made.folder, rules), made)
+    if is_dicomdir(path):
+        return _disc(path, rules)
     found = open_dicom([path], path.name, rules) if is_dicom(path) else None
     if found is None or found.skipped:
         raise FormatError(
-            f"{path.name!r} must be an image file ({', '.join(READERS)} or DICOM), "
+            f"{path.name!r} must be an image file ({', '.join(READERS)} or DICOM) "
+            f"or an archive ({', '.join(ARCHIVES)}), "
             "its name and first bytes say it is none: convert it first"
         )
     return Survey(found.handles, found.contours, found.refused)
@@ -250,18 +258,24 @@ def _by_suffix(path: Path, table: Mapping[str, Found]) -> Found | None:
 
 def _folder(path: Path, rules: Rules) -> Survey:
     known = _known(path, rules)
-    if known is not None:
-        return known
-    parts: list[Survey] = []
+    return _contents(path, rules) if known is None else known
+
+
+def _contents(path: Path, rules: Rules) -> Survey:
+    """Look at what is in a folder that is not itself a volume."""
+    walked = walk(path, rules.budget, lambda inner: _by_suffix(inner, FOLDERS) is not None)
+    parts = [Survey(refused=walked.refused)]
     skipped: list[str] = []
     dicom: list[Path] = []
-    for file in _files(path, rules.budget):
+    for file in walked.files:
         try:
             known = _known(file, rules)
         except FormatError as error:
             known = Survey(refused=(error,))
         if known is not None:
             parts.append(known)
+        elif is_dicomdir(file):
+            pass  # what it lists is here and read anyway
         elif is_dicom(file):
             dicom.append(file)
         else:
@@ -280,26 +294,35 @@ def _folder(path: Path, rules: Rules) -> Survey:
     return Survey(_with_skipped(handles, skipped), tuple(contours), tuple(refused), tuple(skipped))
 
 
-def _files(path: Path, budget: Budget) -> list[Path]:
-    """List files and folders that are one volume, sorted; hidden ones and bodies left out."""
-    found: list[Path] = []
-    waiting = [(path, 0)]
-    while waiting:
-        folder, depth = waiting.pop()
-        for entry in folder.iterdir():
-            if entry.name.startswith(".") or entry.name.lower().endswith(ATTACHED):
-                continue
-            inner = entry.is_dir() and not entry.is_symlink()
-            if inner and _by_suffix(entry, FOLDERS) is None and depth < budget.depth:
-                waiting.append((entry, depth + 1))
-            elif inner or entry.is_file():
-                found.append(entry)
-        if len(found) > budget.files:
-            raise FormatError(
-                f"{path.name!r} must hold at most {budget.files} files, it holds more: "
-                "open a part of it, or raise the budget"
-            )
-    return sorted(found)
+def _disc(path: Path, rules: Rules) -> Survey:
+    """Look at the files that a DICOMDIR lists."""
+    listed = list_files(path, rules.budget)
+    found = open_dicom(listed.files, path.resolve().parent.name, rules)
+    refused = listed.refused + found.refused
+    if not (found.handles or found.contours or refused):
+        raise FormatError(
+            f"{path.name!r} must list an image, none of the files it lists is there and is one: "
+            "copy the whole disc"
+        )
+    noted = [
+        replace(f, severity="warning") if f.allow in rules.allow else f for f in listed.findings
+    ]
+    handles = tuple(replace(h, findings=(*h.findings, *noted)) for h in found.handles)
+    return Survey(handles, found.contours, refused, found.skipped)
+
+
+def _kept(found: Survey, made: Unpacked) -> Survey:
+    """Let every volume keep the folder that its samples are in."""
+    handles = tuple(replace(h, _load=_keeping(h._load, made)) for h in found.handles)
+    return replace(found, handles=handles)
+
+
+def _keeping(load: Load, made: Unpacked) -> Load:
+    # the default argument is the reference that keeps the folder
+    def keeping(window: Window, made: Unpacked = made) -> Array:
+        return load(window)
+
+    return keeping
 
 
 def _with_skipped(handles: list[Handle], names: list[str]) -> tuple[Handle, ...]:
