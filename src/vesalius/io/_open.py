@@ -16,6 +16,8 @@ from vesalius.io._metaimage import open_metaimage
 from vesalius.io._nifti import open_nifti
 from vesalius.io._nrrd import open_nrrd
 from vesalius.io._png import open_png
+from vesalius.io._rasterise import Drawn
+from vesalius.io._regions import draw_outlines, join_masks, read_map
 from vesalius.io._walk import walk
 from vesalius.io.dicom._dicomdir import is_dicomdir, list_files
 from vesalius.io.dicom._series import open_dicom
@@ -195,8 +197,53 @@ def open_labels(
     Raises:
         FormatError: There is not exactly one volume or file of outlines, it holds values that are
             not whole, or no region has such a name.
+        GeometryError: Outlines do not lie on the grid.
     """
-    return open(path, form=form, allow=allow, budget=budget).read_labels()
+    drawn = open_regions(path, like=like, roi=roi, form=form, allow=allow, budget=budget)
+    return drawn.labels
+
+
+def open_regions(
+    path: str | Path,
+    *,
+    like: Grid | None = None,
+    roi: str = "",
+    form: Form = "agree",
+    allow: tuple[Allow, ...] = (),
+    budget: Budget = DEFAULT,
+) -> Drawn:
+    """Read labels as ``open_labels`` does, and tell what was noticed.
+
+    Args:
+        path: See ``open_labels``; a folder of masks, one structure in each file, is joined.
+        like: See ``open_labels``; outlines in the folder of one volume are drawn on that.
+        roi: See ``open_labels``.
+        form: See ``open``.
+        allow: See ``open``.
+        budget: See ``open``.
+
+    Returns:
+        The labels and the findings.
+
+    Raises:
+        FormatError: See ``open_labels``.
+        GeometryError: See ``open_labels``.
+    """
+    place, rules = Path(path), Rules(form=form, allow=allow, budget=budget)
+    found = _survey(place, rules)
+    if found.refused:
+        raise found.refused[0]
+    volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
+    if len(found.contours) == 1:
+        return draw_outlines(found.contours[0], volumes, like, roi, budget)
+    if len(volumes) > 1 and not found.contours and place.is_dir():
+        return join_masks(place.resolve().name, volumes, roi, budget)
+    if len(volumes) != 1:
+        raise FormatError(
+            f"{place.name!r} must hold one volume or one file of outlines, it holds "
+            f"{len(volumes)} and {len(found.contours)}: open one by its own path"
+        )
+    return read_map(volumes[0], place, roi)
 
 
 def _is_localizer(handle: Handle) -> bool:
