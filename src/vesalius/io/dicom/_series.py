@@ -1,26 +1,26 @@
-"""A DICOM series: files of one series, sorted by position, refused unless they are a lattice."""
+"""DICOM series: files grouped by what they say, sorted by position, opened as volumes."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 import numpy as np
 
 from vesalius.errors import FormatError
-from vesalius.io._budget import Budget
 from vesalius.io._contours import Contours
 from vesalius.io._frames import grid_from_xyz
-from vesalius.io._handle import Array, Content, Finding, Handle, Rules, whole
-from vesalius.io.dicom._slice import Slice, read_samples, read_slice
+from vesalius.io._handle import Allow, Array, Content, Finding, Handle, Rules, Window
+from vesalius.io.dicom._frames import Arranged, arrange
+from vesalius.io.dicom._group import Group, has_place, split_series
+from vesalius.io.dicom._lattice import Lattice, make_lattice, stack
+from vesalius.io.dicom._slice import Slice, full_header, look
+from vesalius.io.dicom._tags import ACQUISITION
+from vesalius.io.dicom._volume import Volume, sample_type
 
-SAME_MM = 1e-3
-GAP_TOLERANCE = 0.01
-TILT_DEG = 0.1
-INTEGERS = (np.int16, np.int32, np.int64)
 
-
+@final
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the DICOM files at a path came to."""
@@ -32,261 +32,167 @@ class Found:
 
 
 def open_dicom(files: Sequence[Path], name: str, rules: Rules) -> Found:
-    """Group DICOM files by series and open each series as one volume.
+    """Group DICOM files by series and open each series as one volume, or as several.
 
     Args:
         files: DICOM files, in any order.
         name: What to call the whole, such as the name of the folder.
-        rules: ``patient`` lets identifying entries into ``meta``.
+        rules: How to read where the format leaves a choice.
 
     Returns:
-        One handle for each series that is a lattice, one error for each that is not, and the
-        names of DICOM files that hold no image.
+        A handle for each volume, with findings; outlines; one error for what could not be placed;
+        and the names of DICOM files that hold neither.
     """
     series: dict[str, list[Slice]] = {}
+    contours: list[Contours] = []
+    handles: list[Handle] = []
     refused: list[FormatError] = []
     skipped: list[str] = []
-    broken: dict[str, list[str]] = {}
+    unread: dict[Path, list[str]] = {}
     for path in files:
         try:
-            one = read_slice(path)
+            looked = look(path, rules.budget)
+            if looked.kind == "outlines":
+                contours.append(_outlines(path, rules))
+            elif looked.kind == "segmentation":
+                handles.append(_segmentation(path, rules))
+            elif looked.kind == "other":
+                skipped.append(path.name)
         except FormatError as error:
-            broken.setdefault(str(error).replace(repr(path.name), ""), []).append(str(error))
+            unread.setdefault(path.parent, []).append(str(error))
             continue
-        if one is None:
-            skipped.append(path.name)
-        else:
+        for one in looked.slices:
             series.setdefault(one.series, []).append(one)
-    refused += [_together(messages) for messages in broken.values()]
-    handles: list[Handle] = []
-    for slices in series.values():
-        number = slices[0].acquisition.get("SeriesNumber")
-        label = name if len(series) == 1 else f"{name} series {number}"
+    groups = [(group, len(series)) for slices in series.values() for group in split_series(slices)]
+    for group, count in groups:
         try:
-            handles.append(_open_series(slices, label, rules))
+            handles.append(_open_group(group, _label(group, name, count), unread, rules))
         except FormatError as error:
             refused.append(error)
-    return Found(tuple(handles), (), tuple(refused), tuple(skipped))
+    folders = {one.path.parent for group, _ in groups for one in group.slices}
+    refused += [_together(texts) for folder, texts in unread.items() if folder not in folders]
+    return Found(tuple(handles), tuple(contours), tuple(refused), tuple(skipped))
 
 
-def _together(messages: list[str]) -> FormatError:
-    more = f" (and {len(messages) - 1} more files likewise)" if len(messages) > 1 else ""
-    return FormatError(messages[0] + more)
+def _outlines(path: Path, rules: Rules) -> Contours:
+    from vesalius.io.dicom._rtstruct import read_rtstruct
+
+    return read_rtstruct(path, rules)
 
 
-def _open_series(slices: list[Slice], name: str, rules: Rules) -> Handle:
-    _check_alike(slices, name)
-    findings: list[Finding] = []
-    ordered, affine = _lattice(slices, name, findings)
-    rows, columns, channels = ordered[0].size
-    dtype = _sample_type(ordered)
-    shape = (channels, len(ordered), rows, columns)
-    rules.budget.check_size(name, shape, np.dtype(dtype).itemsize)
-    for one in ordered:
-        _check_length(one, rules.budget)
-    grid = grid_from_xyz(name, (columns, rows, len(ordered)), affine)
-    findings += _remarks(ordered[0])
-    unit = rules.unit or _unit(ordered[0], findings)
-    content = Content(unit, ("R", "G", "B") if channels == 3 else ())
+def _segmentation(path: Path, rules: Rules) -> Handle:
+    from vesalius.io.dicom._seg import open_seg
 
-    def load() -> Array:
-        return _load(ordered, shape, dtype)[None]
-
-    return Handle(name, grid, _meta(ordered, rules), tuple(findings), content, whole(load))
+    return open_seg(path, rules)
 
 
-def _check_alike(slices: list[Slice], name: str) -> None:
-    first = slices[0]
-    sizes = sorted({one.size for one in slices})
-    if len(sizes) > 1:
-        shown = ", ".join(f"{rows} x {columns}" for rows, columns, _ in sizes[:4])
+def _together(texts: list[str]) -> FormatError:
+    more = f" (and {len(texts) - 1} more files likewise)" if len(texts) > 1 else ""
+    return FormatError(texts[0] + more)
+
+
+def _label(group: Group, name: str, count: int) -> str:
+    number = group.slices[0].acquisition.get("SeriesNumber")
+    words = ([f"series {number}"] if count > 1 or group.words else []) + list(group.words)
+    return " ".join([name, *words])
+
+
+def _open_group(group: Group, name: str, unread: dict[Path, list[str]], rules: Rules) -> Handle:
+    findings = _unread(group, unread, rules.allow)
+    if group.words:
+        text = f"the series was split: this part is {', '.join(group.words)}"
+        findings.append(Finding("info", "split", text))
+    sound = [one for one in group.slices if not one.broken]
+    if not sound:
+        one = group.slices[0]
         raise FormatError(
-            f"series {name!r} must have slices of one size, it has {shown}: "
-            "put each size in a folder of its own"
+            f"{one.path.name!r} must hold all samples that its header promises, {one.broken}: "
+            "the file is truncated or damaged, copy it again"
         )
-    spacings = [one.spacing_mm for one in slices]
-    if first.spacing_mm is None or None in spacings:
-        same = all(s is None for s in spacings)
-    else:
-        known = np.array(spacings, dtype=np.float64)
-        same = bool(np.ptp(known, axis=0).max() * max(first.size) <= 0.1)
-    if not same:
-        raise FormatError(
-            f"series {name!r} must have one pixel spacing, it has "
-            f"{len(set(spacings))}: put each in a folder of its own"
+    arranged, lattice = _placed(sound, name, rules, findings)
+    first = arranged.frames[0][0]
+    arranged, unit = _in_unit(arranged, rules, findings)
+    slices = [one for row in arranged.frames for one in row]
+    dtype = sample_type(slices, lattice.is_resampled)
+    rows, columns, samples = first.size
+    grid = grid_from_xyz(name, (columns, rows, lattice.size), lattice.affine)
+    findings += _remarks(slices, rules.allow)
+    volume = Volume(arranged.frames, lattice.nodes, dtype, rules.budget)
+    content, as_channels = _content(arranged, unit, samples, rules)
+    meta = _meta(slices, len(arranged.frames), rules)
+
+    def load(window: Window) -> Array:
+        array = volume.load(window)
+        return array.reshape(1, -1, *array.shape[2:]) if as_channels else array
+
+    return Handle(name, grid, meta, tuple(findings), content, load)
+
+
+def _unread(group: Group, unread: dict[Path, list[str]], allow: tuple[Allow, ...]) -> list[Finding]:
+    """Tell of files that a volume may lack: cut ones of its own, unreadable ones beside it."""
+    texts = [f"{s.path.name!r} is cut: {s.broken}" for s in group.slices if s.broken]
+    folders = {one.path.parent for one in group.slices}
+    texts += [text for folder, said in unread.items() if folder in folders for text in said]
+    if not texts:
+        return []
+    more = f" (and {len(texts) - 1} more files likewise)" if len(texts) > 1 else ""
+    if "unreadable" in allow:
+        return [Finding("warning", "unreadable", f"{texts[0]}{more}; the rest was read")]
+    return [Finding("error", "unreadable", texts[0] + more, "unreadable")]
+
+
+def _placed(
+    slices: list[Slice], name: str, rules: Rules, findings: list[Finding]
+) -> tuple[Arranged, Lattice]:
+    if all(has_place(one) for one in slices):
+        arranged = arrange(slices, rules.allow, rules.budget, findings)
+        return arranged, make_lattice(arranged.frames[0], name, rules.allow, findings)
+    row = tuple(sorted(slices, key=_serial))
+    affine = stack(row, name, rules.allow, findings)
+    return Arranged((row,)), Lattice(affine, len(row), np.empty(0))
+
+
+def _serial(one: Slice) -> tuple[float, str, int]:
+    number = one.acquisition.get("InstanceNumber", 0)
+    return (float(number) if isinstance(number, (int, float)) else 0.0, one.path.name, one.frame)
+
+
+def _content(arranged: Arranged, unit: str, samples: int, rules: Rules) -> tuple[Content, bool]:
+    """Say what the samples are, and whether frames become channels."""
+    frames = len(arranged.frames)
+    colours = ("R", "G", "B") if samples == 3 else ()
+    if frames == 1:
+        return Content(unit, colours), False
+    if arranged.channels and samples == 1:
+        return Content(unit, arranged.channels), True
+    if rules.frames == "channels":
+        return Content(unit), True
+    return Content(unit, colours, frames=frames, times_s=arranged.times_s), False
+
+
+def _in_unit(arranged: Arranged, rules: Rules, findings: list[Finding]) -> tuple[Arranged, str]:
+    """Say the unit of the samples; PET is brought to SUV where its header permits."""
+    first = arranged.frames[0][0]
+    if first.acquisition.get("Modality") != "PT":
+        return arranged, rules.unit or _unit(first, findings)
+    from vesalius.io.dicom._pet import pet_scale
+
+    told = [s.identifying for row in arranged.frames for s in row]
+    acquired = [
+        (str(t.get("AcquisitionDate", "")), str(t.get("AcquisitionTime", ""))) for t in told
+    ]
+    scale = pet_scale(full_header(first.path, rules.budget), acquired, rules.unit)
+    findings += scale.findings
+    if scale.factor == 1:
+        return arranged, scale.unit
+    frames = tuple(
+        tuple(
+            replace(s, slope=s.slope * scale.factor, intercept=s.intercept * scale.factor)
+            for s in row
         )
-    axes = [one.axes for one in slices if one.axes is not None]
-    apart = max((float(np.abs(a - axes[0]).max()) for a in axes), default=0.0)
-    if apart > 1e-3 or 0 < len(axes) < len(slices):
-        localizer = (
-            ", as localizers have" if any("LOCALIZER" in one.image_type for one in slices) else ""
-        )
-        raise FormatError(
-            f"series {name!r} must have slices of one orientation, it has several{localizer}: "
-            "put each orientation in a folder of its own"
-        )
-
-
-def _lattice(slices: list[Slice], name: str, findings: list[Finding]) -> tuple[list[Slice], Array]:
-    """Sort slices along their normal; give them with the affine on (x, y, z), LPS."""
-    first = slices[0]
-    if first.axes is None or any(one.position_mm is None for one in slices):
-        return slices, _flat(slices, name, findings)
-    normal = np.cross(first.axes[:, 0], first.axes[:, 1])
-    if not abs(float(np.linalg.norm(normal)) - 1) < 1e-3:
-        raise FormatError(
-            f"series {name!r} must have rows and columns at right angles, "
-            f"ImageOrientationPatient is {first.axes.T.reshape(-1).tolist()}: repair its header"
-        )
-    positions = np.array([one.position_mm for one in slices])
-    order = np.argsort(positions @ normal, kind="stable")
-    ordered, positions = [slices[k] for k in order], positions[order]
-    affine = np.eye(4)
-    dy, dx = _spacing(first, findings)
-    affine[:3, 0], affine[:3, 1] = first.axes[:, 0] * dx, first.axes[:, 1] * dy
-    affine[:3, 3] = positions[0]
-    if len(slices) == 1:
-        affine[:3, 2] = normal * _thickness(first, findings)
-        return ordered, affine
-    _check_gaps(ordered, positions @ normal, name)
-    step = (positions[-1] - positions[0]) / (len(positions) - 1)
-    _check_steps(positions, step, normal, name, findings)
-    affine[:3, 2] = step
-    return ordered, affine
-
-
-def _flat(slices: list[Slice], name: str, findings: list[Finding]) -> Array:
-    if len(slices) > 1:
-        raise FormatError(
-            f"series {name!r} must say where each slice lies, ImagePositionPatient or "
-            f"ImageOrientationPatient is absent in some of its {len(slices)} files: "
-            "open its files one by one"
-        )
-    text = "the image has no position: x, y are taken as L, P from 0"
-    findings.append(Finding("warning", "no-position", text))
-    dy, dx = _spacing(slices[0], findings)
-    return np.diag([dx, dy, _thickness(slices[0], findings), 1.0])
-
-
-def _spacing(one: Slice, findings: list[Finding]) -> tuple[float, float]:
-    if one.spacing_mm is None:
-        findings.append(Finding("warning", "no-spacing", "no pixel spacing: 1 mm assumed"))
-    return one.spacing_mm or (1.0, 1.0)
-
-
-def _thickness(one: Slice, findings: list[Finding]) -> float:
-    value = one.acquisition.get("SliceThickness")
-    known = isinstance(value, float) and value > 0
-    thickness = float(str(value)) if known else 1.0
-    source = "its thickness" if known else "no thickness either: 1 mm"
-    text = f"one slice has no distance to the next: {source} ({thickness:g} mm) is taken"
-    findings.append(Finding("info", "single-slice", text))
-    return thickness
-
-
-def _check_gaps(ordered: list[Slice], along: Array, name: str) -> None:
-    gaps = np.diff(along)
-    same = gaps < SAME_MM
-    if same.any():
-        raise FormatError(_duplicates(ordered, along, name))
-    middle = float(np.median(gaps))
-    wrong = np.abs(gaps - middle) > GAP_TOLERANCE * middle
-    if not wrong.any():
-        return
-    ratio = gaps / gaps.min()
-    at = int(np.argmax(gaps))
-    where = f"between {along[at]:.2f} and {along[at + 1]:.2f} mm along the normal"
-    if float(np.abs(ratio - ratio.round()).max()) < 0.05:
-        missing = int((ratio.round() - 1).sum())
-        raise FormatError(
-            f"series {name!r} must have all its slices, {missing} missing: the largest gap is "
-            f"{gaps[at]:.4g} mm {where}, the smallest {gaps.min():.4g} mm: copy the series again"
-        )
-    raise FormatError(
-        f"series {name!r} must have evenly spaced slices (to 1%), its gaps run from "
-        f"{gaps.min():.4g} to {gaps.max():.4g} mm, the largest {where}: "
-        "resample it to even slices first"
+        for row in arranged.frames
     )
-
-
-def _duplicates(ordered: list[Slice], along: Array, name: str) -> str:
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(along) >= SAME_MM]))
-    counts = np.diff(np.append(starts, len(along)))
-    if len(set(counts.tolist())) == 1:
-        return (
-            f"series {name!r} must have one slice at each position, all {len(counts)} positions "
-            f"have {counts[0]}: frames in time, echoes or phases; convert it to NIfTI first, "
-            "or put each frame in a folder of its own"
-        )
-    at = int(starts[np.argmax(counts)])
-    files = ", ".join(repr(one.path.name) for one in ordered[at : at + 2])
-    return (
-        f"series {name!r} must have one slice at each position, {int((counts > 1).sum())} have "
-        f"duplicates, such as {files} at {along[at]:.2f} mm along the normal: remove one of each"
-    )
-
-
-def _check_steps(
-    positions: Array, step: Array, normal: Array, name: str, findings: list[Finding]
-) -> None:
-    gap = float(step @ normal)
-    sideways = np.diff(positions, axis=0) - step
-    sideways -= np.outer(sideways @ normal, normal)
-    worst = float(np.linalg.norm(sideways, axis=1).max())
-    if worst > GAP_TOLERANCE * gap + SAME_MM:
-        raise FormatError(
-            f"series {name!r} must have slices in a straight row, one lies {worst:.4g} mm "
-            f"sideways of where its neighbours put it (gap {gap:.4g} mm): "
-            "put each stack in a folder of its own"
-        )
-    tilt = math.degrees(math.acos(min(1.0, gap / float(np.linalg.norm(step)))))
-    if tilt > TILT_DEG:
-        text = (
-            f"slices are tilted: the row of slices leans {tilt:.2f} deg from their normal; "
-            "the grid is sheared, resample it where right angles are needed"
-        )
-        findings.append(Finding("warning", "tilted", text))
-
-
-def _sample_type(slices: list[Slice]) -> type[np.generic]:
-    if not all(one.is_whole for one in slices):
-        return np.float32 if max(one.bits for one in slices) <= 16 else np.float64
-    low = min(one.bounds[0] for one in slices)
-    high = max(one.bounds[1] for one in slices)
-    if low >= 0 and high <= 255:
-        return np.uint8
-    fits = [t for t in INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max]
-    return fits[0] if fits else np.int64
-
-
-def _check_length(one: Slice, budget: Budget) -> None:
-    from pydicom.uid import UID
-
-    uid = UID(one.syntax)
-    if one.syntax and (uid.is_encapsulated or uid.is_deflated):
-        return
-    needed = math.prod(one.size) * (-(-one.bits // 8))
-    budget.check_stored(one.path.name, needed, one.path.stat().st_size, deflated=False)
-
-
-def _load(slices: list[Slice], shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
-    volume = np.empty(shape, dtype)
-    for k, one in enumerate(slices):
-        volume[:, k] = read_samples(one)
-    return volume
-
-
-def _remarks(one: Slice) -> list[Finding]:
-    found = []
-    if one.photometric == "MONOCHROME1":
-        text = "MONOCHROME1: meant to be shown with low values bright; the values are kept"
-        found.append(Finding("info", "monochrome1", text))
-    if str(one.acquisition.get("LossyImageCompression", "")).endswith("1"):
-        text = "the samples went through lossy compression: values are not what was measured"
-        found.append(Finding("warning", "lossy", text))
-    if "LOCALIZER" in one.image_type:
-        found.append(Finding("info", "localizer", "the series is a localizer"))
-    return found
+    return replace(arranged, frames=frames), scale.unit
 
 
 def _unit(one: Slice, findings: list[Finding]) -> str:
@@ -300,16 +206,56 @@ def _unit(one: Slice, findings: list[Finding]) -> str:
     return "HU"
 
 
-def _meta(slices: list[Slice], rules: Rules) -> dict[str, object]:
+def _remarks(slices: list[Slice], allow: tuple[Allow, ...]) -> list[Finding]:
+    found = []
+    if any(one.packed.photometric == "MONOCHROME1" for one in slices):
+        text = "MONOCHROME1: meant to be shown with low values bright; the values are kept"
+        found.append(Finding("info", "monochrome1", text))
+    if any(_is_lossy(one) for one in slices):
+        text = "the samples went through lossy compression: values are not what was measured"
+        found.append(Finding("warning", "lossy", text))
+    if len({(one.slope, one.intercept) for one in slices}) > 1:
+        text = "slope and intercept differ from slice to slice: each slice was rescaled by its own"
+        found.append(Finding("info", "rescale-varies", text))
+    echoes = {one.acquisition.get("EchoTime", 0) for one in slices}
+    if len(echoes) > 1:
+        text = f"slices of {len(echoes)} echo times are mixed in one volume: contrast differs"
+        found.append(Finding("warning", "mixed-echoes", text))
+    if "LOCALIZER" in slices[0].image_type:
+        text = "the series is a localizer: its slices are no volume"
+        found.append(_unless("localizer", text, allow))
+    hidden = next((one for one in slices if one.preamble), None)
+    if hidden is not None:
+        text = f"the preamble of {hidden.path.name!r} begins like {hidden.preamble}: never run it"
+        found.append(_unless("preamble", text, allow))
+    return found
+
+
+def _unless(word: Allow, text: str, allow: tuple[Allow, ...]) -> Finding:
+    """Give an error, or a warning where its word was allowed; the word is its code."""
+    return Finding("warning", word, text) if word in allow else Finding("error", word, text, word)
+
+
+LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+"""Transfer syntaxes that are always lossy: JPEG with a cosine transform."""
+
+
+def _is_lossy(one: Slice) -> bool:
+    told = str(one.acquisition.get("LossyImageCompression", "")).endswith("1")
+    return told or one.packed.syntax in LOSSY
+
+
+def _meta(slices: list[Slice], frames: int, rules: Rules) -> dict[str, object]:
     first = slices[0]
-    kind = f"{'' if first.signed else 'u'}int{first.bits}"
+    packed = first.packed
+    kind = f"{'' if packed.signed else 'u'}int{packed.bits_stored}"
     meta: dict[str, object] = {
         "format": "DICOM",
-        "slices": len(slices),
-        "stored": kind,
-        "transfer_syntax": first.syntax,
+        "slices": len(slices) // frames,
+        "stored": f"float{packed.bits_allocated}" if packed.floats else kind,
+        "transfer_syntax": packed.syntax,
         "channels": first.size[2],
-        "frames": 1,
+        "frames": frames,
     }
-    meta |= {k: v for k, v in first.acquisition.items() if k != "rescaled"}
+    meta |= {k: first.acquisition[k] for k in ACQUISITION if k in first.acquisition}
     return meta | dict(first.identifying) if rules.patient else meta

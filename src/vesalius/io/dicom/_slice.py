@@ -1,136 +1,120 @@
-"""One DICOM file: what its header says, and its samples after the modality rescale."""
+"""One slice of a DICOM file: what its header says of place, kind and values."""
 # SPDX-License-Identifier: Apache-2.0
 
+import io
 import math
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, final
 
 import numpy as np
 
 from vesalius.errors import FormatError
+from vesalius.io._budget import Budget
 from vesalius.io._handle import Array
+from vesalius.io.dicom._header import NATIVE, Header, inflated, read_header
+from vesalius.io.dicom._pixels import Packed, check_packed
+from vesalius.io.dicom._tags import ACQUISITION, IDENTIFYING, PER_SLICE
 
 SUFFIXES = (".dcm", ".ima")
-ACQUISITION = (
-    "Modality",
-    "SeriesNumber",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "BodyPartExamined",
-    "PatientPosition",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "KVP",
-    "XRayTubeCurrent",
-    "Exposure",
-    "ConvolutionKernel",
-    "ReconstructionDiameter",
-    "GantryDetectorTilt",
-    "MagneticFieldStrength",
-    "RepetitionTime",
-    "EchoTime",
-    "InversionTime",
-    "FlipAngle",
-    "Units",
-    "DecayCorrection",
-    "CorrectedImage",
-    "RescaleType",
-    "PixelPaddingValue",
-    "LossyImageCompression",
-)
-IDENTIFYING = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "AccessionNumber",
-    "StudyDate",
-    "SeriesDate",
-    "SeriesTime",
-    "AcquisitionDate",
-    "AcquisitionTime",
-    "StudyDescription",
-    "SeriesDescription",
-    "ProtocolName",
-    "StudyInstanceUID",
-    "FrameOfReferenceUID",
-)
-NEEDED = (
-    "SOPClassUID",
-    "SeriesInstanceUID",
-    "ImageType",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "PixelRepresentation",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "ModalityLUTSequence",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-)
+RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+HOSTILE = {
+    b"MZ": "a Windows program",
+    b"\x7fELF": "a Linux program",
+    b"#!": "a script",
+    b"%PDF": "a PDF",
+    b"PK": "an archive",
+    b"<": "a web page",
+    b"\xca\xfe\xba\xbe": "a program",
+    b"\xcf\xfa\xed\xfe": "a macOS program",
+    b"\xfe\xed\xfa": "a macOS program",
+}
+"""First bytes of what a preamble may hide; TIFF is what it was made for (PS3.10 7.1)."""
+Kind = Literal["image", "outlines", "segmentation", "other"]
 
 
+@final
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """What the header of one DICOM image says.
+    """What the header of one DICOM image, or of one frame or tile of it, says.
 
     Attributes:
-        path: The file.
+        packed: How the pixels of its file are packed; shared by all slices of a file.
         series: SeriesInstanceUID.
-        size: (rows, columns, samples for each pixel).
+        instance: SOPInstanceUID.
+        size: (rows, columns, samples for each pixel) of this slice.
         position_mm: (3,) centre of the first pixel, LPS, or None.
         axes: (3, 2) directions of a row (x) and of a column (y), or None.
         spacing_mm: Distance between (rows, columns), mm, or None.
         slope: Modality rescale slope.
         intercept: Modality rescale intercept.
-        bits: Bits that hold the value.
-        signed: Whether stored values are signed.
-        syntax: Transfer syntax UID.
         image_type: Words of ImageType.
-        photometric: PhotometricInterpretation.
         acquisition: Header entries that identify nobody.
         identifying: Header entries that may identify a patient.
+        frame: Frame of its file, from 0.
+        box: (first row, first column, rows, columns) of a tile in its frame, or None.
+        table: Modality lookup table: (n,) values, the first for the stored value ``first``.
+        first: See ``table``.
+        broken: Why the samples cannot be whole, or empty.
+        preamble: What the preamble of its file hides, or empty.
     """
 
-    path: Path = field(repr=False)
+    packed: Packed = field(repr=False)
     series: str
+    instance: str
     size: tuple[int, int, int]
     position_mm: Array | None
     axes: Array | None
     spacing_mm: tuple[float, float] | None
     slope: float
     intercept: float
-    bits: int
-    signed: bool
-    syntax: str
     image_type: tuple[str, ...]
-    photometric: str
     acquisition: Mapping[str, object]
     identifying: Mapping[str, object]
+    frame: int = 0
+    box: tuple[int, int, int, int] | None = None
+    table: Array | None = None
+    first: int = 0
+    broken: str = ""
+    preamble: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.packed.path
 
     @property
     def is_whole(self) -> bool:
         """Whether rescaled values are whole numbers."""
+        if self.packed.floats:
+            return False
         return self.slope.is_integer() and self.intercept.is_integer()
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest value that the stored bits allow, rescaled."""
-        low = -(1 << (self.bits - 1)) if self.signed else 0
-        ends = [self.slope * v + self.intercept for v in (low, low + (1 << self.bits) - 1)]
+        if self.table is not None:
+            return float(self.table.min()), float(self.table.max())
+        bits = 16 if self.packed.photometric == "PALETTE COLOR" else self.packed.bits_stored
+        low = -(1 << (bits - 1)) if self.packed.signed else 0
+        ends = [self.slope * v + self.intercept for v in (low, low + (1 << bits) - 1)]
         return min(ends), max(ends)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """What one DICOM file is.
+
+    Attributes:
+        kind: An image, outlines (RTSTRUCT), a segmentation, or none of these.
+        slices: Its slices, where it is an image.
+    """
+
+    kind: Kind
+    slices: tuple[Slice, ...] = ()
 
 
 def is_dicom(path: Path) -> bool:
@@ -141,32 +125,35 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def read_slice(path: Path) -> Slice | None:
+def look(path: Path, budget: Budget) -> Looked:
     """Read the header of one DICOM file.
 
     Args:
         path: The file.
+        budget: What reading it may cost.
 
     Returns:
-        The slice, or None for a DICOM file that is no image (RTSTRUCT, DICOMDIR, report, ...).
+        Its kind; its slices where it is an image: one, or the tiles of a mosaic, or the frames of
+        a multi-frame image.
 
     Raises:
         FormatError: The file is damaged, or a kind of image not read here.
     """
-    import pydicom
-
-    tags = [*NEEDED, *ACQUISITION, *IDENTIFYING]
+    header = read_header(path, budget)
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
-        if "Rows" not in header:
-            if "SOPClassUID" in header:
-                return None
-            raise ValueError("it has neither an SOP class nor rows")
-        _check_kind(path.name, header)
-        return _slice(path, header)
+        sop_class = header.text("SOPClassUID")
+        if not header.values("Rows"):
+            if not sop_class:
+                raise ValueError("it has neither an SOP class nor rows")
+            return Looked("outlines" if sop_class == RTSTRUCT else "other")
+        if sop_class in SEGMENTATIONS:
+            return Looked("segmentation")
+        one = _slice(path, header, budget)
+        check_packed(one.packed)
+        return Looked("image", _expanded(one, header, budget))
     except FormatError:
         raise
-    except Exception as error:  # pydicom raises whatever a damaged value meets first
+    except Exception as error:  # a damaged value may fail anywhere
         reason = str(error).replace(str(path), path.name) or type(error).__name__
         raise FormatError(
             f"{path.name!r} must be a readable DICOM file, it is not: {reason}: "
@@ -174,136 +161,169 @@ def read_slice(path: Path) -> Slice | None:
         ) from error
 
 
-def read_samples(one: Slice) -> Array:
-    """Read the samples of one DICOM file and apply its rescale.
+def full_header(path: Path, budget: Budget) -> Any:
+    """Read the whole header of a DICOM file with pydicom, not its pixels.
 
     Args:
-        one: The slice.
+        path: The file.
+        budget: What unpacking may cost.
 
     Returns:
-        (c, rows, columns); int64 where slope and intercept are whole, else float64.
+        A pydicom dataset.
 
     Raises:
-        FormatError: The samples are absent, truncated, or packed in a way that cannot be undone.
+        FormatError: It unpacks beyond the budget.
     """
     import pydicom
 
-    try:
-        file = pydicom.dcmread(one.path, force=True)
-        if "TransferSyntaxUID" not in file.file_meta:
-            # files without a preamble: pydicom has seen how they are encoded
-            implicit = bool(file.original_encoding[0])
-            syntaxes = pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ImplicitVRLittleEndian
-            file.file_meta.TransferSyntaxUID = syntaxes[implicit]
-        samples = np.asarray(file.pixel_array)
-        if samples.size != math.prod(one.size):
-            raise ValueError(f"{samples.size} samples for {one.size[0]} x {one.size[1]} pixels")
-    except Exception as error:  # see read_slice
-        reason = str(error).replace(str(one.path), one.path.name).splitlines()[0]
-        raise FormatError(
-            f"{one.path.name!r} must hold all samples that its header promises, it does not: "
-            f"{reason}: the file is truncated or damaged, copy it again"
-        ) from error
-    planes = np.moveaxis(samples.reshape(one.size), -1, 0)
-    if one.is_whole:
-        return planes.astype(np.int64) * int(one.slope) + int(one.intercept)
-    return np.asarray(planes.astype(np.float64) * one.slope + one.intercept)
+    packed = inflated(path, budget)
+    if packed is None:
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    data = pydicom.filereader.read_dataset(
+        io.BytesIO(packed), is_implicit_VR=False, is_little_endian=True
+    )
+    data.file_meta = pydicom.filereader.read_file_meta_info(path)
+    return data
 
 
-def _check_kind(name: str, header: Any) -> None:
-    frames = int(header.get("NumberOfFrames", 1) or 1)
-    mosaic = "MOSAIC" in [str(word).upper() for word in header.get("ImageType", None) or []]
-    if frames > 1 or mosaic:
-        what = "a Siemens mosaic" if mosaic else f"a multi-frame image of {frames} frames"
-        raise FormatError(
-            f"{name!r} must hold one slice, it is {what}: convert it to NIfTI (dcm2niix) first"
-        )
-    if "ModalityLUTSequence" in header:
-        raise FormatError(
-            f"{name!r} must have a rescale slope and intercept, it has a modality lookup table: "
-            "convert it first"
-        )
-    photometric = str(header.get("PhotometricInterpretation", "MONOCHROME2"))
-    if photometric not in ("MONOCHROME1", "MONOCHROME2", "RGB"):
-        raise FormatError(
-            f"{name!r} must be MONOCHROME1, MONOCHROME2 or RGB, it is {photometric}: "
-            "convert it first"
-        )
-    _check_syntax(name, str(header.file_meta.get("TransferSyntaxUID", "")))
+def _expanded(one: Slice, header: Header, budget: Budget) -> tuple[Slice, ...]:
+    """Split a mosaic or a multi-frame image into slices."""
+    words = {word.upper() for word in one.image_type}
+    if "MOSAIC" in words:
+        from vesalius.io.dicom._mosaic import expand as expand_mosaic
+
+        return tuple(expand_mosaic(one, full_header(one.path, budget)))
+    if one.packed.frames > 1 or header.has("PerFrameFunctionalGroupsSequence"):
+        from vesalius.io.dicom._multiframe import expand as expand_frames
+
+        return tuple(expand_frames(one, full_header(one.path, budget)))
+    return (one,)
 
 
-def _check_syntax(name: str, syntax: str) -> None:
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import UID
-
-    uid = UID(syntax)
-    if not syntax or (not uid.is_private and uid.is_transfer_syntax and not uid.is_encapsulated):
-        return
-    try:
-        # Pillow cuts some depths without a word, so it does not count
-        plugins = set(get_decoder(uid).available_plugins) - {"pillow"}
-    except RuntimeError:  # pydicom knows no decoder of that name
-        plugins = set()
-    if not plugins:
-        raise FormatError(
-            f"{name!r} must be uncompressed to be read without the extra 'dicom', "
-            f"it is {uid.name}: pip install vesalius[dicom]"
-        )
-
-
-def _slice(path: Path, header: Any) -> Slice:
-    slope, intercept = (float(header.get(k, d)) for k, d in _RESCALE)
+def _slice(path: Path, header: Header, budget: Budget) -> Slice:
+    packed = _packed(path, header)
+    slope, intercept = header.number("RescaleSlope", 1.0), header.number("RescaleIntercept", 0.0)
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope != 0):
         raise ValueError(f"its rescale slope is {slope:g} and its intercept {intercept:g}")
-    bits = int(header.get("BitsStored", header.get("BitsAllocated", 16)))
-    if not 1 <= bits <= 64:
-        raise ValueError(f"it has {bits} bits for each sample")
     orientation = _numbers(header, "ImageOrientationPatient", 6)
     spacing = _numbers(header, "PixelSpacing", 2)
     if spacing is None:
         spacing = _numbers(header, "ImagerPixelSpacing", 2)
+    table, first = _table(path, header, budget)
+    rescaled = header.has("RescaleSlope") or table is not None
     return Slice(
-        path=path,
-        series=str(header.get("SeriesInstanceUID", "")),
-        size=(int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel", 1))),
+        packed=packed,
+        series=header.text("SeriesInstanceUID"),
+        instance=header.text("SOPInstanceUID"),
+        size=(packed.rows, packed.columns, packed.channels),
         position_mm=_numbers(header, "ImagePositionPatient", 3),
         axes=None if orientation is None else orientation.reshape(2, 3).T,
         spacing_mm=None if spacing is None else (float(spacing[0]), float(spacing[1])),
         slope=slope,
         intercept=intercept,
-        bits=bits,
-        signed=bool(header.get("PixelRepresentation", 0)),
-        syntax=str(header.file_meta.get("TransferSyntaxUID", "")),
-        image_type=tuple(str(word) for word in header.get("ImageType", None) or ()),
-        photometric=str(header.get("PhotometricInterpretation", "MONOCHROME2")),
-        acquisition=_entries(header, ACQUISITION) | {"rescaled": "RescaleSlope" in header},
+        image_type=tuple(str(word) for word in header.values("ImageType")),
+        acquisition=_entries(header, ACQUISITION + PER_SLICE) | {"rescaled": rescaled},
         identifying=_entries(header, IDENTIFYING),
+        table=table,
+        first=first,
+        broken=_broken(header, packed),
+        preamble=_hidden(header.preamble),
     )
 
 
-_RESCALE = (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+def _packed(path: Path, header: Header) -> Packed:
+    allocated = int(header.number("BitsAllocated", 16))
+    floats = header.element in (0x7FE00008, 0x7FE00009) or (
+        allocated >= 32 and not header.values("BitsStored")
+    )
+    bits = allocated if floats else int(header.number("BitsStored", allocated))
+    native = header.syntax in NATIVE and header.length >= 0
+    return Packed(
+        path=path,
+        syntax=header.syntax,
+        rows=int(header.number("Rows", 0)),
+        columns=int(header.number("Columns", 0)),
+        samples=int(header.number("SamplesPerPixel", 1)),
+        bits_allocated=allocated,
+        bits_stored=bits,
+        high_bit=int(header.number("HighBit", bits - 1)) if not floats else bits - 1,
+        signed=bool(header.number("PixelRepresentation", 0)) and not floats,
+        photometric=header.text("PhotometricInterpretation") or "MONOCHROME2",
+        planar=int(header.number("PlanarConfiguration", 0)),
+        frames=max(1, int(header.number("NumberOfFrames", 1))),
+        offset=header.pixels if native else -1,
+        floats=floats,
+    )
 
 
-def _numbers(header: Any, keyword: str, count: int) -> Array | None:
-    value = header.get(keyword)
-    if value is None or value == "":
+def _broken(header: Header, packed: Packed) -> str:
+    """Say why the samples cannot be whole; empty where they can."""
+    if header.element == 0:
+        return f"it ends at byte {header.size} without pixels"
+    if header.pixels < 0:
+        return ""
+    if header.length < 0:
+        return "" if header.pixels < header.size else f"it ends at byte {header.size}"
+    bits = packed.bits_allocated * packed.samples
+    if packed.photometric == "YBR_FULL_422":
+        bits = 2 * packed.bits_allocated
+    needed = -(-packed.rows * packed.columns * packed.frames * bits // 8)
+    there = min(header.length, header.size - header.pixels)
+    if header.syntax not in NATIVE or there >= needed:
+        return ""
+    return (
+        f"its {needed} bytes of samples begin at byte {header.pixels}, it ends after {there} of "
+        f"them at byte {header.pixels + there}"
+    )
+
+
+def _hidden(preamble: bytes) -> str:
+    start = preamble.lstrip()
+    return next((what for mark, what in HOSTILE.items() if start.startswith(mark)), "")
+
+
+def _table(path: Path, header: Header, budget: Budget) -> tuple[Array | None, int]:
+    """Read a modality lookup table (PS3.3 C.11.1); None where there is none."""
+    if not header.has("ModalityLUTSequence"):
+        return None, 0
+    items = full_header(path, budget).ModalityLUTSequence
+    if not items:
+        return None, 0
+    if len(items) > 1:
+        raise ValueError(f"it has {len(items)} modality lookup tables")
+    count, first, bits = (int(v) for v in items[0].LUTDescriptor)
+    count, raw = count or 1 << 16, items[0].LUTData
+    if isinstance(raw, bytes):
+        raw = np.frombuffer(raw, "<u2" if len(raw) >= 2 * count else "u1")
+    values = np.atleast_1d(np.asarray(raw)).astype(np.int64)
+    if len(values) < count or not 8 <= bits <= 16:
+        raise ValueError(f"its modality lookup table has {len(values)} of {count} entries")
+    return values[:count], first
+
+
+def _numbers(header: Header, keyword: str, count: int) -> Array | None:
+    values = header.values(keyword)
+    if not values:
         return None
-    numbers = np.array([float(v) for v in value])
+    numbers = np.array([float(v) for v in values])
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise ValueError(f"{keyword} must be {count} numbers, it is {list(value)}")
+        raise ValueError(f"{keyword} must be {count} numbers, it is {list(values)}")
     return numbers
 
 
-def _entries(header: Any, keywords: tuple[str, ...]) -> dict[str, object]:
+def _entries(header: Header, keywords: tuple[str, ...]) -> dict[str, object]:
     found: dict[str, object] = {}
     for keyword in keywords:
-        value = header.get(keyword)
-        if value in (None, ""):
+        if not header.has(keyword):
             continue
         try:
-            whole = int if isinstance(value, int) else float
-            found[keyword] = str(value) if isinstance(value, str) else whole(value)
-        except (TypeError, ValueError):
-            several = isinstance(value, MutableSequence)
-            found[keyword] = ", ".join(map(str, value)) if several else str(value)
+            values = header.values(keyword)
+        except ValueError:  # a number that is none stays the text that it is
+            found[keyword] = header.raw_text(keyword)
+            continue
+        if len(values) == 1:
+            value = values[0]
+            found[keyword] = value if not isinstance(value, float) else float(value)
+        elif values:
+            found[keyword] = ", ".join(map(str, values))
     return found

@@ -1,0 +1,222 @@
+"""Groups: which slices of a DICOM series make one volume, by what they say of themselves."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from vesalius.io._handle import Array
+from vesalius.io.dicom._slice import Slice
+
+SAME_MM = 1e-3
+GAP_TOLERANCE = 0.01
+SAME_DEG = 0.1
+SAME_SPACING_MM = 0.1
+"""Pixel spacings are one where the far edge of the slice moves by less."""
+Key = Callable[[Slice], object]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Slices of one series that belong together.
+
+    Attributes:
+        slices: The slices, in any order.
+        words: What tells them from the rest of the series, such as ``"echo 4.6"``.
+    """
+
+    slices: tuple[Slice, ...]
+    words: tuple[str, ...] = ()
+
+
+def split_series(slices: Sequence[Slice]) -> list[Group]:
+    """Split the slices of one series into those that can be one volume.
+
+    Matrix, orientation (0.1 deg) and pixel spacing always split. Where positions repeat, image
+    type, component, stack, echo, inversion time and reconstruction do, if that explains the
+    repeats; acquisition and b-value only where they repeat unevenly (else they are frames).
+
+    Args:
+        slices: Slices of one SeriesInstanceUID.
+
+    Returns:
+        The groups, in the order in which they were met.
+    """
+    groups = [Group(tuple(slices))]
+    for divide in (_by_size, _by_axes, _by_spacing):
+        groups = [part for group in groups for part in divide(group)]
+    return [part for group in groups for part in _by_kind(group, KINDS)]
+
+
+def places(slices: Sequence[Slice]) -> tuple[Array, Array]:
+    """Number the positions of slices along their normal.
+
+    Args:
+        slices: Slices of one orientation, all with position.
+
+    Returns:
+        For each slice the number of its place, from 0; and where each place is along the normal,
+        mm. Slices nearer than 1% of the usual gap (or 0.001 mm) are at one place.
+    """
+    axes = slices[0].axes
+    assert axes is not None
+    normal = np.cross(axes[:, 0], axes[:, 1])
+    along = np.array([one.position_mm for one in slices], dtype=np.float64) @ normal
+    order = np.argsort(along, kind="stable")
+    gaps = np.diff(along[order])
+    real = gaps[gaps > SAME_MM]
+    tolerance = max(SAME_MM, GAP_TOLERANCE * float(np.median(real)) if len(real) else 0.0)
+    number = np.empty(len(slices), dtype=np.int64)
+    number[order] = np.concatenate([[0], np.cumsum(gaps > tolerance)])
+    firsts = order[np.concatenate([[True], gaps > tolerance])]
+    return number, along[firsts]
+
+
+def has_place(one: Slice) -> bool:
+    """Whether a slice says where it lies."""
+    return one.axes is not None and one.position_mm is not None
+
+
+def b_value(one: Slice) -> float:
+    """Diffusion weighting, s/mm^2; NaN where it is not told (private tags as in dcm2niix)."""
+    for keyword in ("DiffusionBValue", "SiemensBValue", "PhilipsBValue", "GEBValue"):
+        value = one.acquisition.get(keyword)
+        if value is not None:
+            try:
+                # GE adds 1e9 to mark that its gradients are turned with the slices
+                number = float(str(value).split(",")[0])
+                return number % 100_000 if keyword == "GEBValue" else number
+            except ValueError:
+                continue
+    return math.nan
+
+
+def _by_size(group: Group) -> list[Group]:
+    return _parts(group, lambda one: one.size, lambda size: f"{size[0]} x {size[1]}")
+
+
+def _by_axes(group: Group) -> list[Group]:
+    """Split by orientation; slices without one stay with the others where these have one."""
+    placed = [k for k, one in enumerate(group.slices) if has_place(one)]
+    if not placed:
+        return [group]
+    axes = np.array([group.slices[k].axes for k in placed])
+    label = _clusters(axes, lambda first: _angle_deg(axes, first) <= SAME_DEG)
+    if label.max() == 0:
+        return [group]
+    numbers = dict(zip(placed, label.tolist(), strict=True))
+    parts = [numbers.get(k, -1) for k in range(len(group.slices))]
+    return _labelled(group, parts, lambda k: _direction(axes[label == k][0]) if k >= 0 else "none")
+
+
+def _by_spacing(group: Group) -> list[Group]:
+    known = [k for k, one in enumerate(group.slices) if one.spacing_mm is not None]
+    if len(known) < 2:
+        return [group]
+    spacing = np.array([group.slices[k].spacing_mm for k in known])
+    reach = max(group.slices[0].size[:2])
+    label = _clusters(
+        spacing, lambda first: np.abs(spacing - first).max(axis=1) * reach <= SAME_SPACING_MM
+    )
+    numbers = dict(zip(known, label.tolist(), strict=True))
+    parts = [numbers.get(k, 0) for k in range(len(group.slices))]
+
+    def shown(k: int) -> str:
+        rows, columns = spacing[label == k][0].tolist()
+        return f"pixels of {rows:g} x {columns:g} mm"
+
+    return _labelled(group, parts, shown)
+
+
+def _clusters(values: Array, near: Callable[[Array], Array]) -> Array:
+    """Number values so that those near the first of a cluster share its number."""
+    label = np.full(len(values), -1)
+    while (label < 0).any():
+        first = values[int(np.argmax(label < 0))]
+        label[(label < 0) & near(first)] = label.max() + 1
+    return label
+
+
+def _angle_deg(axes: Array, first: Array) -> Array:
+    """Largest angle between the columns of each (3, 2) and those of the first, degrees."""
+    chord = np.linalg.norm(axes - first, axis=1).max(axis=1)
+    return np.asarray(np.degrees(2 * np.arcsin(np.clip(chord / 2, 0, 1))))
+
+
+def _direction(axes: Array) -> str:
+    normal = np.abs(np.cross(axes[:, 0], axes[:, 1]))
+    word = ("sagittal", "coronal", "axial")[int(np.argmax(normal))]
+    return word if normal.max() > 0.999 else f"oblique {word}"
+
+
+def _by_kind(group: Group, kinds: Sequence[tuple[str, Key]]) -> list[Group]:
+    """Split by kind as long as positions repeat and a kind explains that."""
+    if len(group.slices) < 2 or not all(has_place(one) for one in group.slices):
+        return [group]
+    number, _ = places(group.slices)
+    counts = np.bincount(number)
+    most = int(counts.max())
+    if most == 1:
+        return [group]
+    candidates = [*kinds, *UNEVEN] if (counts != most).any() else list(kinds)
+    for word, key in candidates:
+        parts = _parts(group, key, lambda value, word=word: f"{word} {value}")
+        if len(parts) > 1 and max(_most(part) for part in parts) < most:
+            rest = [kind for kind in kinds if kind[0] != word]
+            return [sub for part in parts for sub in _by_kind(part, rest)]
+    return [group]
+
+
+def _most(group: Group) -> int:
+    return int(np.bincount(places(group.slices)[0]).max())
+
+
+def _parts(group: Group, key: Key, shown: Callable[..., str]) -> list[Group]:
+    values = [key(one) for one in group.slices]
+    distinct = list(dict.fromkeys(values))
+    return _labelled(group, [distinct.index(v) for v in values], lambda k: shown(distinct[k]))
+
+
+def _labelled(group: Group, labels: list[int], shown: Callable[[int], str]) -> list[Group]:
+    if len(set(labels)) == 1:
+        return [group]
+    parts: dict[int, list[Slice]] = {}
+    for label, one in zip(labels, group.slices, strict=True):
+        parts.setdefault(label, []).append(one)
+    return [Group(tuple(p), (*group.words, shown(k))) for k, p in parts.items()]
+
+
+def _kind(keyword: str) -> Key:
+    return lambda one: one.acquisition.get(keyword, "none")
+
+
+def _echo(one: Slice) -> object:
+    time = one.acquisition.get("EchoTime", one.acquisition.get("EchoNumbers", "none"))
+    return round(time, 3) if isinstance(time, float) else time
+
+
+def _b_kind(one: Slice) -> object:
+    value = b_value(one)
+    return "none" if math.isnan(value) else value
+
+
+KINDS: tuple[tuple[str, Key], ...] = (
+    ("image type", lambda one: "/".join(one.image_type)),
+    ("component", _kind("ComplexImageComponent")),
+    ("stack", _kind("StackID")),
+    ("echo", _echo),
+    ("inversion time", _kind("InversionTime")),
+    ("kernel", _kind("ConvolutionKernel")),
+    ("flip angle", _kind("FlipAngle")),
+    ("tube voltage", _kind("KVP")),
+)
+"""What tells repeated slices apart that are no frames."""
+UNEVEN: tuple[tuple[str, Key], ...] = (
+    ("acquisition", _kind("AcquisitionNumber")),
+    ("b-value", _b_kind),
+)
+"""What does where they repeat unevenly."""
