@@ -1,4 +1,7 @@
 """Microscopy files: TIFF, OME-TIFF, OME-Zarr, ImageJ, and outlines for QuPath and Fiji."""
 # SPDX-License-Identifier: Apache-2.0
 
-__all__: list[str] = []
+from vesalius.io.micro._omezarr_save import save_ome_zarr, save_ome_zarr_labels
+from vesalius.io.micro._validate import validate
+
+__all__ = ["save_ome_zarr", "save_ome_zarr_labels", "validate"]
