@@ -70,9 +70,9 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
 
     def load(window: Window) -> Array:
         if body.codec == "raw":
-            return _scale(layout.arrange(_box(body, layout, window, rules.budget)), slope, inter)
+            return scale(layout.arrange(_box(body, layout, window, rules.budget)), slope, inter)
         raw = layout.arrange(read_body(body).reshape(layout.shape[::-1]))[(..., *window.slices)]
-        return _scale(raw if window.shape == grid.shape else raw.copy(), slope, inter)
+        return scale(raw if window.shape == grid.shape else raw.copy(), slope, inter)
 
     return Handle(path.name, grid, meta, tuple(findings), content, load)
 
@@ -363,7 +363,17 @@ def _scaling(header: Any, findings: list[Finding]) -> tuple[float, float]:
     return slope, inter
 
 
-def _scale(samples: Array, slope: float, inter: float) -> Array:
+def scale(samples: Array, slope: float, inter: float) -> Array:
+    """Give samples times slope plus inter, computed in float64; float32 where that is exact.
+
+    Args:
+        samples: (t, c, z, y, x), as stored.
+        slope: Factor.
+        inter: Term.
+
+    Returns:
+        The samples themselves where there is nothing to do.
+    """
     if (slope, inter) == (1.0, 0.0):
         return samples
     # float32 holds every stored value of 16 bits; wider ones need float64

@@ -8,11 +8,16 @@ from typing import TypeVar, final
 
 from vesalius.core import Grid, Labels
 from vesalius.errors import FormatError
+from vesalius.io._analyze import is_body, open_pair
 from vesalius.io._archive import ARCHIVES, Unpacked, is_archive, unpack
 from vesalius.io._budget import DEFAULT, Budget
 from vesalius.io._contours import Contours
 from vesalius.io._handle import Allow, Array, Finding, Form, Frames, Handle, Load, Rules, Window
+from vesalius.io._hdf5 import open_hdf5
+from vesalius.io._jpeg import open_jpeg
 from vesalius.io._metaimage import open_metaimage
+from vesalius.io._mgh import open_mgh
+from vesalius.io._mrc import is_map, open_mrc
 from vesalius.io._nifti import open_nifti
 from vesalius.io._nrrd import open_nrrd
 from vesalius.io._png import open_png
@@ -33,10 +38,32 @@ READERS: dict[str, Reader] = {
     ".mha": open_metaimage,
     ".mhd": open_metaimage,
     ".png": open_png,
+    ".jpg": open_jpeg,
+    ".jpeg": open_jpeg,
+    ".hdr": open_pair,
+    ".img": open_pair,
+    ".hdr.gz": open_pair,
+    ".img.gz": open_pair,
+    ".mgh": open_mgh,
+    ".mgz": open_mgh,
+    ".mgh.gz": open_mgh,
+    ".mrc": open_mrc,
+    ".mrcs": open_mrc,
+    ".map": open_mrc,
+    ".ccp4": open_mrc,
+    ".mrc.gz": open_mrc,
+    ".h5": open_hdf5,
+    ".hdf5": open_hdf5,
 }
 """Readers of files by suffix; one that finds several volumes gives a tuple."""
 FOLDERS: dict[str, Reader] = {}
 """Readers of folders that are one volume, by suffix, such as .zarr."""
+CLAIMS: dict[str, Callable[[Path], bool]] = {
+    ".img": is_body,
+    ".img.gz": is_body,
+    ".map": is_map,
+}
+"""What must hold for a file to be what its suffix says, where others use that suffix too."""
 OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {}
 """Readers of outlines by suffix; RTSTRUCT is known by its content instead."""
 
@@ -290,7 +317,8 @@ def _file(path: Path, rules: Rules) -> Survey:
 def _known(path: Path, rules: Rules) -> Survey | None:
     """Read a file or folder whose suffix is known; None where it is not."""
     reader = _by_suffix(path, FOLDERS if path.is_dir() else READERS)
-    if reader is not None:
+    claim = _by_suffix(path, CLAIMS)
+    if reader is not None and (claim is None or claim(path)):
         found = reader(path, rules)
         return Survey(found if isinstance(found, tuple) else (found,))
     outlines = _by_suffix(path, OUTLINES)
@@ -315,6 +343,8 @@ def _contents(path: Path, rules: Rules) -> Survey:
     skipped: list[str] = []
     dicom: list[Path] = []
     for file in walked.files:
+        if is_body(file):
+            continue  # its header is here and read
         try:
             known = _known(file, rules)
         except FormatError as error:
