@@ -15,7 +15,7 @@ from vesalius.io._handle import Allow, Array, Content, Finding, Handle, Rules, W
 from vesalius.io.dicom._frames import Arranged, arrange
 from vesalius.io.dicom._group import Group, has_place, split_series
 from vesalius.io.dicom._lattice import Lattice, make_lattice, stack
-from vesalius.io.dicom._slice import Slice, full_header, look
+from vesalius.io.dicom._slice import Slice, full_header, look, series_of
 from vesalius.io.dicom._tags import ACQUISITION
 from vesalius.io.dicom._volume import Volume, sample_type
 
@@ -43,35 +43,53 @@ def open_dicom(files: Sequence[Path], name: str, rules: Rules) -> Found:
         A handle for each volume, with findings; outlines; one error for what could not be placed;
         and the names of DICOM files that hold neither.
     """
-    series: dict[str, list[Slice]] = {}
-    contours: list[Contours] = []
-    handles: list[Handle] = []
-    refused: list[FormatError] = []
-    skipped: list[str] = []
-    unread: dict[Path, list[str]] = {}
+    pile = _Pile({}, {}, [], [], [])
     for path in files:
+        pile.add(path, rules)
+    refused: list[FormatError] = []
+    handles = list(pile.handles)
+    groups = [group for slices in pile.series.values() for group in split_series(slices)]
+    several = len(pile.series) > 1
+    for group in groups:
+        try:
+            handles.append(_open_group(group, _label(group, name, several), pile.unread, rules))
+        except FormatError as error:
+            refused.append(error)
+    concerned = {place for group in groups for one in group.slices for place in _beside(one)}
+    refused += [_together(texts) for place, texts in pile.unread.items() if place not in concerned]
+    return Found(tuple(handles), tuple(pile.contours), tuple(refused), tuple(pile.skipped))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pile:
+    """Files by what they are; what could not be read, by its series or else by its folder."""
+
+    series: dict[str, list[Slice]]
+    unread: dict[str | Path, list[str]]
+    contours: list[Contours]
+    handles: list[Handle]
+    skipped: list[str]
+
+    def add(self, path: Path, rules: Rules) -> None:
         try:
             looked = look(path, rules.budget)
             if looked.kind == "outlines":
-                contours.append(_outlines(path, rules))
+                self.contours.append(_outlines(path, rules))
             elif looked.kind == "segmentation":
-                handles.append(_segmentation(path, rules))
+                self.handles.append(_segmentation(path, rules))
             elif looked.kind == "other":
-                skipped.append(path.name)
+                self.skipped.append(path.name)
         except FormatError as error:
-            unread.setdefault(path.parent, []).append(str(error))
-            continue
+            place = series_of(path, rules.budget) or path.parent
+            self.unread.setdefault(place, []).append(str(error))
+            return
         for one in looked.slices:
-            series.setdefault(one.series, []).append(one)
-    groups = [(group, len(series)) for slices in series.values() for group in split_series(slices)]
-    for group, count in groups:
-        try:
-            handles.append(_open_group(group, _label(group, name, count), unread, rules))
-        except FormatError as error:
-            refused.append(error)
-    folders = {one.path.parent for group, _ in groups for one in group.slices}
-    refused += [_together(texts) for folder, texts in unread.items() if folder not in folders]
-    return Found(tuple(handles), tuple(contours), tuple(refused), tuple(skipped))
+            self.series.setdefault(one.series, []).append(one)
+
+
+def _beside(one: Slice) -> tuple[str | Path, ...]:
+    """Say under which places files were kept that may belong to the volume of a slice."""
+    return one.series, one.path.parent
 
 
 def _outlines(path: Path, rules: Rules) -> Contours:
@@ -91,13 +109,15 @@ def _together(texts: list[str]) -> FormatError:
     return FormatError(texts[0] + more)
 
 
-def _label(group: Group, name: str, count: int) -> str:
+def _label(group: Group, name: str, several: bool) -> str:
     number = group.slices[0].acquisition.get("SeriesNumber")
-    words = ([f"series {number}"] if count > 1 or group.words else []) + list(group.words)
+    words = ([f"series {number}"] if several or group.words else []) + list(group.words)
     return " ".join([name, *words])
 
 
-def _open_group(group: Group, name: str, unread: dict[Path, list[str]], rules: Rules) -> Handle:
+def _open_group(
+    group: Group, name: str, unread: dict[str | Path, list[str]], rules: Rules
+) -> Handle:
     findings = _unread(group, unread, rules.allow)
     if group.words:
         text = f"the series was split: this part is {', '.join(group.words)}"
@@ -128,11 +148,13 @@ def _open_group(group: Group, name: str, unread: dict[Path, list[str]], rules: R
     return Handle(name, grid, meta, tuple(findings), content, load)
 
 
-def _unread(group: Group, unread: dict[Path, list[str]], allow: tuple[Allow, ...]) -> list[Finding]:
+def _unread(
+    group: Group, unread: dict[str | Path, list[str]], allow: tuple[Allow, ...]
+) -> list[Finding]:
     """Tell of files that a volume may lack: cut ones of its own, unreadable ones beside it."""
     texts = [f"{s.path.name!r} is cut: {s.broken}" for s in group.slices if s.broken]
-    folders = {one.path.parent for one in group.slices}
-    texts += [text for folder, said in unread.items() if folder in folders for text in said]
+    places = {place for one in group.slices for place in _beside(one)}
+    texts += [text for place, said in unread.items() if place in places for text in said]
     if not texts:
         return []
     more = f" (and {len(texts) - 1} more files likewise)" if len(texts) > 1 else ""
@@ -224,6 +246,12 @@ def _remarks(slices: list[Slice], allow: tuple[Allow, ...]) -> list[Finding]:
     if "LOCALIZER" in slices[0].image_type:
         text = "the series is a localizer: its slices are no volume"
         found.append(_unless("localizer", text, allow))
+    if "PlaceAssumed" in slices[0].acquisition:
+        text = f"the image has no position in the patient: {slices[0].acquisition['PlaceAssumed']}"
+        found.append(Finding("warning", "no-position", text))
+    if slices[0].box is not None:
+        text = "each file is a mosaic: its tiles were taken apart by the header of Siemens"
+        found.append(Finding("info", "mosaic", text))
     hidden = next((one for one in slices if one.preamble), None)
     if hidden is not None:
         text = f"the preamble of {hidden.path.name!r} begins like {hidden.preamble}: never run it"

@@ -161,6 +161,14 @@ def look(path: Path, budget: Budget) -> Looked:
         ) from error
 
 
+def series_of(path: Path, budget: Budget) -> str:
+    """Give the SeriesInstanceUID of a file that could not be read, empty where it has none."""
+    try:
+        return read_header(path, budget).text("SeriesInstanceUID")
+    except FormatError:
+        return ""
+
+
 def full_header(path: Path, budget: Budget) -> Any:
     """Read the whole header of a DICOM file with pydicom, not its pixels.
 
