@@ -27,6 +27,8 @@ from vesalius.io._walk import walk
 from vesalius.io.dicom._dicomdir import is_dicomdir, list_files
 from vesalius.io.dicom._series import open_dicom
 from vesalius.io.dicom._slice import is_dicom
+from vesalius.io.micro._omezarr import is_image, open_omezarr
+from vesalius.io.micro._tiff import open_tiff
 
 Found = TypeVar("Found")
 Reader = Callable[[Path, Rules], Handle | tuple[Handle, ...]]
@@ -38,6 +40,10 @@ READERS: dict[str, Reader] = {
     ".mha": open_metaimage,
     ".mhd": open_metaimage,
     ".png": open_png,
+    ".tif": open_tiff,
+    ".tiff": open_tiff,
+    ".btf": open_tiff,
+    ".svs": open_tiff,
     ".jpg": open_jpeg,
     ".jpeg": open_jpeg,
     ".hdr": open_pair,
@@ -56,7 +62,7 @@ READERS: dict[str, Reader] = {
     ".hdf5": open_hdf5,
 }
 """Readers of files by suffix; one that finds several volumes gives a tuple."""
-FOLDERS: dict[str, Reader] = {}
+FOLDERS: dict[str, Reader] = {".zarr": open_omezarr}
 """Readers of folders that are one volume, by suffix, such as .zarr."""
 CLAIMS: dict[str, Callable[[Path], bool]] = {
     ".img": is_body,
@@ -316,13 +322,20 @@ def _file(path: Path, rules: Rules) -> Survey:
 
 def _known(path: Path, rules: Rules) -> Survey | None:
     """Read a file or folder whose suffix is known; None where it is not."""
-    reader = _by_suffix(path, FOLDERS if path.is_dir() else READERS)
+    reader = _reader(path)
     claim = _by_suffix(path, CLAIMS)
     if reader is not None and (claim is None or claim(path)):
         found = reader(path, rules)
         return Survey(found if isinstance(found, tuple) else (found,))
     outlines = _by_suffix(path, OUTLINES)
     return None if outlines is None else Survey(contours=(outlines(path, rules),))
+
+
+def _reader(path: Path) -> Reader | None:
+    """Give the reader of a file by its suffix, of a folder by its suffix or what is in it."""
+    if not path.is_dir():
+        return _by_suffix(path, READERS)
+    return _by_suffix(path, FOLDERS) or (open_omezarr if is_image(path) else None)
 
 
 def _by_suffix(path: Path, table: Mapping[str, Found]) -> Found | None:
@@ -338,7 +351,7 @@ def _folder(path: Path, rules: Rules) -> Survey:
 
 def _contents(path: Path, rules: Rules) -> Survey:
     """Look at what is in a folder that is not itself a volume."""
-    walked = walk(path, rules.budget, lambda inner: _by_suffix(inner, FOLDERS) is not None)
+    walked = walk(path, rules.budget, lambda inner: _reader(inner) is not None)
     parts = [Survey(refused=walked.refused)]
     skipped: list[str] = []
     dicom: list[Path] = []

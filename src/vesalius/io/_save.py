@@ -20,6 +20,11 @@ from vesalius.io._nifti import open_nifti, save_nifti
 from vesalius.io._nrrd import open_nrrd, save_nrrd
 from vesalius.io._png import open_png, save_png
 from vesalius.io._samples import to_numpy, to_tensor
+from vesalius.io.micro._imagej import save_imagej
+from vesalius.io.micro._ometiff import save_ometiff
+from vesalius.io.micro._omezarr import open_omezarr
+from vesalius.io.micro._omezarr_save import write_omezarr
+from vesalius.io.micro._tiff import open_tiff
 
 Volume = Image | Labels | Series
 SAME_MM = 1e-4
@@ -52,6 +57,11 @@ WRITERS: dict[str, Writer] = {
     ".mha": Writer(save_metaimage, open_metaimage),
     ".mhd": Writer(save_metaimage, open_metaimage),
     ".png": Writer(save_png, open_png),
+    ".ome.tif": Writer(save_ometiff, open_tiff, series=True),
+    ".ome.tiff": Writer(save_ometiff, open_tiff, series=True),
+    ".tif": Writer(save_imagej, open_tiff, series=True),
+    ".tiff": Writer(save_imagej, open_tiff, series=True),
+    ".zarr": Writer(write_omezarr, open_omezarr, series=True),
 }
 """Writers of images, labels and series by suffix."""
 
