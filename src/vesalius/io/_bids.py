@@ -21,12 +21,58 @@ from vesalius.io._handle import Finding
 
 BIDS_VERSION = "1.10.0"
 ENTITIES = tuple(
-    "sub ses sample task tracksys acq ce trc stain rec dir run mod echo flip inv mt part proc hemi "
-    "space split recording chunk seg res den label desc".split()
+    [
+        "sub",
+        "ses",
+        "sample",
+        "task",
+        "tracksys",
+        "acq",
+        "ce",
+        "trc",
+        "stain",
+        "rec",
+        "dir",
+        "run",
+        "mod",
+        "echo",
+        "flip",
+        "inv",
+        "mt",
+        "part",
+        "proc",
+        "hemi",
+        "space",
+        "split",
+        "recording",
+        "chunk",
+        "seg",
+        "res",
+        "den",
+        "label",
+        "desc",
+    ]
 )
 EXTENSIONS = tuple(
-    ".nii.gz .nii .json .tsv .tsv.gz .ome.tif .ome.tiff .ome.zarr .tif .tiff .png .bval .bvec .txt "
-    ".html .mha .nrrd".split()
+    [
+        ".nii.gz",
+        ".nii",
+        ".json",
+        ".tsv",
+        ".tsv.gz",
+        ".ome.tif",
+        ".ome.tiff",
+        ".ome.zarr",
+        ".tif",
+        ".tiff",
+        ".png",
+        ".bval",
+        ".bvec",
+        ".txt",
+        ".html",
+        ".mha",
+        ".nrrd",
+    ]
 )
 JSON_BYTES = 1 << 24
 FREE = ("code", "sourcedata", "derivatives", "stimuli", "phenotype", "logs")
