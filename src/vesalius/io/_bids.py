@@ -20,60 +20,13 @@ from vesalius.io._budget import DEFAULT, Budget
 from vesalius.io._handle import Finding
 
 BIDS_VERSION = "1.10.0"
-ENTITIES = tuple(
-    [
-        "sub",
-        "ses",
-        "sample",
-        "task",
-        "tracksys",
-        "acq",
-        "ce",
-        "trc",
-        "stain",
-        "rec",
-        "dir",
-        "run",
-        "mod",
-        "echo",
-        "flip",
-        "inv",
-        "mt",
-        "part",
-        "proc",
-        "hemi",
-        "space",
-        "split",
-        "recording",
-        "chunk",
-        "seg",
-        "res",
-        "den",
-        "label",
-        "desc",
-    ]
-)
-EXTENSIONS = tuple(
-    [
-        ".nii.gz",
-        ".nii",
-        ".json",
-        ".tsv",
-        ".tsv.gz",
-        ".ome.tif",
-        ".ome.tiff",
-        ".ome.zarr",
-        ".tif",
-        ".tiff",
-        ".png",
-        ".bval",
-        ".bvec",
-        ".txt",
-        ".html",
-        ".mha",
-        ".nrrd",
-    ]
-)
+_FIRST = ("sub", "ses", "sample", "task", "tracksys", "acq", "ce", "trc", "stain", "rec", "dir")
+_LATER = ("run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split")
+_LAST = ("recording", "chunk", "seg", "res", "den", "label", "desc")
+ORDER = (*_FIRST, *_LATER, *_LAST)
+"""Every entity, in the order that names have them."""
+IMAGES = (".nii.gz", ".nii", ".ome.tif", ".ome.tiff", ".ome.zarr", ".tif", ".tiff", ".png", ".mha")
+TABLES = (".json", ".tsv", ".tsv.gz", ".bval", ".bvec", ".txt", ".html", ".nrrd")
 JSON_BYTES = 1 << 24
 FREE = ("code", "sourcedata", "derivatives", "stimuli", "phenotype", "logs")
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -102,9 +55,9 @@ def bids_name(
     """
     labels = {"sub": subject, **entities}
     for entity, label in labels.items():
-        if entity not in ENTITIES or not re.fullmatch(r"[A-Za-z0-9+]+", label):
+        if entity not in ORDER or not re.fullmatch(r"[A-Za-z0-9+]+", label):
             raise FormatError(
-                f"an entity must be one of {', '.join(ENTITIES)} with a label of letters and "
+                f"an entity must be one of {', '.join(ORDER)} with a label of letters and "
                 f"digits, got {entity!r}: {label!r}: leave out other characters"
             )
     if not re.fullmatch(r"[A-Za-z0-9]+", suffix) or not extension.startswith("."):
@@ -112,7 +65,7 @@ def bids_name(
             f"suffix must be letters and digits and extension begin with a dot, got {suffix!r} "
             f"and {extension!r}"
         )
-    parts = [f"{entity}-{labels[entity]}" for entity in ENTITIES if entity in labels]
+    parts = [f"{entity}-{labels[entity]}" for entity in ORDER if entity in labels]
     return "_".join([*parts, suffix]) + extension
 
 
@@ -230,7 +183,9 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _file(root: Path, path: Path) -> Iterator[Finding]:
-    extension = next((e for e in sorted(EXTENSIONS, key=len, reverse=True) if _ends(path, e)), "")
+    extension = next(
+        (e for e in sorted(IMAGES + TABLES, key=len, reverse=True) if _ends(path, e)), ""
+    )
     if not extension:
         text = f"{path.name!r} has an ending that this check does not know"
         yield Finding("info", "bids-extension", text)
@@ -239,11 +194,11 @@ def _file(root: Path, path: Path) -> Iterator[Finding]:
     entities = [pair.partition("-") for pair in pairs]
     names = [entity for entity, _, _ in entities]
     good = all(re.fullmatch(r"[A-Za-z0-9+]+", label) for _, _, label in entities)
-    if not good or not set(names) <= set(ENTITIES) or not re.fullmatch("[A-Za-z0-9]+", suffix):
+    if not good or not set(names) <= set(ORDER) or not re.fullmatch("[A-Za-z0-9]+", suffix):
         text = f"{path.name!r} must be entity-label pairs and a suffix, joined by _"
         yield Finding("error", "bids-name", text)
         return
-    if names != [entity for entity in ENTITIES if entity in names]:
+    if names != [entity for entity in ORDER if entity in names]:
         yield Finding("error", "bids-order", f"{path.name!r} must have its entities in order")
     above = path.relative_to(root).parts[:-1]
     for entity, _, label in entities:
