@@ -14,9 +14,17 @@ from vesalius import io
 from vesalius.core import Grid, Image, Labels, Series
 from vesalius.errors import FormatError, OutputError
 
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".ome.tif", ".zarr")
 DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 DTYPES += (torch.float32, torch.float64)
+WIDENED = (torch.uint16, torch.uint32, torch.uint64)
+LONG = (torch.int64, torch.uint64)  # OME-TIFF has no such numbers
+
+
+def held(suffixes: tuple[str, ...], dtypes: tuple[torch.dtype, ...]) -> list[tuple[str, object]]:
+    """Pairs of a format and a number type that it can hold."""
+    pairs = itertools.product(suffixes, dtypes)
+    return [(s, d) for s, d in pairs if not (s == ".ome.tif" and d in LONG)]
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(VOLUMES, VOLUMES)))
@@ -31,8 +39,7 @@ def test_every_pair_of_formats_keeps_values_and_places(
     torch.testing.assert_close(corners(back.grid), corners(phantom.grid), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("suffix", VOLUMES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("suffix", "dtype"), held(VOLUMES, DTYPES))
 def test_keeps_every_number_type(tmp_path: Path, suffix: str, dtype: torch.dtype) -> None:
     image = make_phantom(dtype, channels=2)
     io.save(image, tmp_path / f"a{suffix}")
@@ -41,13 +48,12 @@ def test_keeps_every_number_type(tmp_path: Path, suffix: str, dtype: torch.dtype
     assert torch.equal(back.data, image.data)
 
 
-@pytest.mark.parametrize("suffix", VOLUMES)
-@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+@pytest.mark.parametrize(("suffix", "dtype"), held(VOLUMES, WIDENED))
 def test_widens_unsigned_types_and_says_so(tmp_path: Path, suffix: str, dtype: torch.dtype) -> None:
     image = make_phantom(dtype)
     io.save(image, tmp_path / f"a{suffix}")
     handle = io.open(tmp_path / f"a{suffix}")
-    assert [f.code for f in handle.findings] == ["widened"]
+    assert {f.code for f in handle.findings} - {"own-place"} == {"widened"}
     assert handle.meta["stored"] == str(dtype).removeprefix("torch.")
     back = handle.read()
     assert back.dtype == (torch.int32 if dtype == torch.uint16 else torch.int64)
@@ -90,8 +96,10 @@ def test_equal_objects_give_equal_bytes(tmp_path: Path, suffix: str) -> None:
     io.save(image, tmp_path / f"a{suffix}")
     time.sleep(0.02)
     io.save(image, tmp_path / "later" / f"a{suffix}")
-    for file in tmp_path.glob("a.*"):
-        assert file.read_bytes() == (tmp_path / "later" / file.name).read_bytes()
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    first = {f.relative_to(tmp_path): f.read_bytes() for f in files if "later" not in f.parts}
+    later = tmp_path / "later"
+    assert first == {f.relative_to(later): f.read_bytes() for f in files if "later" in f.parts}
 
 
 @pytest.mark.parametrize("suffix", [*VOLUMES, ".png"])
@@ -115,16 +123,15 @@ def test_does_not_change_what_it_saves(tmp_path: Path, phantom: Image, suffix: s
 @given(
     shape=st.tuples(*[st.integers(1, 5)] * 3),
     channels=st.integers(1, 3),
-    dtype=st.sampled_from(DTYPES),
-    suffix=st.sampled_from(VOLUMES),
+    kind=st.sampled_from(held(VOLUMES, DTYPES)),
     origin=st.tuples(*[st.floats(-400, 400)] * 3),
     spacing=st.tuples(*[st.floats(0.01, 9)] * 3),
 )
 def test_round_trip_holds_for_any_size(tmp_path: Path, **case: object) -> None:
-    shape, dtype = case["shape"], case["dtype"]
+    shape, (suffix, dtype) = case["shape"], case["kind"]
     data = make_phantom(dtype, channels=case["channels"], shape=shape).data
     image = Image(data, Grid.from_spacing(shape, case["spacing"], origin_mm=case["origin"]))
-    path = tmp_path / f"a{case['suffix']}"
+    path = tmp_path / f"a{suffix}"
     io.save(image, path)
     back = io.open(path).read()
     assert torch.equal(back.data, image.data)
@@ -140,8 +147,8 @@ def test_refuses_half_precision(tmp_path: Path, suffix: str, dtype: torch.dtype)
 
 
 def test_refuses_an_unknown_suffix(tmp_path: Path, phantom: Image) -> None:
-    with pytest.raises(FormatError, match=r"must end in one of .nii, .*got 'a.tif'"):
-        io.save(phantom, tmp_path / "a.tif")
+    with pytest.raises(FormatError, match=r"must end in one of .nii, .*got 'a.xyz'"):
+        io.save(phantom, tmp_path / "a.xyz")
 
 
 def test_refuses_a_series_in_other_formats(tmp_path: Path, phantom: Image) -> None:
