@@ -13,6 +13,7 @@ BUILT_IN = {
     "FormatError": ValueError,
     "ConfigError": ValueError,
     "ConvergenceError": RuntimeError,
+    "NetworkError": RuntimeError,
     "OutputError": RuntimeError,
     "ExtraError": ImportError,
 }

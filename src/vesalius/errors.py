@@ -12,6 +12,7 @@ __all__ = [
     "FormatError",
     "GeometryError",
     "IntensityError",
+    "NetworkError",
     "OutputError",
     "RegionError",
     "ShapeError",
@@ -54,6 +55,10 @@ class ConfigError(VesaliusError, ValueError):
 
 class ConvergenceError(VesaliusError, RuntimeError):
     """An iteration stopped before it reached its tolerance."""
+
+
+class NetworkError(VesaliusError, RuntimeError):
+    """A node of the network cannot be reached, refuses, or fails."""
 
 
 class OutputError(VesaliusError, RuntimeError):
