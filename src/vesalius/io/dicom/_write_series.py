@@ -56,14 +56,16 @@ CONTEXT = (
     *("StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"),
     *("ReferringPhysicianName", "FrameOfReferenceUID", "PositionReferenceIndicator"),
     *("PatientPosition", "BodyPartExamined", "LossyImageCompression", "BurnedInAnnotation"),
+    "Laterality",
 )
+PAIRED = ("ARM", "BREAST", "EXTREMITY", "FOOT", "HAND", "HIP", "KNEE", "LEG", "SHOULDER", "EYE")
 OWN = (
     *("SpecificCharacterSet", "InstanceCreationDate", "InstanceCreationTime", "ImageComments"),
     *("InstanceCreatorUID", "NumberOfFrames", "SliceLocation", "SourceImageSequence"),
     *("ReferencedImageSequence", "IconImageSequence", "RealWorldValueMappingSequence"),
     *("DigitalSignaturesSequence", "MACParametersSequence", "DerivationCodeSequence"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "SeriesDescription"),
-    *("SpacingBetweenSlices", "SUVType", "RelatedSeriesSequence"),
+    *("SpacingBetweenSlices", "SUVType", "RelatedSeriesSequence", "TriggerTime", "FrameTime"),
 )
 """What a derived image must not take over from its source; groups 0028, 50xx, 60xx neither."""
 
@@ -239,7 +241,7 @@ def _put_samples(header: Any, plane: Array, scale: Scale, unit: str) -> None:
     if not identity or header.Modality in ("CT", "PT"):  # other classes need not have a rescale
         header.RescaleSlope = decimal(scale.slope)
         header.RescaleIntercept = decimal(scale.intercept)
-    if header.Modality == "CT":
+    if header.Modality == "CT" or (header.Modality == "OT" and not identity):
         header.RescaleType = unit if unit == "HU" else "US"
     header.LossyImageCompression = str(header.get("LossyImageCompression", "") or "00")
     header.PixelData = plane.tobytes()
@@ -259,6 +261,8 @@ def _headers(source: Source, planes: Planes, unit: str, kind: str) -> list[Any]:
         header.ImageType = IMAGE_TYPES[kind]
         header.ImagePositionPatient = [decimal(v) for v in position]
         header.ImageOrientationPatient = [decimal(v) for v in planes.orientation]
+        if kind == "PT" and "PatientPosition" in header:
+            del header.PatientPosition  # C.7.3.1: not beside PatientOrientationCodeSequence
         header.PixelSpacing = [decimal(v) for v in planes.spacing_mm]
         header.SliceThickness = decimal(planes.step_mm)
         _refer(header, nearest, position, source)
@@ -348,6 +352,9 @@ def _finish(header: Any, own: str, k: int, source: Source, caption: Caption) -> 
             setattr(header, keyword, value)
     if "Manufacturer" not in header:
         header.Manufacturer = MAKER
+    # C.7.3.1: an empty side says that it is not known; parts that have none do not state it
+    if "Laterality" not in header and header.get("BodyPartExamined", "EYE") in PAIRED:
+        header.Laterality = None
     stamp(header)
 
 
