@@ -15,10 +15,9 @@ from vesalius.errors import FormatError
 from vesalius.io._budget import Budget
 from vesalius.io._contours import FAR, Contours, Kind, Outline, Roi
 from vesalius.io._handle import Finding, Rules
-from vesalius.io.dicom._fragments import inflate
+from vesalius.io.dicom._header import inflated, read_header
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 CONTOUR_DATA = 0x30060050
 KINDS: dict[str, Kind] = {
     "CLOSED_PLANAR": "closed",
@@ -84,16 +83,14 @@ def read_rtstruct(path: Path, rules: Rules) -> Contours:
 
 def _read(path: Path, budget: Budget) -> Any:
     import pydicom
-    from pydicom.errors import InvalidDicomError
-    from pydicom.filereader import read_dataset, read_file_meta_info
+    from pydicom.filereader import read_dataset
 
-    try:
-        syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
-    except InvalidDicomError:  # no preamble: pydicom finds out how it is encoded
-        syntax = ""
-    if syntax != DEFLATED:
+    # pydicom passes over an end that is missing: the walk over all elements does not
+    read_header(path, budget)
+    packed = inflated(path, budget)
+    if packed is None:
         return pydicom.dcmread(path, stop_before_pixels=True, force=True)
-    return read_dataset(BytesIO(bytes(inflate(path, budget))), False, True)
+    return read_dataset(BytesIO(packed), is_implicit_VR=False, is_little_endian=True)
 
 
 def _listed(header: Any, findings: list[Finding]) -> dict[int, str]:
