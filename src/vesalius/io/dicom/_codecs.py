@@ -44,6 +44,7 @@ class Head:
         precision: Bits of a sample.
         signed: Whether it says that samples are signed (JPEG 2000 alone can).
         model: ``"YBR"`` or ``"RGB"`` where a JPEG says so, else empty.
+        at: Byte where it says so.
     """
 
     rows: int
@@ -52,6 +53,7 @@ class Head:
     precision: int
     signed: bool = False
     model: str = ""
+    at: int = 0
 
 
 def is_native(syntax: str) -> bool:
@@ -82,6 +84,9 @@ def decode(data: bytes, frame: Packed) -> tuple[Array, int]:
         return _inflated(data, frame), 0
     head = j2k_head(data) if codec == "jpeg2k" else jpeg_head(data)
     _check_head(head, frame)
+    if codec != "jpeg2k" and data.rfind(b"\xff\xd9", head.at) < 0:
+        # libjpeg would fill what is missing with grey, without a word
+        raise ValueError("a codestream ends without its end mark")
     return _decoders(codec, data, head, frame), head.precision
 
 
@@ -157,7 +162,7 @@ def jpeg_head(data: bytes) -> Head:
         body = data[at + 4 : at + 2 + length]
         if marker in FRAME_MARKERS and len(body) >= 6:
             precision, rows, columns, samples = struct.unpack(">BHHB", body[:6])
-            return Head(rows, columns, samples, precision, model=model)
+            return Head(rows, columns, samples, precision, model=model, at=at)
         model = model or _model(marker, body)
         at += 2 + max(length, 2)
     raise ValueError("a codestream ends before the JPEG frame header")

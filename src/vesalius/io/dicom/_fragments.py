@@ -22,6 +22,8 @@ IMPLICIT = "1.2.840.10008.1.2"
 ITEM, LAST = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 PIXELS, FLOATS, DOUBLES = 0x7FE00010, 0x7FE00008, 0x7FE00009
 CHUNK = 1 << 20
+SPARE = 1 << 26
+"""Bytes that a header and what follows the samples may take."""
 TAGS = [
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
@@ -89,12 +91,13 @@ class Element:
             )
 
 
-def find_pixels(path: Path, syntax: str, budget: Budget) -> Element:
+def find_pixels(path: Path, syntax: str, promised: int, budget: Budget) -> Element:
     """Find the element of the pixels.
 
     Args:
         path: The file.
         syntax: Transfer syntax UID; empty where the file does not tell.
+        promised: Bytes of samples that its header promises.
         budget: What inflating may cost.
 
     Returns:
@@ -105,7 +108,7 @@ def find_pixels(path: Path, syntax: str, budget: Budget) -> Element:
     """
     import pydicom
 
-    data = inflate(path, budget) if syntax == DEFLATED else b""
+    data = inflate(path, promised, budget) if syntax == DEFLATED else b""
     with BytesIO(data) if data else path.open("rb") as file:
         if data:
             from pydicom.filereader import read_dataset
@@ -150,39 +153,44 @@ def _element(head: bytes, *, implicit: bool, little: bool) -> tuple[int, bool, i
     return tag, head[4:6] == b"OW", struct.unpack(order + "I", head[8:12])[0], 12
 
 
-def inflate(path: Path, budget: Budget) -> bytearray:
+def inflate(path: Path, promised: int, budget: Budget) -> bytearray:
     """Inflate the dataset of a deflated file, in pieces, never beyond the budget (PS3.5 A.5).
 
     Args:
         path: The file.
-        budget: ``ratio``, ``free_bytes`` and ``bytes`` bound what comes out.
+        promised: Bytes of samples that its header promises.
+        budget: ``ratio`` and ``free_bytes`` bound what comes out.
 
     Returns:
         The dataset behind the file meta information, explicit little endian.
 
     Raises:
-        FormatError: It grows too much, or is damaged or truncated.
+        FormatError: It grows too much or beyond its promise, or is damaged or truncated.
     """
     stored = path.stat().st_size
+    budget.check_growth(path.name, promised, stored)
     out, unpacker = bytearray(), zlib.decompressobj(-zlib.MAX_WBITS)
     with path.open("rb") as file:
         file.seek(meta_end(file))
-        try:
-            while not unpacker.eof:
-                pending = unpacker.unconsumed_tail or file.read(CHUNK)
-                if not pending:
-                    raise ValueError(f"it ends after {len(out)} inflated bytes")
+        while not unpacker.eof:
+            pending = unpacker.unconsumed_tail or file.read(CHUNK)
+            try:
                 out += unpacker.decompress(pending, CHUNK)
-                budget.check_growth(path.name, len(out), stored)
-                budget.check_size(path.name, (max(len(out), 1),), 1)
-        except (zlib.error, ValueError) as error:
-            if isinstance(error, FormatError):
-                raise
-            raise FormatError(
-                f"{path.name!r} must be a whole deflated file, it is not: {error}: "
-                "the file is truncated or damaged, copy it again"
-            ) from error
+            except zlib.error as error:
+                raise _not_whole(path.name, str(error)) from error
+            if not pending:
+                raise _not_whole(path.name, f"it ends after {len(out)} inflated bytes")
+            budget.check_growth(path.name, len(out), stored)
+            if len(out) > promised + SPARE:
+                raise _not_whole(path.name, f"it inflates beyond {promised} bytes of samples")
     return out
+
+
+def _not_whole(name: str, reason: str) -> FormatError:
+    return FormatError(
+        f"{name!r} must be a whole deflated file, it is not: {reason}: "
+        "the file is truncated or damaged, copy it again"
+    )
 
 
 def meta_end(file: BinaryIO) -> int:

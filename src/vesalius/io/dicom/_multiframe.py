@@ -203,7 +203,8 @@ def _moment(groups: Groups) -> Mapping[str, object]:
     text = str(told or "").split("+")[0].split("-")[0]
     if len(text) < 14:
         return {}
-    return {"AcquisitionDate": text[:8], "AcquisitionTime": text[8:]}
+    parts = {"AcquisitionDate": text[:8], "AcquisitionTime": text[8:]}
+    return {"AcquisitionDateTime": text, **parts}
 
 
 def _cine(numbered: list[Slice], header: Any) -> list[Slice]:

@@ -126,7 +126,7 @@ def read_frames(packed: Packed, first: int, count: int, budget: Budget) -> Array
             size = packed.path.stat().st_size - packed.offset
             element = Element(packed.path, packed.offset, size)
         else:
-            element = find_pixels(packed.path, packed.syntax, budget)
+            element = find_pixels(packed.path, packed.syntax, _promised(packed), budget)
         values = _values(packed, element, range(first, first + count))
         if packed.photometric == "PALETTE COLOR":
             return Palette.of(element.header).paint(values[..., 0])
@@ -140,6 +140,12 @@ def read_frames(packed: Packed, first: int, count: int, budget: Budget) -> Array
             f"{reason}: the file is truncated or damaged, copy it again"
         ) from error
     return values
+
+
+def _promised(packed: Packed) -> int:
+    """Bytes of all native samples, at most."""
+    area = packed.rows * packed.columns * packed.samples * packed.frames
+    return area * packed.stored.itemsize
 
 
 def _values(packed: Packed, element: Element, frames: range) -> Array:

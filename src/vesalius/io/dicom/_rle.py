@@ -1,6 +1,8 @@
 """RLE: the run-length frames of DICOM (PS3.5 Annex G)."""
 # SPDX-License-Identifier: Apache-2.0
 
+from typing import no_type_check
+
 import numpy as np
 
 from vesalius.io._handle import Array
@@ -45,7 +47,9 @@ def unpack_rle(data: bytes, rows: int, columns: int, depth: tuple[int, int]) -> 
 
 
 @kernel
-def _unpack(packed: Array, out: Array) -> int:
+@no_type_check
+def _unpack(packed, out):
+    """Undo PackBits (G.3.2); give how many bytes came out, at most those of ``out``."""
     at = 0
     k = 0
     while at < packed.size and k < out.size:
