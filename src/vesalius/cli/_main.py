@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from vesalius._version import __version__
-from vesalius.cli import _audit, _change, _config, _convert, _demo, _features, _info, _measure
+from vesalius.cli import (
+    _audit,
+    _change,
+    _config,
+    _convert,
+    _deidentify,
+    _demo,
+    _features,
+    _info,
+    _measure,
+)
 from vesalius.cli._exits import explain, save_traceback
 from vesalius.errors import VesaliusError
 
@@ -29,6 +39,9 @@ app.command("convert", short_help="Write volumes and outlines in another format.
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)
 app.add_typer(_measure.app, name="measure")
+app.command("deidentify", short_help="Take what identifies a person out of DICOM files.")(
+    _deidentify.deidentify
+)
 app.command("features", short_help="List every feature: code, unit, formula, source.")(
     _features.features
 )
