@@ -294,7 +294,7 @@ def test_refuses_truncated_data(tmp_path: Path) -> None:
     handle = io.open(write(tmp_path / "a.nrrd", packed, encoding="gzip"))
     with pytest.raises(FormatError, match=r" of .* bytes are there, then the file ends"):
         handle.read()
-    handle = io.open(write(tmp_path / "a.nrrd", b"1 2 3", encoding="ascii"))
+    handle = io.open(write(tmp_path / "a.nrrd", b"100 " * 70, encoding="ascii"))
     with pytest.raises(FormatError, match=r" of .* numbers are there"):
         handle.read()
 

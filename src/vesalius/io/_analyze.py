@@ -20,6 +20,7 @@ from vesalius.io._layout import Layout, loader
 from vesalius.io._nifti import open_nifti, scale
 
 SIZE = 348
+LONGEST_COMMENT = 1 << 26
 MAGIC = (b"ni1\0", b"n+1\0")
 TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 130: "i1", 132: "u2", 136: "u4"}
 
@@ -153,7 +154,7 @@ def _slope(header: _Header, findings: list[Finding]) -> float:
 
 def _start(header: _Header) -> int:
     offset = float(header.numbers("f4", 108, 1)[0])
-    if not 0 <= offset < 1 << 31:
+    if not 0 <= offset <= LONGEST_COMMENT:
         raise FormatError(
             f"{header.name!r} must say where its samples begin, vox_offset is {offset:g}: "
             "repair its header"

@@ -66,7 +66,7 @@ def read_body(body: Body) -> Array:
         with body.path.open("rb") as file:
             _seek(file, body.start, needed)
             if body.codec == "text":
-                return _text(file.read(LONGEST * body.count + CHUNK), body.stored, body.count)
+                return _text(_words(file, body.count), body.stored, body.count)
             packed = body.codec != "raw"
             data = _unpack(file, needed, body.codec) if packed else bytearray(file.read(needed))
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -216,6 +216,13 @@ def _unpacker(codec: Codec) -> Any:
     if codec == "bzip2":
         return bz2.BZ2Decompressor()
     return zlib.decompressobj(ZLIB_OR_GZIP)
+
+
+def _words(file: BinaryIO, count: int) -> bytes:
+    """Read as many bytes as that many numbers can take; a read sets them all aside beforehand."""
+    here, end = file.tell(), file.seek(0, os.SEEK_END)
+    file.seek(here)
+    return file.read(min(LONGEST * count + CHUNK, max(end - here, 0)))
 
 
 def _text(text: bytes, stored: "np.dtype[Any]", count: int) -> Array:

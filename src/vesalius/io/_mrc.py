@@ -21,6 +21,7 @@ ANGSTROM_MM = 1e-7
 START = 1024
 TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 REFUSED = {3: "complex int16", 4: "complex float32", 101: "4 bits"}
+LONGEST_COMMENT = 1 << 26
 IMOD = 1146047817
 STACK, VOLUMES = 0, 401
 
@@ -120,7 +121,9 @@ def _header(path: Path) -> _Header:
 def _is_sound(header: _Header) -> bool:
     axes = sorted(header.three("mapc"))
     known = header.whole("mode") in TYPES.keys() | REFUSED.keys()
-    return known and axes in ([1, 2, 3], [0, 0, 0]) and header.whole("nsymbt") >= 0
+    return (
+        known and axes in ([1, 2, 3], [0, 0, 0]) and 0 <= header.whole("nsymbt") <= LONGEST_COMMENT
+    )
 
 
 def _stored(header: _Header) -> "np.dtype[Any]":

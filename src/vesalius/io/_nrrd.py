@@ -271,6 +271,9 @@ def _bodies(
             budget.check_claim(name, shape, stored.itemsize, there, packed=codec == "zlib")
         elif codec == "bzip2":
             budget.check_growth(name, count * stored.itemsize, there)
+        else:
+            # a number in text takes two characters at least, the last one takes one
+            budget.check_stored(name, 2 * count, there + 1, deflated=False)
         bodies.append(
             Body(file, stored, count, start=-1 if skip < 0 else start + skip, codec=codec)
         )
