@@ -1,5 +1,6 @@
 """DICOM series: sorted by position, refused unless they are a lattice."""
 
+import math
 import tarfile
 import time
 from pathlib import Path
@@ -23,6 +24,10 @@ def write_series(folder: Path, n: int = 4, **entries: object) -> Path:
 
 def codes(handle: io.Handle) -> set[str]:
     return {finding.code for finding in handle.findings}
+
+
+def findings(handle: io.Handle) -> dict[str, str]:
+    return {finding.code: finding.severity for finding in handle.findings}
 
 
 def simpleitk(folder: Path) -> sitk.Image:
@@ -113,10 +118,11 @@ def test_rescales_each_slice_by_its_own_slope(tmp_path: Path) -> None:
         write_slice(
             tmp_path, k, Modality="PT", RescaleSlope=0.5 + k, RescaleIntercept=0, Units="BQML"
         )
-    handle = io.open(tmp_path)
+    handle = io.open(tmp_path, unit="Bq/mL")
     image = handle.read()
-    assert (image.dtype, image.unit) == (torch.float32, "1")
+    assert (image.dtype, image.unit) == (torch.float32, "Bq/mL")
     assert handle.meta["Units"] == "BQML"
+    assert codes(handle) == {"rescale-varies"}
     for k in range(3):
         wanted = torch.from_numpy(slice_values(k) * (0.5 + k)).float()
         torch.testing.assert_close(image.data[0, k], wanted)
@@ -171,11 +177,16 @@ def test_accepts_a_tilted_series_as_a_sheared_grid(tmp_path: Path) -> None:
 
 def test_tells_what_may_affect_a_number(tmp_path: Path) -> None:
     entries = {"PhotometricInterpretation": "MONOCHROME1", "LossyImageCompression": "01"}
-    entries |= {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "RescaleType": "OD"}
-    handle = io.open(write_series(tmp_path, 2, **entries))
-    assert codes(handle) == {"monochrome1", "lossy", "localizer", "not-hu"}
+    handle = io.open(write_series(tmp_path, 2, **entries, RescaleType="OD"))
+    assert codes(handle) == {"monochrome1", "lossy", "not-hu"}
     assert handle.unit == "1"
     assert io.open(tmp_path, unit="HU").unit == "HU"
+
+
+def test_tells_that_echoes_are_mixed(tmp_path: Path) -> None:
+    for k in range(4):
+        write_slice(tmp_path, k, Modality="MR", EchoTime=10 + k % 2)
+    assert codes(io.open(tmp_path)) == {"mixed-echoes"}
 
 
 def test_reads_files_without_a_preamble(tmp_path: Path) -> None:
@@ -187,67 +198,155 @@ def test_reads_files_without_a_preamble(tmp_path: Path) -> None:
     assert io.open(tmp_path).read().data.shape == (1, 4, 3, 4)
 
 
-# ---- what is refused
+# ---- what is refused, and what accepts it
 
 
-def test_refuses_missing_slices(tmp_path: Path) -> None:
+def test_a_localizer_is_no_volume(tmp_path: Path) -> None:
+    words = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    write_series(tmp_path, 2, ImageType=words)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"localizer": "error"}
+    with pytest.raises(FormatError, match=r'a localizer: its slices .* allow=\("localizer",\)'):
+        handle.read()
+    allowed = io.open(tmp_path, allow=("localizer",))
+    assert findings(allowed) == {"localizer": "warning"}
+    assert allowed.read().data.shape == (1, 2, 3, 4)
+
+
+def test_a_localizer_beside_a_volume_does_not_count(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    (tmp_path / "scout").mkdir()
+    words = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    turned = {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1], "SeriesInstanceUID": "5.5"}
+    write_series(tmp_path / "scout", 2, ImageType=words, **turned)
+    assert len(io.scan(tmp_path)) == 2
+    assert io.open(tmp_path).grid.shape == (4, 3, 4)
+
+
+def test_refuses_missing_slices_unless_gaps_are_allowed(tmp_path: Path) -> None:
     for k in (0, 1, 2, 4, 5):
         write_slice(tmp_path, k)
-    with pytest.raises(
-        FormatError, match=r"must have all its slices, .* missing: the largest gap is"
-    ):
-        io.open(tmp_path)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"missing-slices": "error"}
+    with pytest.raises(FormatError, match=r"1 slices are missing: gaps are multiples of 2.5 mm"):
+        handle.read()
+    filled = io.open(tmp_path, allow=("gaps",))
+    assert findings(filled) == {"missing-slices": "warning"}
+    assert filled.grid.shape == (6, 3, 4)
+    data = filled.read().data[0]
+    for k in (0, 1, 2, 4, 5):
+        assert torch.equal(data[k], torch.from_numpy(slice_values(k)).float() - 1024)
+    torch.testing.assert_close(data[3], (data[2] + data[4]) / 2)
 
 
-def test_refuses_uneven_gaps_and_accepts_one_percent(tmp_path: Path) -> None:
+def test_accepts_gaps_that_differ_by_one_percent(tmp_path: Path) -> None:
     for k, z in enumerate((0, 2.5, 5.02, 7.5)):
         write_slice(tmp_path, k, ImagePositionPatient=[0, 0, z])
-    assert io.open(tmp_path).grid.spacing_mm[0] == pytest.approx(2.5)
+    handle = io.open(tmp_path)
+    assert handle.findings == ()
+    assert handle.grid.spacing_mm[0] == pytest.approx(2.5)
+
+
+def test_refuses_uneven_gaps_unless_they_are_allowed(tmp_path: Path) -> None:
     for k, z in enumerate((0, 2.5, 5.5, 8.0)):
         write_slice(tmp_path, k, ImagePositionPatient=[0, 0, z])
-    with pytest.raises(FormatError, match=r"evenly spaced slices \(to 1%\), its gaps run from 2.5"):
-        io.open(tmp_path)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"uneven-gaps": "error"}
+    with pytest.raises(FormatError, match=r"gaps are uneven, from 2.5 to 3 mm: the largest gap"):
+        handle.read()
+    even = io.open(tmp_path, allow=("gaps",))
+    assert even.grid.shape == (5, 3, 4)
+    assert even.grid.spacing_mm[0] == pytest.approx(2.0)
+    data = even.read().data[0]
+    assert data.dtype == torch.float32
+    first, second = (torch.from_numpy(slice_values(k)).float() - 1024 for k in (0, 1))
+    torch.testing.assert_close(data[1], first + (second - first) * 2 / 2.5)
+    torch.testing.assert_close(data[4], torch.from_numpy(slice_values(3)).float() - 1024)
 
 
-def test_refuses_duplicates(tmp_path: Path) -> None:
+def test_refuses_tilt_and_gaps_by_name_where_both_are_there(tmp_path: Path) -> None:
+    for k, z in enumerate((0, 2.0, 5.0, 7.0)):
+        write_slice(tmp_path, k, ImagePositionPatient=[0, 0.3 * z, z])
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"uneven-gaps": "error", "tilted": "error"}
+    with pytest.raises(FormatError, match=r'allow=\("tilt", "gaps",\)'):
+        handle.read()
+    for words in (("gaps",), ("tilt",)):
+        with pytest.raises(FormatError, match="it is not"):
+            io.open(tmp_path, allow=words).read()
+    allowed = io.open(tmp_path, allow=("gaps", "tilt"))
+    assert findings(allowed) == {"uneven-gaps": "warning", "tilted": "warning"}
+    far = allowed.grid.to_world(torch.tensor([allowed.grid.shape[0] - 1.0, 0, 0]).double())
+    assert far.tolist() == pytest.approx([0, 2.1, 7.0])
+
+
+def test_drops_identical_copies_and_says_so(tmp_path: Path) -> None:
     write_series(tmp_path)
-    write_slice(tmp_path, 2, name="again.dcm")
-    with pytest.raises(
-        FormatError, match=r"1 have duplicates, such as '88.dcm', 'again.dcm' at 35"
-    ):
-        io.open(tmp_path)
+    write_slice(tmp_path, 2, name="again.dcm", SOPInstanceUID="7.7", InstanceNumber=500)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"copies-dropped": "info"}
+    assert "'again.dcm'" in handle.findings[0].message
+    assert handle.read().data.shape == (1, 4, 3, 4)
 
 
-def test_refuses_frames_in_time(tmp_path: Path) -> None:
+def test_drops_the_copies_of_a_folder_that_is_there_twice(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    (tmp_path / "copy").mkdir()
+    write_series(tmp_path / "copy")
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"copies-dropped": "info"}
+    assert handle.grid.spacing_mm[0] == 2.5
+
+
+def test_refuses_different_duplicates_unless_they_are_allowed(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    other = slice_values(2) + 7
+    write_slice(tmp_path, 2, name="a.dcm", values=other, SOPInstanceUID="7.7", InstanceNumber=500)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"duplicates": "error"}
+    with pytest.raises(FormatError, match=r"1 of 4 positions have several different slices .*'a.d"):
+        handle.read()
+    kept = io.open(tmp_path, allow=("duplicates",))
+    assert findings(kept) == {"duplicates": "warning"}
+    wanted = torch.from_numpy(slice_values(2).astype(np.int16)) - 1024
+    assert torch.equal(kept.read().data[0, 2], wanted)
+
+
+def test_slices_of_several_sizes_are_volumes_of_their_own(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    for k in (4, 5):
+        write_slice(tmp_path, k, values=np.zeros((5, 4), np.uint16))
+    small, large = sorted(io.scan(tmp_path), key=lambda h: h.grid.shape[1])
+    assert (small.grid.shape, large.grid.shape) == ((4, 3, 4), (2, 5, 4))
+    assert small.name.endswith("series 7 3 x 4")
+    assert findings(large) == {"split": "info"}
+
+
+@pytest.mark.parametrize("axes", [[0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0.99999, 0.0045]])
+def test_orientations_are_volumes_of_their_own(tmp_path: Path, axes: list[float]) -> None:
+    write_series(tmp_path)
+    for k in (4, 5):
+        place = [10 * k, 0, 10 * k]
+        write_slice(tmp_path, k, ImageOrientationPatient=axes, ImagePositionPatient=place)
+    one, two = io.scan(tmp_path)
+    assert {one.grid.shape[0], two.grid.shape[0]} == {4, 2}
+    assert "split" in codes(one) & codes(two)
+
+
+def test_a_tenth_of_a_degree_is_one_orientation(tmp_path: Path) -> None:
     for k in range(4):
-        for frame in range(3):
-            write_slice(tmp_path, k, name=f"{k}-{frame}.dcm")
-    with pytest.raises(FormatError, match="all 4 positions have 3: frames in time, echoes"):
-        io.open(tmp_path)
+        angle = math.radians(0.02 * k)
+        axes = [math.cos(angle), math.sin(angle), 0, -math.sin(angle), math.cos(angle), 0]
+        write_slice(tmp_path, k, ImageOrientationPatient=axes)
+    assert io.open(tmp_path).grid.shape == (4, 3, 4)
 
 
-def test_refuses_mixed_sizes(tmp_path: Path) -> None:
+def test_pixel_spacings_are_volumes_of_their_own(tmp_path: Path) -> None:
     write_series(tmp_path)
-    write_slice(tmp_path, 4, values=np.zeros((5, 4), np.uint16))
-    with pytest.raises(FormatError, match=r"must have slices of one size, it has"):
-        io.open(tmp_path)
-
-
-def test_refuses_mixed_spacings(tmp_path: Path) -> None:
-    write_series(tmp_path)
-    write_slice(tmp_path, 4, PixelSpacing=[0.9, 0.5])
-    with pytest.raises(FormatError, match="must have one pixel spacing, it has 2"):
-        io.open(tmp_path)
-    write_slice(tmp_path, 4, PixelSpacing=None)
-    with pytest.raises(FormatError, match="must have one pixel spacing, it has 2"):
-        io.open(tmp_path)
-
-
-def test_refuses_mixed_orientations(tmp_path: Path) -> None:
-    write_series(tmp_path, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    write_slice(tmp_path, 4, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
-    with pytest.raises(FormatError, match=r"must have slices of one orientation, it has several"):
-        io.open(tmp_path)
+    for k in (4, 5):
+        write_slice(tmp_path, k, PixelSpacing=[0.9, 0.5])
+    names = {handle.name.split("series 7 ")[1] for handle in io.scan(tmp_path)}
+    assert names == {"pixels of 0.75 x 0.5 mm", "pixels of 0.9 x 0.5 mm"}
 
 
 def test_refuses_axes_that_are_not_at_right_angles(tmp_path: Path) -> None:
@@ -259,33 +358,38 @@ def test_refuses_axes_that_are_not_at_right_angles(tmp_path: Path) -> None:
 def test_refuses_slices_that_step_sideways(tmp_path: Path) -> None:
     write_series(tmp_path)
     write_slice(tmp_path, 2, ImagePositionPatient=[-9, 20, 35])
-    with pytest.raises(
-        FormatError, match=r"must have slices in a straight row, one lies .* mm sideways"
-    ):
-        io.open(tmp_path)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"sideways": "error"}
+    with pytest.raises(FormatError, match=r"must lie in a straight row, number 3 lies 1 mm"):
+        handle.read()
+    assert "allow" not in handle.refusal
 
 
-def test_refuses_several_slices_without_position(tmp_path: Path) -> None:
+def test_refuses_several_slices_without_position_unless_their_order_is_allowed(
+    tmp_path: Path,
+) -> None:
     write_series(tmp_path)
     write_slice(tmp_path, 2, ImagePositionPatient=None)
-    with pytest.raises(FormatError, match="must say where each slice lies"):
-        io.open(tmp_path)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"no-position": "error"}
+    with pytest.raises(FormatError, match="1 of 4 slices do not say where they lie"):
+        handle.read()
+    stacked = io.open(tmp_path, allow=("order",))
+    assert findings(stacked) == {"no-position": "warning"}
+    assert stacked.grid.spacing_mm[0] == 2.5
+    wanted = torch.from_numpy(np.stack([slice_values(k) for k in (3, 2, 1, 0)]).astype(np.int16))
+    assert torch.equal(stacked.read().data[0], wanted - 1024)
 
 
 @pytest.mark.parametrize(
     ("entries", "what"),
     [
-        ({"NumberOfFrames": 3}, r"must hold one slice, it is .* convert it to NIfTI"),
-        (
-            {"ImageType": ["ORIGINAL", "MOSAIC"]},
-            "must hold one slice, it is .*: convert it to NIfTI",
-        ),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "MONOCHROME2 or RGB, it is PALETTE"),
-        ({"ModalityLUTSequence": []}, "it has a modality lookup table"),
+        ({"ImageType": ["ORIGINAL", "MOSAIC"]}, "must say how many slices its mosaic has"),
         ({"RescaleSlope": 0}, "its rescale slope is .* and its intercept"),
-        ({"BitsStored": 4000}, "it has .* bits for each sample"),
+        ({"BitsStored": 4000}, "it has 4000 bits up to bit"),
         ({"PixelSpacing": [0, 0]}, "must place its samples in the world"),
-        ({"PixelSpacing": [1, 1, 1]}, "must be .* numbers, it is"),
+        ({"PixelSpacing": [1, 1, 1]}, "PixelSpacing must be 2 numbers, it is"),
+        ({"PhotometricInterpretation": "HSV"}, "it is HSV with 1: convert it first"),
     ],
 )
 def test_refuses_what_it_cannot_read_rightly(
@@ -295,28 +399,61 @@ def test_refuses_what_it_cannot_read_rightly(
         io.open(write_slice(tmp_path, 0, **entries))
 
 
-@pytest.mark.parametrize("uid", [pydicom.uid.JPEGLSLossless, pydicom.uid.JPEG2000Lossless])
-def test_names_the_extra_for_compressed_files(tmp_path: Path, uid: str) -> None:
-    data = pydicom.encaps.encapsulate([b"\xff\x4f\xff\x51"])
-    for k in range(3):
-        write_slice(tmp_path, k, PixelData=data, TransferSyntaxUID=uid)
-    installed = set(pydicom.pixels.get_decoder(uid).available_plugins) - {"pillow"}
-    if installed:
-        pytest.skip(f"the extra 'dicom' is installed: {installed}")
+def test_a_cut_slice_is_never_left_out_without_a_word(tmp_path: Path) -> None:
+    write_series(tmp_path, 5)
+    path = tmp_path / "90.dcm"
+    path.write_bytes(path.read_bytes()[:-5])
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"unreadable": "error"}
     with pytest.raises(
-        FormatError, match=r"the extra 'dicom', it is JPEG.*vesalius\[dicom\] \(and "
+        FormatError,
+        match=r"'90.dcm' is cut: its 24 bytes of samples begin at byte \d+, it ends aft",
     ):
-        io.open(tmp_path)
+        handle.read()
+    rest = io.open(tmp_path, allow=("unreadable",))
+    assert findings(rest) == {"unreadable": "warning"}
+    assert rest.read().data.shape == (1, 4, 3, 4)
+
+
+def test_a_cut_slice_in_the_middle_leaves_a_hole_to_be_accepted(tmp_path: Path) -> None:
+    write_series(tmp_path, 5)
+    path = tmp_path / "88.dcm"
+    path.write_bytes(path.read_bytes()[:-5])
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"unreadable": "error", "missing-slices": "error"}
+    with pytest.raises(FormatError, match=r'allow=\("unreadable", "gaps",\)'):
+        handle.read()
+    assert io.open(tmp_path, allow=("unreadable", "gaps")).read().data.shape == (1, 5, 3, 4)
+
+
+def test_an_unreadable_file_concerns_the_volume_beside_it(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    (tmp_path / "x.dcm").write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x10\x00UI\x14\x00" + b"1")
+    (tmp_path / "elsewhere").mkdir()
+    write_series(tmp_path / "elsewhere", SeriesInstanceUID="4.4")
+    near, far = sorted(io.scan(tmp_path), key=lambda handle: handle.findings == ())
+    assert findings(near) == {"unreadable": "error"}
+    assert "'x.dcm' must" in near.refusal
+    assert far.findings == ()
+    assert io.open(tmp_path / "elsewhere").read().data.shape == (1, 4, 3, 4)
+
+
+def test_an_unreadable_file_of_another_series_is_refused_by_itself(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    write_slice(tmp_path, 9, name="bad.dcm", SeriesInstanceUID="4.4", RescaleSlope=0)
+    (handle,) = io.scan(tmp_path)
+    assert findings(handle) == {"refused": "warning"}
+    assert handle.read().data.shape == (1, 4, 3, 4)
 
 
 def test_refuses_truncated_files(tmp_path: Path) -> None:
     path = write_slice(tmp_path, 0)
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    with pytest.raises(FormatError, match=r"must hold all samples|must hold 24 bytes"):
-        io.open(path).read()
+    with pytest.raises(FormatError, match=r"must hold all samples .* it ends after 19 of them"):
+        io.open(path)
     path.write_bytes(whole[:200])
-    with pytest.raises(FormatError, match=r"must be a readable DICOM file|must be an image file"):
+    with pytest.raises(FormatError, match=r"must hold all elements of its header, it ends at byte"):
         io.open(path)
     for garbage in (b"garbage" * 100, bytes(1000)):
         path.write_bytes(garbage)
@@ -325,29 +462,48 @@ def test_refuses_truncated_files(tmp_path: Path) -> None:
             io.open(path)
         assert time.process_time() - start < 2
     path.write_bytes(bytes(128) + b"DICM")
-    with pytest.raises(FormatError, match="it has neither an SOP class nor rows"):
+    with pytest.raises(FormatError, match="must be a readable DICOM file, it is not"):
         io.open(path)
 
 
-def test_refuses_a_huge_claim(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"bytes of samples, it has .* truncated"):
-        io.open(write_slice(tmp_path, 0, Rows=30000, Columns=30000))
+def test_refuses_a_file_that_shrank_after_it_was_opened(tmp_path: Path) -> None:
+    path = write_slice(tmp_path, 0)
+    handle = io.open(path)
+    path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(
-        FormatError, match=r"must fit in 1e-07 GiB|must fit in .* its header claims"
+        FormatError, match=r"must hold all samples .*, it ends at byte \d+: the file"
     ):
-        io.open(write_slice(tmp_path, 0), budget=io.Budget(bytes=10))
+        handle.read()
+
+
+def test_refuses_a_huge_claim(tmp_path: Path) -> None:
+    with pytest.raises(
+        FormatError, match=r"1800000000 bytes of samples begin at byte .* truncated"
+    ):
+        io.open(write_slice(tmp_path, 0, Rows=30000, Columns=30000))
+    with pytest.raises(FormatError, match=r"must fit in .* GiB and .* its header claims"):
+        io.open(write_slice(tmp_path, 0), budget=io.Budget(bytes=10)).read()
+
+
+def test_tells_what_a_preamble_hides(tmp_path: Path) -> None:
+    path = write_slice(tmp_path, 0)
+    path.write_bytes(b"MZ".ljust(128, b"\0") + path.read_bytes()[128:])
+    handle = io.open(path)
+    assert findings(handle)["preamble"] == "error"
+    with pytest.raises(FormatError, match="begins like a Windows program"):
+        handle.read()
+    assert findings(io.open(path, allow=("preamble",)))["preamble"] == "warning"
+    path.write_bytes(b"II*\0".ljust(128, b"\0") + path.read_bytes()[128:])
+    assert "preamble" not in findings(io.open(path))
 
 
 def test_tells_of_one_broken_series_beside_a_good_one(tmp_path: Path) -> None:
     write_series(tmp_path)
     for k in (0, 1, 3):
         write_slice(tmp_path, k, name=f"b{k}.dcm", SeriesInstanceUID="9.9")
-    (handle,) = io.scan(tmp_path)
-    assert codes(handle) == {"refused"}
-    with pytest.raises(
-        FormatError, match=r"must have all its slices, .* missing: the largest gap is"
-    ):
-        io.open(tmp_path)
+    good, holed = io.scan(tmp_path)
+    assert good.findings == ()
+    assert codes(holed) == {"missing-slices"}
 
 
 # ---- real data
@@ -357,7 +513,7 @@ def test_the_ibsi_phantom_is_equal_as_dicom_and_as_nifti(tmp_path: Path, data_di
     folder = data_dir / "ibsi" / "ibsi1_ct_phantom"
     ours = io.open(unpack(folder / "dicom_image_rtstruct.tar.xz", tmp_path))
     nifti = io.open(folder / "image.nii.gz").read()
-    assert codes(ours) == {"skipped"}
+    assert codes(ours) <= {"skipped"}
     assert ours.unit == "HU"
     assert torch.equal(ours.read().data.float(), nifti.data)
     torch.testing.assert_close(corners(ours.grid), corners(nifti.grid), rtol=0, atol=1e-4)
@@ -380,19 +536,3 @@ def test_a_sagittal_t1_agrees_with_simpleitk(tmp_path: Path, data_dir: Path) -> 
     theirs = io.from_simpleitk(simpleitk(next(p.parent for p in tmp_path.rglob("*.dcm"))))
     assert torch.equal(ours.data.int(), theirs.data.int())
     torch.testing.assert_close(corners(ours.grid), corners(theirs.grid), rtol=0, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("name", "what"),
-    [
-        ("ct_ge_tilt_varspacing", r"evenly spaced slices \(to 1%\), its gaps run from 1.08"),
-        ("mr_ge_fmri4d", "all 15 positions have 10: frames in time"),
-        ("mr_siemens_mosaic", "Siemens mosaic"),
-    ],
-)
-def test_refuses_real_series_that_are_no_lattice(
-    tmp_path: Path, data_dir: Path, name: str, what: str
-) -> None:
-    unpack(data_dir / "dicom" / name / "dicom.tar.xz", tmp_path)
-    with pytest.raises(FormatError, match=what):
-        io.open(tmp_path)

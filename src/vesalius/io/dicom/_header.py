@@ -8,8 +8,9 @@ streams that unpack without end are refused before anything is allocated for the
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import final
 
@@ -20,7 +21,12 @@ from vesalius.io.dicom._tags import TAGS
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 NATIVE = frozenset({IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN})
-FIRST = 1 << 16
+FIRST, MARGIN = 1 << 16, 1 << 10
+PIECE = 1 << 20
+LONGEST = 1 << 20
+"""Bytes; a wanted value that claims more counts as empty."""
+MOST = 1032
+"""No deflate stream grows by more than this factor."""
 UNDEFINED = 0xFFFFFFFF
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -35,8 +41,6 @@ _tag_vr_length = struct.Struct("<HH2sH").unpack_from
 _tag_length = struct.Struct("<HHI").unpack_from
 _length = struct.Struct("<I").unpack_from
 Raw = tuple[bytes, bytes]
-Fetch = Callable[[int], tuple[bytes, bool]]
-"""Gives at least so many first bytes of a data set, if they are there, and whether that is all."""
 
 
 @final
@@ -145,54 +149,12 @@ def read_header(path: Path, budget: Budget) -> Header:
         FormatError: The file is cut, damaged, or exceeds the budget.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         first = file.read(FIRST)
-
-        def fetch(count: int) -> tuple[bytes, bool]:
-            if count <= len(first) or len(first) == size:
-                return first, len(first) == size
-            file.seek(0)
-            return file.read(min(size, 2 * count)), 2 * count >= size
-
-        found = _read(path.name, fetch, size, budget) if first[128:132] == b"DICM" else None
+        found = None
+        if first[128:132] == b"DICM":
+            found = _Walker(path.name, file, first, size, budget).header()
     return found if found is not None else _by_pydicom(path, size, first)
-
-
-def _read(name: str, fetch: Fetch, size: int, budget: Budget) -> Header | None:
-    """Read a file with a preamble; None where it is unusual."""
-    meta: dict[int, Raw] = {}
-    body = _meta_end(fetch(FIRST)[0], meta)
-    syntax = meta.get(SYNTAX, (b"", b""))[1].decode("ascii", "replace").strip("\0 ")
-    if body < 0 or syntax == BIG_ENDIAN or not syntax:
-        return None
-    preamble = fetch(128)[0][:128]
-    if syntax == DEFLATED:
-        fetch, body = _inflating(name, fetch(size)[0][body:], budget), 0
-    depth = budget.depth
-    found: dict[int, Raw] = {}
-    need = 0
-    while True:
-        buffer, is_all = fetch(need)
-        found.clear()
-        tag, start, length = _walk(buffer, body, syntax != IMPLICIT, found, depth)
-        if tag == UNUSUAL:
-            return None
-        if tag != RAN_OUT:
-            at = start if syntax != DEFLATED else -1
-            if length == UNDEFINED:
-                length = -1
-            elif syntax == DEFLATED:
-                budget.check_growth(name, start + length, size)
-            return Header(found, syntax, size, at, length, tag, True, preamble)
-        need = length
-        if is_all or (need > size and syntax != DEFLATED):
-            if is_all and start == need == len(buffer):
-                return Header(found, syntax, size, -1, -1, 0, True, preamble)
-            raise FormatError(
-                f"{name!r} must hold all elements of its header, it ends at byte "
-                f"{len(buffer) if is_all else size}, its elements need bytes up to {need}: "
-                "the file is truncated or damaged, copy it again"
-            )
 
 
 def inflated(path: Path, budget: Budget) -> bytes | None:
@@ -203,31 +165,110 @@ def inflated(path: Path, budget: Budget) -> bytes | None:
         budget: What unpacking may cost.
 
     Returns:
-        Its data set up to the value of the pixels; None where the file is not deflated.
+        Its data set up to the pixels; None where the file is not deflated.
 
     Raises:
         FormatError: It is damaged or unpacks beyond the budget.
     """
-    with path.open("rb") as file:
+    size = path.stat().st_size
+    with path.open("rb", buffering=0) as file:
         first = file.read(FIRST)
-        meta: dict[int, Raw] = {}
-        body = _meta_end(first, meta) if first[128:132] == b"DICM" else -1
-        if body < 0 or DEFLATED.encode() != meta.get(SYNTAX, (b"", b""))[1].strip(b"\0 "):
+        if first[128:132] != b"DICM":
             return None
-        fetch = _inflating(path.name, (first + file.read())[body:], budget)
-    need = 0
-    while True:
-        buffer, is_all = fetch(need)
-        tag, start, length = _walk(buffer, 0, True, {}, budget.depth)
-        if tag > 0:
-            return buffer[: start - 12]
-        if is_all or tag == UNUSUAL:
-            return buffer
-        need = length
+        walker = _Walker(path.name, file, first, size, budget)
+        if walker.syntax != DEFLATED:
+            return None
+        found = walker.header()
+        # tag, representation and length of the pixels take 12 bytes
+        end = walker.base - (12 if found is not None and found.element > 0 else 0)
+        window, _ = _Inflater(path.name, walker.stored(), budget).fetch(0, end)
+    return bytes(window[:end])
+
+
+class _Walker:
+    """Walks over one open file with a preamble, a window at a time."""
+
+    __slots__ = ("base", "body", "budget", "file", "first", "name", "size", "syntax")
+
+    def __init__(self, name: str, file: FileIO, first: bytes, size: int, budget: Budget) -> None:
+        meta: dict[int, Raw] = {}
+        self.name, self.file, self.first, self.size = name, file, first, size
+        self.budget, self.base = budget, 0
+        self.body = _meta_end(first, meta)
+        if self.body == RAN_OUT and len(first) == size:
+            raise _cut(name, size, size + 1)
+        self.syntax = meta.get(SYNTAX, (b"", b""))[1].decode("ascii", "replace").strip("\0 ")
+
+    def stored(self) -> bytes:
+        """Read the data set as it is packed."""
+        self.file.seek(self.body)
+        return self.file.read()
+
+    def header(self) -> Header | None:
+        """Walk to the pixels; None where the file is unusual. ``base`` is then where they are."""
+        if self.body < 0 or self.syntax == BIG_ENDIAN or not self.syntax:
+            return None
+        packed = self.syntax == DEFLATED
+        fetch = _Inflater(self.name, self.stored(), self.budget).fetch if packed else self._fetch
+        self.base = 0 if packed else self.body
+        limit = MOST * self.size if packed else self.size
+        found: dict[int, Raw] = {}
+        need = 0
+        while True:
+            buffer, is_all = fetch(self.base, need)
+            tag, start, need = _walk(buffer, 0, self.syntax != IMPLICIT, found, self.budget.depth)
+            self.base += start
+            if tag == UNUSUAL:
+                self._refuse_unusual(packed)
+                return None
+            if tag != RAN_OUT:
+                return self._found(found, tag, need, packed)
+            if self.base + need > limit or (is_all and start + need > len(buffer)):
+                raise _cut(self.name, self.size, self.base + need)
+            if is_all and need == 0:
+                return Header(found, self.syntax, self.size, -1, -1, 0, True, self.first[:128])
+
+    def _fetch(self, base: int, count: int) -> tuple[bytes, bool]:
+        """Read from a byte of the file on, at least so many bytes if they are there."""
+        if base + count <= len(self.first) and count < FIRST // 2:
+            window = self.first[base:]
+            if len(window) > MARGIN or len(self.first) == self.size:
+                return window, len(self.first) == self.size
+        if count > self.budget.free_bytes:
+            raise FormatError(
+                f"{self.name!r} must have no sequence of more than {self.budget.free_bytes} bytes "
+                "before its pixels, it has one: a damaged or hostile file, or raise the budget"
+            )
+        self.file.seek(base)
+        window = self.file.read(max(2 * count, FIRST))
+        return window, base + len(window) >= self.size
+
+    def _found(self, found: dict[int, Raw], tag: int, length: int, packed: bool) -> Header:
+        if packed:
+            grown = self.base + (0 if length == UNDEFINED else length)
+            self.budget.check_growth(self.name, grown, self.size)
+        pixels = -1 if packed else self.base
+        length = -1 if length == UNDEFINED else length
+        preamble = self.first[:128]
+        return Header(found, self.syntax, self.size, pixels, length, tag, True, preamble)
+
+    def _refuse_unusual(self, packed: bool) -> None:
+        if packed:  # pydicom would unpack it without a limit
+            raise FormatError(
+                f"{self.name!r} must be a readable deflated data set, it is not: its elements do "
+                "not follow each other: the file is damaged, copy it again"
+            )
+
+
+def _cut(name: str, end: int, need: int) -> FormatError:
+    return FormatError(
+        f"{name!r} must hold all elements of its header, it ends at byte {end}, its elements need "
+        f"bytes up to {need} at least: the file is truncated or damaged, copy it again"
+    )
 
 
 def _meta_end(buffer: bytes, found: dict[int, Raw]) -> int:
-    """Walk over group 2; give where the data set begins, or -1."""
+    """Walk over group 2; give where the data set begins, or RAN_OUT, or UNUSUAL."""
     position = 132
     while position + 12 <= len(buffer):
         group, element, vr, length = _tag_vr_length(buffer, position)
@@ -238,21 +279,22 @@ def _meta_end(buffer: bytes, found: dict[int, Raw]) -> int:
             (length,) = _length(buffer, start)
             start += 4
         elif vr not in SHORT:
-            return -1
+            return UNUSUAL
         if group << 16 | element == SYNTAX:
             found[SYNTAX] = (vr, buffer[start : start + length])
         position = start + length
-    return position if position == len(buffer) else -1
+    return position if position == len(buffer) else RAN_OUT
 
 
 def _walk(
-    buffer: bytes, position: int, explicit: bool, found: dict[int, Raw], depth: int
+    buffer: bytes | bytearray, position: int, explicit: bool, found: dict[int, Raw], depth: int
 ) -> tuple[int, int, int]:
     """Collect wanted elements up to the pixels.
 
     Returns:
-        (tag, first byte, length) of the pixel element; (RAN_OUT, first byte of the element that
-        the buffer cuts, byte that it must reach); or UNUSUAL.
+        (tag, first byte, length) of the pixels; (RAN_OUT, first byte of the element that the
+        buffer cuts, bytes needed from there on, 0 where the buffer ends with an element); or
+        UNUSUAL.
     """
     end = len(buffer)
     wanted, short, long = WANTED, SHORT, LONG
@@ -264,7 +306,7 @@ def _walk(
                 if vr not in long:
                     return UNUSUAL, 0, 0
                 if position + 12 > end:
-                    return RAN_OUT, position, position + 12
+                    return RAN_OUT, position, 12
                 (length,) = _length(buffer, start)
                 start = position + 12
         else:
@@ -274,24 +316,29 @@ def _walk(
         if tag in PIXELS:
             return tag, start, length
         if length == UNDEFINED:
-            stop = _skip(buffer, start, explicit and vr == b"SQ", depth)
-            if stop == UNUSUAL or (explicit and vr not in (b"SQ", b"UN")):
+            if explicit and vr not in (b"SQ", b"UN"):
                 return UNUSUAL, 0, 0
-            if stop == RAN_OUT:
-                return RAN_OUT, position, end + 1
+            stop = _skip(buffer, start, explicit and vr == b"SQ", depth)
+            if stop == UNUSUAL:
+                return UNUSUAL, 0, 0
+            if stop == RAN_OUT or stop > end:
+                return RAN_OUT, position, end - position + 1
             if tag in wanted:
                 found[tag] = (b"SQ", b"undefined")
         else:
             stop = start + length
             if tag in wanted:
-                if stop > end:
-                    return RAN_OUT, position, stop
-                found[tag] = (vr, buffer[start:stop])
+                if length > LONGEST or wanted[tag] == b"SQ":
+                    found[tag] = (vr, b"defined" if wanted[tag] == b"SQ" else b"")
+                elif stop > end:
+                    return RAN_OUT, position, stop - position
+                else:
+                    found[tag] = (vr, bytes(buffer[start:stop]))
         position = stop
-    return RAN_OUT, position, position + (8 if position < end else 0)
+    return RAN_OUT, position, 8 if position < end else 0
 
 
-def _skip(buffer: bytes, position: int, explicit: bool, depth: int) -> int:
+def _skip(buffer: bytes | bytearray, position: int, explicit: bool, depth: int) -> int:
     """Skip a sequence of undefined length (PS3.5, 7.5); give where it ends."""
     if depth <= 0:
         raise FormatError(
@@ -315,7 +362,7 @@ def _skip(buffer: bytes, position: int, explicit: bool, depth: int) -> int:
     return RAN_OUT
 
 
-def _skip_item(buffer: bytes, position: int, explicit: bool, depth: int) -> int:
+def _skip_item(buffer: bytes | bytearray, position: int, explicit: bool, depth: int) -> int:
     end = len(buffer)
     while position + 8 <= end:
         group, element, length = _tag_length(buffer, position)
@@ -341,30 +388,45 @@ def _skip_item(buffer: bytes, position: int, explicit: bool, depth: int) -> int:
     return RAN_OUT
 
 
-def _inflating(name: str, stored: bytes, budget: Budget) -> Fetch:
-    """Unpack a deflated data set (PS3.5, A.5) no further than is asked for."""
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    unpacked = bytearray()
-    rest = [stored]
+class _Inflater:
+    """Unpacks a deflated data set (PS3.5, A.5) no further than is asked for; keeps one window."""
 
-    def fetch(count: int) -> tuple[bytes, bool]:
-        count = max(count, FIRST)
-        budget.check_growth(name, count, len(stored))
-        while len(unpacked) < count and not engine.eof:
-            try:
-                piece = engine.decompress(rest[0], count - len(unpacked))
-            except zlib.error as error:
-                raise FormatError(
-                    f"{name!r} must be a readable deflated data set, it is not: {error}: "
-                    "the file is damaged, copy it again"
-                ) from error
-            rest[0] = engine.unconsumed_tail
-            unpacked.extend(piece)
-            if not piece and not rest[0]:
-                return bytes(unpacked), True
-        return bytes(unpacked), engine.eof
+    __slots__ = ("base", "budget", "engine", "name", "rest", "stored", "window")
 
-    return fetch
+    def __init__(self, name: str, stored: bytes, budget: Budget) -> None:
+        self.name, self.budget, self.stored = name, budget, len(stored)
+        self.engine, self.rest = zlib.decompressobj(-zlib.MAX_WBITS), stored
+        self.window, self.base = bytearray(), 0
+
+    def fetch(self, base: int, count: int) -> tuple[bytearray, bool]:
+        """Unpack from a byte on, at least so many bytes if they are there."""
+        self.budget.check_growth(self.name, base + count, self.stored)
+        wanted = base + max(2 * count, FIRST)
+        while self.base + len(self.window) < wanted and not self.engine.eof:
+            piece = self._piece()
+            if not piece and not self.rest:
+                break
+            self.window += piece
+            gone = min(base - self.base, len(self.window))
+            del self.window[:gone]
+            self.base += gone
+            self.budget.check_growth(self.name, self.base + len(self.window), self.stored)
+        del self.window[: base - self.base]
+        if self.base + len(self.window) < base:
+            raise _cut(self.name, self.base + len(self.window), base)
+        self.base = base
+        return self.window, self.engine.eof or not self.rest
+
+    def _piece(self) -> bytes:
+        try:
+            piece = self.engine.decompress(self.rest, PIECE)
+        except zlib.error as error:
+            raise FormatError(
+                f"{self.name!r} must be a readable deflated data set, it is not: {error}: "
+                "the file is damaged, copy it again"
+            ) from error
+        self.rest = self.engine.unconsumed_tail
+        return piece
 
 
 def _by_pydicom(path: Path, size: int, first: bytes) -> Header:
