@@ -94,7 +94,10 @@ def _without_copies(
     counts = [len(column) for column in columns]
     values, often = np.unique(counts, return_counts=True)
     usual = int(values[np.argmax(often)])
-    copied = len(counts) == 1 or all(_has_copies(column) for column in columns)
+    # frames of one file are no copies, however alike: nothing moved in between
+    files = {one.path for column in columns for one in column}
+    alone = len(counts) == 1 and len(files) > 1
+    copied = alone or all(_has_copies(column) for column in columns)
     if max(counts) == 1 or (len(values) == 1 and not copied):
         return columns
     kept: list[list[Slice]] = []

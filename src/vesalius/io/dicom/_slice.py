@@ -201,7 +201,10 @@ def _expanded(one: Slice, header: Header, budget: Budget) -> tuple[Slice, ...]:
         from vesalius.io.dicom._mosaic import expand as expand_mosaic
 
         return tuple(expand_mosaic(one, full_header(one.path, budget)))
-    if one.packed.frames > 1 or header.has("PerFrameFunctionalGroupsSequence"):
+    # ultrasound keeps its pixel spacing in regions
+    uncalibrated = one.spacing_mm is None and header.text("Modality") == "US"
+    grouped = header.has("PerFrameFunctionalGroupsSequence")
+    if one.packed.frames > 1 or grouped or uncalibrated:
         from vesalius.io.dicom._multiframe import expand as expand_frames
 
         return tuple(expand_frames(one, full_header(one.path, budget)))
