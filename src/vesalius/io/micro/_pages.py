@@ -53,6 +53,33 @@ def opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
+def check_chain(name: str, tif: Any) -> None:
+    """Check that the chain of pages ends where it says so, not where a copy broke off.
+
+    Args:
+        name: Name of the file, for the error.
+        tif: An open ``tifffile.TiffFile``, which itself only stops at a link that leads nowhere.
+
+    Raises:
+        FormatError: There is no page, or the last one says that another follows.
+    """
+    count = len(tif.pages)
+    if count == 0:
+        raise FormatError(f"{name!r} must hold an image, it has no pages: copy it again")
+    file, form = tif.filehandle, tif.tiff
+    at = int(tif.pages[count - 1].offset)
+    file.seek(at)
+    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(at + form.tagnosize + tags * form.tagsize)
+    link = file.read(form.offsetsize)
+    following = struct.unpack(form.offsetformat, link)[0] if len(link) == form.offsetsize else 0
+    if following:
+        raise FormatError(
+            f"{name!r} must hold all its pages, after {count} the next should be at byte "
+            f"{following} of {file.size} and is none: the file is truncated, copy it again"
+        )
+
+
 def stored_type(name: str, page: Any) -> "np.dtype[Any]":
     """Give the number type of a page; single bits become bytes.
 
