@@ -33,7 +33,9 @@ def _group() -> None:
 @app.command(ITSELF)
 def measure(
     image: Annotated[Path, typer.Argument(help="Image file, or folder with one DICOM series.")],
-    labels: Annotated[Path, typer.Argument(help="File of labels on the image's grid.")],
+    labels: Annotated[
+        Path, typer.Argument(help="Label map, outlines (RTSTRUCT, GeoJSON), or folder of masks.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything written.")],
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML or JSON; see 'vesalius config show'.")
@@ -42,6 +44,9 @@ def measure(
         bool, typer.Option("--uncertainty", help="Give every number an error bar.")
     ] = False,
     label: Annotated[str, typer.Option("--label", help="Labels to measure, such as 3,5.")] = "",
+    roi: Annotated[
+        str, typer.Option("--roi", help="Names to measure, a regular expression: 'GTV.*'.")
+    ] = "",
     names: Annotated[
         Path | None,
         typer.Option("--names", help="Names of labels: lines 'value,name', or of ITK-SNAP."),
@@ -82,6 +87,7 @@ def measure(
             unit=unit,
             on_mismatch=on_mismatch.value,
             names=None if names is None else read_names(names),
+            roi=roi,
         )
         if dry_run:
             _show_plan(pair, task)

@@ -43,31 +43,37 @@ def load_pair(
     unit: str = "",
     on_mismatch: OnMismatch = "error",
     names: Mapping[int, str] | None = None,
+    roi: str = "",
 ) -> Pair:
     """Read an image and its labels.
 
     Args:
         image_path: The image.
-        labels_path: The labels.
+        labels_path: The labels: a label map, outlines (drawn on the image's grid), or a folder of
+            masks.
         config: For ``modality: CT`` a file that tells no unit is taken to be in HU.
         unit: Unit of the image; empty takes what file and configuration tell.
         on_mismatch: ``"resample"`` brings labels on another grid to the image's grid;
             ``"error"`` leaves them, so that the measurement refuses them.
         names: Name of each label, in any layer; none keeps those of the file.
+        roi: Regular expression that the name of a region in the file must match, whole; empty
+            takes all.
 
     Returns:
         Both, and what was noticed.
 
     Raises:
-        FormatError: A file cannot be read.
-        GeometryError: The labels cannot be resampled.
+        FormatError: A file cannot be read, or no region has such a name.
+        GeometryError: The labels cannot be resampled, or outlines do not lie on the image.
     """
     handle = io.open(image_path, unit=unit)
     notes = [f"image: {f.message}" for f in handle.findings if f.severity != "info"]
     image = handle.read()
     if image.unit == "1" and config.modality == "CT" and not unit:
         image = Image(image.data, image.grid, "HU", image.channels)
-    labels = _named(io.open_labels(labels_path), names or {})
+    drawn = io.open_regions(labels_path, like=image.grid, roi=roi)
+    notes += [f"labels: {f.message}" for f in drawn.findings if f.severity != "info"]
+    labels = _named(drawn.labels, names or {})
     found = differences(image.grid, labels.grid)
     if found and on_mismatch == "resample":
         from vesalius.core import resample_labels
