@@ -12,6 +12,7 @@ from vesalius.io._analyze import is_body, open_pair
 from vesalius.io._archive import ARCHIVES, Unpacked, is_archive, unpack
 from vesalius.io._budget import DEFAULT, Budget
 from vesalius.io._contours import Contours
+from vesalius.io._geojson import read_geojson
 from vesalius.io._handle import Allow, Array, Finding, Form, Frames, Handle, Load, Rules, Window
 from vesalius.io._hdf5 import open_hdf5
 from vesalius.io._jpeg import open_jpeg
@@ -70,7 +71,7 @@ CLAIMS: dict[str, Callable[[Path], bool]] = {
     ".map": is_map,
 }
 """What must hold for a file to be what its suffix says, where others use that suffix too."""
-OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {}
+OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {".geojson": read_geojson}
 """Readers of outlines by suffix; RTSTRUCT is known by its content instead."""
 
 
