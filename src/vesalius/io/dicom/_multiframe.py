@@ -168,7 +168,8 @@ def _placed(one: Slice, groups: Groups) -> Slice:
     if position is None:  # ultrasound volumes lie in a space of their own (C.8.24.2)
         position = groups.numbers("PlanePositionVolumeSequence", "ImagePositionVolume", 3)
         axes = groups.numbers("PlaneOrientationVolumeSequence", "ImageOrientationVolume", 6)
-        entries |= {} if position is None else {"PlaceAssumed": "in the space of the transducer"}
+        said = {"PlaceAssumed": "it is placed in the space of the transducer"}
+        entries |= {} if position is None else said
     spacing = groups.numbers("PixelMeasuresSequence", "PixelSpacing", 2)
     slope = groups.numbers("PixelValueTransformationSequence", "RescaleSlope", 1)
     intercept = groups.numbers("PixelValueTransformationSequence", "RescaleIntercept", 1)
@@ -218,7 +219,7 @@ def _cine(numbered: list[Slice], header: Any) -> list[Slice]:
     position, axes, assumed = first.position_mm, first.axes, {}
     if not is_placed:
         position, axes = np.zeros(3), np.eye(3)[:, :2]
-        assumed = {"PlaceAssumed": "at the origin"}
+        assumed = {"PlaceAssumed": "it is placed at the origin"}
     return [
         replace(
             one,
