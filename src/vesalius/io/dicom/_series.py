@@ -243,10 +243,6 @@ def _remarks(slices: list[Slice], allow: tuple[Allow, ...]) -> list[Finding]:
     if len(echoes) > 1:
         text = f"slices of {len(echoes)} echo times are mixed in one volume: contrast differs"
         found.append(Finding("warning", "mixed-echoes", text))
-    assumed = slices[0].acquisition.get("PlaceAssumed")
-    if assumed:
-        text = f"the image does not say where in the patient it lies: it is placed {assumed}"
-        found.append(Finding("warning", "no-position", text))
     if "LOCALIZER" in slices[0].image_type:
         text = "the series is a localizer: its slices are no volume"
         found.append(_unless("localizer", text, allow))
