@@ -56,7 +56,7 @@ def read_geojson(path: Path, rules: Rules) -> Contours:
     except (
         ValueError,
         TypeError,
-        KeyError,
+        LookupError,
         AttributeError,
         RecursionError,
         ArithmeticError,
