@@ -31,12 +31,14 @@ from vesalius.io._handle import (
     Window,
     widening,
 )
+from vesalius.io._label_names import caret_names
 from vesalius.io._samples import STORED, to_numpy
 
 LENGTH_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 1e-3}
 TIME_S = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 SAME_PLACE_MM = 0.1
 COMMENT = 6
+TABLES = (0, 30)
 VECTOR = 1007
 GZIP_LEVEL = 1
 HEADER_BYTES = 544
@@ -200,6 +202,12 @@ def comment(header: Any) -> str:
         if text.lstrip().startswith("{"):
             return text.strip("\0 \n")
     return ""
+
+
+def tables(header: Any) -> list[bytes]:
+    """Give the extensions of a nibabel header that may hold a table of labels."""
+    found = [e.get_content() for e in getattr(header, "extensions", ()) if e.get_code() in TABLES]
+    return [raw.encode() if isinstance(raw, str) else bytes(raw) for raw in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +397,8 @@ def scale(samples: Array, slope: float, inter: float) -> Array:
 
 def _content(header: Any, rules: Rules, layout: _Layout, findings: list[Finding]) -> Content:
     content = _note.decode(comment(header), unit=rules.unit, channels=layout.channels)
+    if not content.names:
+        content = replace(content, names=caret_names(tables(header)))
     if not content.channels and layout.colours > 1:
         content = replace(content, channels=tuple("RGBA"[: layout.colours]))
     if layout.frames == 1:
