@@ -19,6 +19,7 @@ from vesalius.io._body import Body, Codec, beside, counted
 from vesalius.io._budget import Budget
 from vesalius.io._frames import affine_xyz, grid_from_xyz
 from vesalius.io._handle import Array, Content, Finding, Handle, Rules, widening
+from vesalius.io._label_names import slicer_names
 from vesalius.io._layout import Layout, interleaved, loader
 from vesalius.io._samples import STORED, to_numpy
 
@@ -327,7 +328,7 @@ def _content(
     kind = str(header.get("kinds", [""] * 9)[layout.channel]).lower() if layout.channel >= 0 else ""
     if kind in COLOURS and len(COLOURS[kind]) == layout.channels:
         content = replace(content, channels=tuple(COLOURS[kind]))
-    names = dict(content.names) or _segments(header)
+    names = dict(content.names) or slicer_names(header)
     if layout.frames > 1:
         text = f"{layout.frames} frames without times in seconds"
         findings.append(Finding("warning", "no-times", text))
@@ -336,21 +337,6 @@ def _content(
 
 def _sample_units(header: Mapping[str, Any]) -> str:
     return str(header.get("sample units", "")).strip('"')
-
-
-def _segments(header: Mapping[str, Any]) -> dict[tuple[int, int], str]:
-    """Read the names that 3D Slicer gives to the segments of a .seg.nrrd file."""
-    names = {}
-    for key, name in header.items():
-        if key.startswith("Segment") and key.endswith("_Name"):
-            prefix = key.removesuffix("_Name")
-            layer, value = (header.get(f"{prefix}_{k}", d) for k, d in _SLICER)
-            if str(layer).isdigit() and str(value).isdigit():
-                names[int(layer), int(value)] = str(name)
-    return names
-
-
-_SLICER = (("Layer", "0"), ("LabelValue", "1"))
 
 
 def _text(obj: Image | Labels, kind: str, path: Path) -> bytes:
