@@ -145,6 +145,27 @@ def ucum(unit: str) -> Code:
     return Code(above + (f"/{below}" if below else ""), "UCUM", unit)
 
 
+def unit_of(value: str, meaning: str) -> str:
+    """Give the house's unit for a UCUM code; the code itself where the house has no word.
+
+    Args:
+        value: The code.
+        meaning: What the file says that it means; the house's own files say the house's word.
+
+    Returns:
+        A unit.
+    """
+    if value in ("1", "", "ratio"):
+        return "1"
+    named = {code.value: unit for unit, code in _NAMED.items() if unit}
+    if value in named:
+        return named[value]
+    try:
+        return meaning if ucum(meaning).value == value else value
+    except UnitError:
+        return value
+
+
 def _product(side: str, unit: str) -> str:
     factors = []
     for word in re.split(r"[\s*]+", side.strip()):

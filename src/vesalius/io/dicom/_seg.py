@@ -1,9 +1,7 @@
 """DICOM SEG in: frames of segments put on their lattice; binary, fractional and label maps."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +10,22 @@ from typing import Any
 import numpy as np
 
 from vesalius.errors import FormatError
-from vesalius.io._budget import Budget
 from vesalius.io._frames import grid_from_xyz
 from vesalius.io._handle import Array, Content, Finding, Handle, Rules, Window, as_they_are
+from vesalius.io.dicom._derived import (
+    IDENTIFYING,
+    Stored,
+    check_stored,
+    groups_of,
+    item_of,
+    place,
+    read_frames,
+    read_header,
+)
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
-SAME_MM = 1e-2
 THRESHOLD = 0.5
 """A fraction from here on belongs to the segment when a fractional SEG is read as labels."""
-IDENTIFYING = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
-    *("StudyDate", "StudyDescription", "SeriesDescription", "StudyInstanceUID"),
-    *("SeriesInstanceUID", "FrameOfReferenceUID"),
-)
 OWN_NUMBER = re.compile(r"label (\d+) of layer (\d+)")
 
 
@@ -64,25 +65,6 @@ class Frame:
     segment: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stored:
-    """How samples lie in the file.
-
-    Attributes:
-        path: The file.
-        kind: ``"BINARY"``, ``"FRACTIONAL"`` or ``"LABELMAP"``.
-        size: (rows, columns).
-        bits: Bits for each sample: 1, 8 or 16.
-        offset: Byte of the first sample, or -1 where they are packed.
-    """
-
-    path: Path
-    kind: str
-    size: tuple[int, int]
-    bits: int
-    offset: int
-
-
 def open_seg(path: Path, rules: Rules) -> Handle:
     """Open a DICOM segmentation, PS3.3 A.51.
 
@@ -101,7 +83,7 @@ def open_seg(path: Path, rules: Rules) -> Handle:
     Raises:
         FormatError: The file is damaged, its planes are no lattice, or it is a tiled slide.
     """
-    header, offset = _header(path, rules.budget)
+    header, offset = read_header(path, rules.budget)
     try:
         return _handle(path, header, offset, rules)
     except FormatError:
@@ -121,21 +103,19 @@ def _handle(path: Path, header: Any, offset: int, rules: Rules) -> Handle:
             f"it is {kind!r}: convert it first"
         )
     size = int(header.Rows), int(header.Columns)
-    stored = Stored(path, kind, size, int(header.BitsAllocated), offset)
+    stored = Stored(path, size, _sample(path.name, header, kind), offset)
     segments = _segments(header)
     findings: list[Finding] = []
-    positions, numbers, axes, measures = _places(path.name, header, kind)
-    planes, affine = _lattice(path.name, positions, axes, measures, findings)
-    depth = int(planes.max()) + 1
-    frames = [Frame(k, int(p), n) for k, (p, n) in enumerate(zip(planes, numbers, strict=True))]
+    placed = place(path.name, header, findings)
+    frames = _frames(path.name, header, placed.planes, kind)
     _check_frames(path.name, frames, segments, kind)
-    _check_stored(stored, len(frames), rules.budget)
+    check_stored(stored, len(frames), rules.budget)
     if kind == "BINARY":
         segments = _with_layers(segments, header, stored, frames)
     channels = len(segments) if kind == "FRACTIONAL" else 1 + max(s.layer for s in segments)
-    rules.budget.check_size(path.name, (channels, depth, *size), 4)
-    grid = grid_from_xyz(path.name, (size[1], size[0], depth), affine)
-    content, load = _content(stored, segments, frames, header)
+    rules.budget.check_size(path.name, (channels, placed.depth, *size), 4)
+    grid = grid_from_xyz(path.name, (size[1], size[0], placed.depth), placed.affine)
+    content, load = _content(stored, segments, frames, header, kind)
     meta = _meta(header, segments, kind, rules)
     names = "fractional" if kind == "FRACTIONAL" else "labels"
     findings.append(Finding("info", names, _summary(kind, segments)))
@@ -144,48 +124,6 @@ def _handle(path: Path, header: Any, offset: int, rules: Rules) -> Handle:
 
 
 # ---- header
-
-
-def _header(path: Path, budget: Budget) -> tuple[Any, int]:
-    """Read all but the samples; give the byte where those begin, -1 where they are packed."""
-    import pydicom
-
-    try:
-        with path.open("rb") as file:
-            _check_deflated(path, budget)
-            header = pydicom.dcmread(file, stop_before_pixels=True)
-            syntax = header.file_meta.TransferSyntaxUID
-            if syntax.is_deflated or syntax.is_encapsulated or not syntax.is_little_endian:
-                return header, -1
-            start = file.read(12)
-            plain = 8 if syntax.is_implicit_VR else 12
-            return header, file.tell() - 12 + plain if start[:4] == b"\xe0\x7f\x10\x00" else -1
-    except FormatError:
-        raise
-    except Exception as error:  # as in open_seg
-        reason = str(error).replace(str(path), path.name).splitlines()[:1] or [""]
-        raise FormatError(
-            f"{path.name!r} must be a readable DICOM file, it is not "
-            f"({type(error).__name__}: {reason[0]}): the file is truncated or damaged, "
-            "copy it again"
-        ) from error
-
-
-def _check_deflated(path: Path, budget: Budget) -> None:
-    """Count what a deflated file unpacks to before anything keeps it."""
-    from pydicom.filereader import read_file_meta_info
-
-    meta = read_file_meta_info(path)
-    if not meta.TransferSyntaxUID.is_deflated:
-        return
-    with path.open("rb") as file:
-        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
-        packed = file.read()
-    engine, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while packed and not engine.eof:
-        size += len(engine.decompress(packed, 1 << 20))
-        packed = engine.unconsumed_tail
-        budget.check_growth(path.name, size, path.stat().st_size)
 
 
 def _segments(header: Any) -> tuple[Segment, ...]:
@@ -223,124 +161,24 @@ def _words(item: Any) -> dict[str, str]:
     return words
 
 
-def _places(
-    name: str, header: Any, kind: str
-) -> tuple[list[Array | None], list[int], Array | None, dict[str, float]]:
-    """Give position and segment of each frame, the axes, and the pixel measures."""
-    shared = (header.get("SharedFunctionalGroupsSequence", None) or [{}])[0]
-    groups = list(header.get("PerFrameFunctionalGroupsSequence", None) or [])
-    frames = int(header.NumberOfFrames)
-    if len(groups) != frames:
+def _sample(name: str, header: Any, kind: str) -> str:
+    bits = int(header.BitsAllocated)
+    if bits not in (1, 8, 16) or (bits == 1) != (kind == "BINARY"):
         raise FormatError(
-            f"{name!r} must place each of its {frames} frames, {len(groups)} are placed: "
-            "a tiled slide is not read here, else the file is damaged"
+            f"{name!r} must have 1 bit for each sample of a BINARY segmentation and 8 or 16 else, "
+            f"it has {bits} in a {kind} one: repair its header"
         )
-    positions, numbers = [], []
-    axes: list[Array] = []
-    measures: dict[str, float] = {}
-    for group in groups:
-        position = _item(group, shared, "PlanePositionSequence").get("ImagePositionPatient")
-        positions.append(None if position is None else np.array(position, dtype=np.float64))
-        segment = _item(group, shared, "SegmentIdentificationSequence")
-        labelled = kind == "LABELMAP"
-        numbers.append(0 if labelled else int(segment.get("ReferencedSegmentNumber", 0)))
-        turned = _item(group, shared, "PlaneOrientationSequence").get("ImageOrientationPatient")
-        if turned is not None:
-            axes.append(np.array(turned, dtype=np.float64).reshape(2, 3).T)
-        measures = measures or _measures(_item(group, shared, "PixelMeasuresSequence"))
-    if any(float(np.abs(one - axes[0]).max()) > 1e-4 for one in axes):
-        raise FormatError(
-            f"{name!r} must have frames of one orientation, it has several: "
-            "put each orientation in a file of its own"
-        )
-    return positions, numbers, axes[0] if axes else None, measures
+    return {1: "b1", 8: "<u1", 16: "<u2"}[bits]
 
 
-def _item(group: Any, shared: Any, keyword: str) -> Any:
-    for place in (group, shared):
-        found = place.get(keyword, None)
-        if found:
-            return found[0]
-    return {}
-
-
-def _measures(item: Any) -> dict[str, float]:
-    found: dict[str, float] = {}
-    if item.get("PixelSpacing"):
-        found["row"], found["column"] = (float(v) for v in item.get("PixelSpacing"))
-    for key, keyword in (("step", "SpacingBetweenSlices"), ("thickness", "SliceThickness")):
-        if item.get(keyword) and float(item.get(keyword)) > 0:
-            found[key] = float(item.get(keyword))
+def _frames(name: str, header: Any, planes: Array, kind: str) -> list[Frame]:
+    shared, groups = groups_of(name, header)
+    found = []
+    for k, (group, plane) in enumerate(zip(groups, planes, strict=True)):
+        segment = item_of(group, shared, "SegmentIdentificationSequence")
+        number = 0 if kind == "LABELMAP" else int(segment.get("ReferencedSegmentNumber", 0))
+        found.append(Frame(k, int(plane), number))
     return found
-
-
-# ---- lattice
-
-
-def _lattice(
-    name: str,
-    positions: Sequence[Array | None],
-    axes: Array | None,
-    measures: dict[str, float],
-    findings: list[Finding],
-) -> tuple[Array, Array]:
-    """Give the plane of each frame and the affine on (x, y, z)."""
-    dy, dx = measures.get("row", 1.0), measures.get("column", 1.0)
-    if "row" not in measures:
-        findings.append(Finding("warning", "no-spacing", "no pixel spacing: 1 mm assumed"))
-    thickness = measures.get("step", measures.get("thickness", 1.0))
-    if axes is None or any(p is None for p in positions):
-        text = "the segments have no position: x, y are taken as L, P from 0"
-        findings.append(Finding("warning", "no-position", text))
-        return np.zeros(len(positions), int), np.diag([dx, dy, thickness, 1.0])
-    points = np.array(positions, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise FormatError(
-            f"{name!r} must give each plane position as three numbers, it does not: repair it"
-        )
-    normal = np.cross(axes[:, 0], axes[:, 1])
-    if not abs(float(np.linalg.norm(normal)) - 1) < 1e-3:
-        raise FormatError(
-            f"{name!r} must have rows and columns at right angles, ImageOrientationPatient is "
-            f"{axes.T.reshape(-1).tolist()}: repair its header"
-        )
-    planes, origin, step = _rows(name, points, normal, measures, findings)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 3] = axes[:, 0] * dx, axes[:, 1] * dy, origin
-    affine[:3, 2] = step if step is not None else normal * thickness
-    return planes, affine
-
-
-def _rows(
-    name: str, points: Array, normal: Array, measures: dict[str, float], findings: list[Finding]
-) -> tuple[Array, Array, Array | None]:
-    """Number the planes along the normal; give the first position and the step."""
-    along = points @ normal
-    low, extent = points[int(along.argmin())], float(np.ptp(along))
-    if extent < SAME_MM:
-        return np.zeros(len(points), int), low, None
-    row = points[int(along.argmax())] - low
-    heights = np.unique((along - along.min()).round(6))
-    gaps = np.diff(heights)
-    smallest = float(gaps[gaps >= SAME_MM].min())
-    told = measures.get("step", smallest)
-    # SpacingBetweenSlices is measured along the normal by some, along a tilted row by others
-    tried = (told, told * extent / float(np.linalg.norm(row)), smallest)
-    for gap in tried:
-        last = round(extent / gap)
-        planes = ((along - along.min()) / extent * last).round().astype(int)
-        apart = np.linalg.norm(low + np.outer(planes / max(last, 1), row) - points, axis=1)
-        if last and abs(extent / gap - last) < 0.05 and float(apart.max()) <= 0.01 * gap + SAME_MM:
-            lean = math.degrees(math.acos(min(1.0, extent / float(np.linalg.norm(row)))))
-            if lean > 0.1:
-                text = f"planes are tilted by {lean:.2f} deg from their normal; the grid is sheared"
-                findings.append(Finding("warning", "tilted", text))
-            return planes, low, row / last
-    raise FormatError(
-        f"{name!r} must have planes on an even row, its {len(heights)} planes are "
-        f"{smallest:.4g} to {float(gaps.max()):.4g} mm apart and fit no common step: "
-        "resample the segmentation to even planes first"
-    )
 
 
 def _check_frames(
@@ -360,55 +198,11 @@ def _check_frames(
         )
 
 
-def _check_stored(stored: Stored, frames: int, budget: Budget) -> None:
-    if stored.bits not in (1, 8, 16) or (stored.bits == 1) != (stored.kind == "BINARY"):
-        raise FormatError(
-            f"{stored.path.name!r} must have 1 bit for each sample of a BINARY segmentation and "
-            f"8 or 16 else, it has {stored.bits} in a {stored.kind} one: repair its header"
-        )
-    if stored.offset >= 0:
-        needed = -(-frames * stored.size[0] * stored.size[1] * stored.bits // 8)
-        there = stored.path.stat().st_size - stored.offset
-        budget.check_stored(stored.path.name, needed, there, deflated=False)
-
-
 # ---- samples
 
 
 def _samples(stored: Stored, frames: Sequence[Frame]) -> Iterator[tuple[Frame, Array]]:
-    """Read the samples of some frames, one after the other: (rows, columns)."""
-    if stored.offset < 0:
-        yield from _unpacked(stored, frames)
-        return
-    count = stored.size[0] * stored.size[1]
-    with stored.path.open("rb") as file:
-        for frame in frames:
-            first = frame.index * count * stored.bits
-            skip = first % 8  # frames of single bits follow each other without a gap, PS3.5 8.1.1
-            file.seek(stored.offset + first // 8)
-            raw = np.frombuffer(file.read(-(-(skip + count * stored.bits) // 8)), np.uint8)
-            if stored.bits == 1:
-                values = np.unpackbits(raw, bitorder="little")[skip : skip + count]
-            else:
-                values = raw.view("<u1" if stored.bits == 8 else "<u2")[:count]
-            yield frame, values.reshape(stored.size)
-
-
-def _unpacked(stored: Stored, frames: Sequence[Frame]) -> Iterator[tuple[Frame, Array]]:
-    import pydicom
-
-    try:
-        dataset = pydicom.dcmread(stored.path)
-        array = np.asarray(dataset.pixel_array).reshape(-1, *stored.size)
-    except Exception as error:  # a decoder raises what it likes
-        reason = str(error).replace(str(stored.path), stored.path.name).splitlines()[:1]
-        raise FormatError(
-            f"{stored.path.name!r} must hold all samples that its header promises, it does not: "
-            f"{reason[0] if reason else type(error).__name__}: the file is damaged, or its packing "
-            "needs pip install vesalius[dicom]"
-        ) from error
-    for frame in frames:
-        yield frame, array[frame.index]
+    yield from zip(frames, read_frames(stored, [f.index for f in frames]), strict=True)
 
 
 def _with_layers(
@@ -449,7 +243,7 @@ def _clashes(plane: Sequence[tuple[Frame, Array]]) -> set[tuple[int, int]]:
 
 
 def _content(
-    stored: Stored, segments: Sequence[Segment], frames: Sequence[Frame], header: Any
+    stored: Stored, segments: Sequence[Segment], frames: Sequence[Frame], header: Any, kind: str
 ) -> tuple[Content, Any]:
     by_number = {one.number: one for one in segments}
     names = {(one.layer, one.value): one.name for one in segments}
@@ -486,11 +280,11 @@ def _content(
             out[0][place] = values[rows, columns] / whole
         return out
 
-    if stored.kind == "FRACTIONAL":
+    if kind == "FRACTIONAL":
         channels = tuple(one.name for one in segments)
         names = {(k, one.value): one.name for k, one in enumerate(segments)}
         return Content(channels=channels, names=names), fractional
-    return Content(names=names), binary if stored.kind == "BINARY" else labelmap
+    return Content(names=names), binary if kind == "BINARY" else labelmap
 
 
 def _paint(out: Array, frame: Frame, values: Array, label: int, window: Window, name: str) -> None:
