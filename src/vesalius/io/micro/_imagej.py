@@ -31,6 +31,7 @@ class ImageJ:
         origin_zyx: Index of the voxel that lies at the origin.
         interval_s: Time between frames, seconds; 0 where not given.
         note: Our note, or empty.
+        present: Whether there is such a description, which then counts and not the TIFF's unit.
     """
 
     unit_mm: float = 0.0
@@ -38,17 +39,20 @@ class ImageJ:
     origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)
     interval_s: float = 0.0
     note: str = ""
+    present: bool = False
 
 
 def imagej_of(tif: Any) -> ImageJ:
     """Read the calibration of an ImageJ file.
 
     Args:
-        tif: An open ``tifffile.TiffFile`` whose series is ImageJ's.
+        tif: An open ``tifffile.TiffFile``.
 
     Returns:
         What it says; entries that are damaged count as absent.
     """
+    if not tif.is_imagej:
+        return ImageJ()
     told = tif.imagej_metadata or {}
     unit = length_mm(str(told.get("unit", "")))
     if not unit and re.fullmatch(r"\\u00[bB]5m|.m", str(told.get("unit", ""))):
@@ -58,7 +62,7 @@ def imagej_of(tif: Any) -> ImageJ:
     info = str(told.get("Info", ""))
     lines = [line for line in info.splitlines() if line.startswith(NOTE)]
     note = lines[0].removeprefix(NOTE) if lines else ""
-    return ImageJ(unit, abs(_number(told.get("spacing"))), (z, y, x), step, note)
+    return ImageJ(unit, abs(_number(told.get("spacing"))), (z, y, x), step, note, True)
 
 
 def _number(value: object) -> float:
@@ -86,11 +90,7 @@ def save_imagej(obj: Image | Labels | Series, path: Path) -> None:
 
     samples = _typed(to_numpy(obj.data), path.name)
     stack = samples if isinstance(obj, Series) else samples[None]
-    if stack.nbytes > MOST_BYTES:
-        raise FormatError(
-            f"an ImageJ TIFF must stay below 4 GiB, {path.name!r} would take "
-            f"{stack.nbytes / 2**30:.3g} GiB: save it as .ome.tif or .zarr"
-        )
+    check_bytes(stack.nbytes, path.name)
     grid = _place.shown(obj.grid)
     dz, dy, dx = (1e3 * s for s in grid.spacing_mm)
     told = {"axes": "TZCYX", "unit": "um", "spacing": dz, "loop": False}
@@ -112,6 +112,19 @@ def save_imagej(obj: Image | Labels | Series, path: Path) -> None:
         software="vesalius",
         metadata=told,
     )
+
+
+def check_bytes(count: int, name: str) -> None:
+    """Check that samples fit into a TIFF of 32-bit offsets.
+
+    Raises:
+        FormatError: They do not.
+    """
+    if count > MOST_BYTES:
+        raise FormatError(
+            f"an ImageJ TIFF must stay below 4 GiB, {name!r} would take "
+            f"{count / 2**30:.3g} GiB: save it as .ome.tif or .zarr"
+        )
 
 
 def _typed(samples: Array, name: str) -> Array:

@@ -82,7 +82,7 @@ def _handle(path: Path, tif: Any, which: tuple[int, int], rules: Rules) -> Handl
     findings: list[Finding] = []
     axes = _axes(name, series, rules, findings)
     stored = stored_type(name, series.keyframe)
-    imagej = imagej_of(tif) if series.kind == "imagej" else ImageJ()
+    imagej = imagej_of(tif)
     own = _own_grid(tif, series, (axes, imagej), findings)
     note = _place.parse(imagej.note)
     grid = _place.grid_of(note, own, findings)
@@ -95,7 +95,7 @@ def _handle(path: Path, tif: Any, which: tuple[int, int], rules: Rules) -> Handl
         text = f"{content.frames} frames without times in seconds"
         findings.append(Finding("warning", "no-times", text))
     meta = {
-        "format": "ImageJ TIFF" if series.kind == "imagej" else "TIFF",
+        "format": "ImageJ TIFF" if imagej.present else "TIFF",
         "stored": stored.name,
         "compression": str(getattr(series.keyframe.compression, "name", "none")).lower(),
         "big": bool(tif.is_bigtiff),
@@ -169,11 +169,11 @@ def _resolution(page: Any, imagej: ImageJ, findings: list[Finding]) -> tuple[flo
     """Give the spacing along x and y in mm, 0 where none is stated or it is that of a screen."""
     per_unit = [_ratio(page, tag) for tag in ("XResolution", "YResolution")]
     kind = int(page.resolutionunit or 1)
-    unit = imagej.unit_mm or (UNIT_MM.get(kind, 0.0) if kind in UNIT_MM else 0.0)
+    unit = imagej.unit_mm if imagej.present else UNIT_MM.get(kind, 0.0)
     if not unit or min(per_unit) <= 0:
         return 0.0, 0.0
     inches = [n * 25.4 / unit for n in per_unit]
-    if not imagej.unit_mm and all(any(abs(n - d) < 0.02 for d in PRINT_DPI) for n in inches):
+    if not imagej.present and all(any(abs(n - d) < 0.02 for d in PRINT_DPI) for n in inches):
         text = f"the resolution of {inches[0]:.0f} dpi is that of a screen or printer: not taken"
         findings.append(Finding("info", "print-resolution", text))
         return 0.0, 0.0
