@@ -9,7 +9,6 @@ import numpy as np
 from vesalius.errors import FormatError
 from vesalius.io._frames import grid_from_xyz
 from vesalius.io._handle import Array, Content, Finding, Handle, Rules, Window
-from vesalius.io.dicom._codes import unit_of
 from vesalius.io.dicom._derived import (
     IDENTIFYING,
     Stored,
@@ -20,6 +19,7 @@ from vesalius.io.dicom._derived import (
     read_frames,
     read_header,
 )
+from vesalius.io.dicom.codes import unit_of
 
 MAP_CLASS = "1.2.840.10008.5.1.4.1.1.30"
 UNNAMED = "value"

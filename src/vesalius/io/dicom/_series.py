@@ -77,6 +77,8 @@ class _Pile:
                 self.contours.append(_outlines(path, rules))
             elif looked.kind == "segmentation":
                 self.handles.append(_segmentation(path, rules))
+            elif looked.kind == "map":
+                self.handles.append(_map(path, rules))
             elif looked.kind == "other":
                 self.skipped.append(path.name)
         except FormatError as error:
@@ -102,6 +104,12 @@ def _segmentation(path: Path, rules: Rules) -> Handle:
     from vesalius.io.dicom._seg import open_seg
 
     return open_seg(path, rules)
+
+
+def _map(path: Path, rules: Rules) -> Handle:
+    from vesalius.io.dicom._map import open_parametric_map
+
+    return open_parametric_map(path, rules)
 
 
 def _together(texts: list[str]) -> FormatError:

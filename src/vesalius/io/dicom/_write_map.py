@@ -10,7 +10,6 @@ from vesalius.core import Image
 from vesalius.errors import UnitError
 from vesalius.io._atomic import staged
 from vesalius.io._samples import to_numpy
-from vesalius.io.dicom._codes import Code, ucum
 from vesalius.io.dicom._context import (
     Caption,
     equipment,
@@ -25,6 +24,7 @@ from vesalius.io.dicom._context import (
     upright,
 )
 from vesalius.io.dicom._map import UNNAMED, open_parametric_map
+from vesalius.io.dicom.codes import Code, ucum
 
 
 def save_parametric_map(

@@ -10,7 +10,6 @@ from typing import Any, final
 from vesalius._version import __version__
 from vesalius.errors import FormatError, OutputError
 from vesalius.io._atomic import staged
-from vesalius.io.dicom._codes import AGGREGATIONS, Code, ucum
 from vesalius.io.dicom._context import (
     MAKER,
     Caption,
@@ -23,6 +22,7 @@ from vesalius.io.dicom._context import (
     uid,
 )
 from vesalius.io.dicom._seg import SEG_CLASSES
+from vesalius.io.dicom.codes import AGGREGATIONS, Code, ucum
 
 UPPER, LOWER = "371886008", "371885007"
 """Range of upper and of lower measurement uncertainty, SNOMED CT, TID 310."""

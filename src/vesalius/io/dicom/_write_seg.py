@@ -3,9 +3,8 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from vesalius.errors import FormatError, RegionError
 from vesalius.io._atomic import staged
 from vesalius.io._handle import Array
 from vesalius.io._samples import to_numpy
-from vesalius.io.dicom._codes import Code, Meaning, meaning_of
 from vesalius.io.dicom._context import (
     SAME_MM,
     Caption,
@@ -31,27 +29,10 @@ from vesalius.io.dicom._context import (
     upright,
 )
 from vesalius.io.dicom._seg import open_seg
+from vesalius.io.dicom.codes import Algorithm, Meaning, meaning_of
 
 Kind = Literal["BINARY", "LABELMAP"]
 LARGEST = 65535
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Algorithm:
-    """How the segments came to be, PS3.3 C.8.20.4 and 10.16.
-
-    Attributes:
-        kind: Done by hand, by a person with a program, or by a program alone.
-        name: Name of the program.
-        version: Its version.
-        family: What kind of method it is, from CID 7162.
-    """
-
-    kind: Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"] = "SEMIAUTOMATIC"
-    name: str = "not stated"
-    version: str = "not stated"
-    family: Code = field(default=Code("123109", "DCM", "Manual Processing"))
 
 
 NOT_STATED = Algorithm()

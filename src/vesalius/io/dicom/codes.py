@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
 
 from vesalius.errors import UnitError
 from vesalius.io.dicom._context import highdicom
@@ -41,6 +41,24 @@ class Meaning:
 
     category: Code
     kind: Code
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """How the segments came to be, PS3.3 C.8.20.4 and 10.16.
+
+    Attributes:
+        kind: Done by hand, by a person with a program, or by a program alone.
+        name: Name of the program.
+        version: Its version.
+        family: What kind of method it is, from CID 7162.
+    """
+
+    kind: Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"] = "SEMIAUTOMATIC"
+    name: str = "not stated"
+    version: str = "not stated"
+    family: Code = field(default=Code("123109", "DCM", "Manual Processing"))
 
 
 TISSUE = Code("85756007", "SCT", "Tissue")
