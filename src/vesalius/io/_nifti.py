@@ -206,7 +206,9 @@ def comment(header: Any) -> str:
 
 def tables(header: Any) -> list[bytes]:
     """Give the extensions of a nibabel header that may hold a table of labels."""
-    found = [e.get_content() for e in getattr(header, "extensions", ()) if e.get_code() in TABLES]
+    known = [e for e in getattr(header, "extensions", ()) if e.get_code() in TABLES]
+    # since nibabel 5.3 the bytes are an attribute, and the call fails for codes without a parser
+    found = [e.content if hasattr(e, "content") else e.get_content() for e in known]
     return [raw.encode() if isinstance(raw, str) else bytes(raw) for raw in found]
 
 
