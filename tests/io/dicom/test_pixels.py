@@ -320,6 +320,34 @@ def test_turns_luminance_and_chrominance_into_rgb_as_pydicom_does(tmp_path: Path
     assert np.abs(read(path)[0].astype(int) - theirs).max() <= 1
 
 
+@pytest.mark.parametrize("codec", LOSSLESS)
+def test_turns_lossless_luminance_and_chrominance_into_rgb(tmp_path: Path, codec: str) -> None:
+    values = noise((1, 30, 40, 3), 8)
+    path = write_packed(
+        tmp_path,
+        values,
+        [encode(codec, values[0], 8)],
+        TransferSyntaxUID=LOSSLESS[codec],
+        PhotometricInterpretation="YBR_FULL",
+    )
+    theirs = pydicom.pixels.convert_color_space(values[0], "YBR_FULL", "RGB")
+    assert np.abs(read(path)[0].astype(int) - theirs).max() <= 1
+
+
+def test_reads_eight_bit_codestreams_of_sixteen_bit_images(tmp_path: Path) -> None:
+    values = noise((1, 20, 24, 1), 8)
+    path = write_packed(
+        tmp_path,
+        values,
+        [encode("lossless", values[0], 8)],
+        TransferSyntaxUID=uid.JPEGLossless,
+        BitsAllocated=16,
+    )
+    back = read(path)
+    assert back.dtype == np.uint16
+    assert np.array_equal(back, values)
+
+
 def test_knows_reference_colours() -> None:
     # PS3.3 C.7.6.3.1.2 by hand: white, black, and pure red (76.245, 84.97, 255.5) rounded
     from vesalius.io.dicom._colour import ybr_to_rgb
@@ -522,11 +550,45 @@ def test_refuses_cut_and_foreign_fragments(tmp_path: Path) -> None:
 def test_refuses_a_truncated_codestream(tmp_path: Path, codec: str) -> None:
     values = noise((1, 20, 24, 1), 16)
     stream = encode(codec, values[0], 16)
-    for keep in (len(stream) // 2, 30, 3):
+    for keep in (len(stream) - 20, len(stream) // 2, 30, 3):
         path = write_packed(tmp_path, values, [stream[:keep]], TransferSyntaxUID=LOSSLESS[codec])
         with pytest.raises(FormatError, match="must hold all samples that its header") as caught:
             read(path)
         assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A file of two frames for each codec."""
+    values = noise((2, 20, 24, 1), 12)
+    paths = {}
+    for codec, syntax in LOSSLESS.items():
+        streams = [encode(codec, frame, 12) for frame in values]
+        folder = tmp_path_factory.mktemp(codec)
+        paths[codec] = write_packed(
+            folder, values, streams, TransferSyntaxUID=syntax, BitsStored=12
+        )
+    return paths
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@given(st.sampled_from(sorted(LOSSLESS)), st.data())
+def test_damaged_files_are_read_or_refused(
+    written: dict[str, Path], codec: str, data: st.DataObject
+) -> None:
+    path = written[codec]
+    what, raw = packed(path), bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        raw[data.draw(st.integers(330, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    hurt = path.with_name("hurt.dcm")
+    hurt.write_bytes(raw[: data.draw(st.integers(400, len(raw)))])
+    said = ""
+    try:
+        assert read_frames(replace(what, path=hurt), 0, 2, DEFAULT).shape == (2, 20, 24, 1)
+    except FormatError as error:
+        said = str(error)
+    assert not said or said.startswith("'hurt.dcm' must ")
+    assert str(path.parent) not in said
 
 
 # ---- what is refused
