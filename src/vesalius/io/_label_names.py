@@ -12,6 +12,7 @@ from vesalius.io._handle import Finding
 Names = dict[tuple[int, int], str]
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".png", ".tif", ".tiff")
 LONGEST = 1 << 24
+_DECLARES = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 _SNAP = re.compile(r"\s*(\d+)(?:\s+[-+.\deE]+){6}\s+\x22([^\x22]*)\x22\s*$")
 
 
@@ -120,7 +121,7 @@ def caret_names(extensions: Iterable[bytes]) -> Names:
     names: Names = {}
     for raw in extensions:
         text = raw.strip(b"\0 \r\n")
-        if b"<CaretExtension" not in text or b"<!" in text or len(text) > LONGEST:
+        if b"<CaretExtension" not in text or _DECLARES.search(text) or len(text) > LONGEST:
             continue
         try:
             tree = ElementTree.fromstring(text.decode("utf-8", "replace"))
