@@ -592,6 +592,7 @@ def test_places_doses_by_offset_or_by_position(tmp_path: Path, offsets: list[flo
     handle = io.open(write_dose(tmp_path, offsets))
     assert world(handle, 0, 0, 0) == [1, 2, 3]
     assert world(handle, 2, 1, 1) == [3, 4, 8]
+    assert handle.unit == "Gy"
     assert np.array_equal(samples(handle), enhanced_values(3)[..., 0] * np.float32(0.25))
 
 

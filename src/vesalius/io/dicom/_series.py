@@ -227,7 +227,7 @@ def _in_unit(arranged: Arranged, rules: Rules, findings: list[Finding]) -> tuple
 
 def _unit(one: Slice, findings: list[Finding]) -> str:
     if one.acquisition.get("Modality") != "CT":
-        return "1"
+        return "Gy" if one.acquisition.get("DoseUnits") == "GY" else "1"
     stated = str(one.acquisition.get("RescaleType", "HU"))
     if not one.acquisition["rescaled"] or stated not in ("HU", "US"):
         text = f"CT without a rescale to HU (RescaleType {stated}): values are as stored, unit 1"
