@@ -18,6 +18,7 @@ from vesalius.io.dicom._slice import Slice
 
 Row = tuple[Slice, ...]
 Number = Callable[[Slice], float]
+BESIDE_MM = 0.1
 EXACT = 0.05
 """Repetition time and acquisition times agree if they differ by less than this part."""
 
@@ -60,6 +61,14 @@ def arrange(
     for column in columns:
         column.sort(key=_serial)
     columns = _without_copies(columns, budget, findings)
+    apart = max(_apart_mm(column) for column in columns)
+    if apart > BESIDE_MM:
+        text = (
+            f"slices at one position along the normal must lie over each other, some lie "
+            f"{apart:.4g} mm beside: put each stack in a folder of its own"
+        )
+        findings.append(Finding("error", "sideways", text))
+        return Arranged((tuple(column[0] for column in columns),))
     counts = {len(column) for column in columns}
     if counts == {1}:
         return Arranged((tuple(column[0] for column in columns),))
@@ -73,6 +82,12 @@ def arrange(
             return found
     findings.append(_duplicates(columns, allow))
     return Arranged((tuple(column[0] for column in columns),))
+
+
+def _apart_mm(column: Sequence[Slice]) -> float:
+    """Largest distance along a world axis between slices of one place, mm."""
+    positions = np.array([one.position_mm for one in column], dtype=np.float64)
+    return float(np.ptp(positions, axis=0).max())
 
 
 def _serial(one: Slice) -> tuple[float, str, int]:
@@ -165,7 +180,7 @@ def _in_order(columns: list[list[Slice]], findings: list[Finding]) -> Arranged |
         rows = [[column[k] for k in ks] for column, ks in zip(columns, order, strict=True)]
         frames = [tuple(row[t] for row in rows) for t in range(len(rows[0]))]
         return _diffusion(rows, findings) or _timed(frames, word, findings)
-    return _diffusion(columns, findings)
+    return _diffusion([sorted(column, key=b_value) for column in columns], findings)
 
 
 def _timed(frames: list[Row], word: str, findings: list[Finding]) -> Arranged:

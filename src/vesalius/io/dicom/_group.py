@@ -164,15 +164,25 @@ def _by_kind(group: Group, kinds: Sequence[tuple[str, Key]]) -> list[Group]:
         return [group]
     candidates = [*kinds, *UNEVEN] if (counts != most).any() else list(kinds)
     for word, key in candidates:
-        parts = _parts(group, key, lambda value, word=word: f"{word} {value}")
+        parts = _parts(group, key, lambda value, word=word: f"{word} {_plain(value)}")
+        if word == "acquisition" and sum(_reach(part) == len(counts) for part in parts) > 1:
+            continue  # several that cover it all are frames in time
         if len(parts) > 1 and max(_most(part) for part in parts) < most:
             rest = [kind for kind in kinds if kind[0] != word]
             return [sub for part in parts for sub in _by_kind(part, rest)]
     return [group]
 
 
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _most(group: Group) -> int:
     return int(np.bincount(places(group.slices)[0]).max())
+
+
+def _reach(group: Group) -> int:
+    return len(places(group.slices)[1])
 
 
 def _parts(group: Group, key: Key, shown: Callable[..., str]) -> list[Group]:

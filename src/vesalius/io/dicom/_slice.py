@@ -19,6 +19,7 @@ from vesalius.io.dicom._tags import ACQUISITION, IDENTIFYING, PER_SLICE
 
 SUFFIXES = (".dcm", ".ima")
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 HOSTILE = {
     b"MZ": "a Windows program",
@@ -32,7 +33,7 @@ HOSTILE = {
     b"\xfe\xed\xfa": "a macOS program",
 }
 """First bytes of what a preamble may hide; TIFF is what it was made for (PS3.10 7.1)."""
-Kind = Literal["image", "outlines", "segmentation", "other"]
+Kind = Literal["image", "outlines", "segmentation", "map", "other"]
 
 
 @final
@@ -109,7 +110,7 @@ class Looked:
     """What one DICOM file is.
 
     Attributes:
-        kind: An image, outlines (RTSTRUCT), a segmentation, or none of these.
+        kind: An image, outlines (RTSTRUCT), a segmentation, a parametric map, or none of these.
         slices: Its slices, where it is an image.
     """
 
@@ -148,6 +149,8 @@ def look(path: Path, budget: Budget) -> Looked:
             return Looked("outlines" if sop_class == RTSTRUCT else "other")
         if sop_class in SEGMENTATIONS:
             return Looked("segmentation")
+        if sop_class == PARAMETRIC_MAP:
+            return Looked("map")
         one = _slice(path, header, budget)
         check_packed(one.packed)
         return Looked("image", _expanded(one, header, budget))
@@ -220,8 +223,11 @@ def _slice(path: Path, header: Header, budget: Budget) -> Slice:
     spacing = _numbers(header, "PixelSpacing", 2)
     if spacing is None:
         spacing = _numbers(header, "ImagerPixelSpacing", 2)
-    table, first = _table(path, header, budget)
-    rescaled = header.has("RescaleSlope") or table is not None
+    table, first, kind = _table(path, header, budget)
+    if table is not None and (slope, intercept) != (1.0, 0.0):
+        raise ValueError("it has both a rescale and a modality lookup table")
+    own: dict[str, object] = {"rescaled": header.has("RescaleSlope") or table is not None}
+    own |= {"RescaleType": kind} if table is not None else {}
     return Slice(
         packed=packed,
         series=header.text("SeriesInstanceUID"),
@@ -233,7 +239,7 @@ def _slice(path: Path, header: Header, budget: Budget) -> Slice:
         slope=slope,
         intercept=intercept,
         image_type=tuple(str(word) for word in header.values("ImageType")),
-        acquisition=_entries(header, ACQUISITION + PER_SLICE) | {"rescaled": rescaled},
+        acquisition=_entries(header, ACQUISITION + PER_SLICE) | own,
         identifying=_entries(header, IDENTIFYING),
         table=table,
         first=first,
@@ -293,13 +299,13 @@ def _hidden(preamble: bytes) -> str:
     return next((what for mark, what in HOSTILE.items() if start.startswith(mark)), "")
 
 
-def _table(path: Path, header: Header, budget: Budget) -> tuple[Array | None, int]:
-    """Read a modality lookup table (PS3.3 C.11.1); None where there is none."""
+def _table(path: Path, header: Header, budget: Budget) -> tuple[Array | None, int, str]:
+    """Read a modality lookup table (PS3.3 C.11.1): values, what the first is for, their type."""
     if not header.has("ModalityLUTSequence"):
-        return None, 0
+        return None, 0, ""
     items = full_header(path, budget).ModalityLUTSequence
     if not items:
-        return None, 0
+        return None, 0, ""
     if len(items) > 1:
         raise ValueError(f"it has {len(items)} modality lookup tables")
     count, first, bits = (int(v) for v in items[0].LUTDescriptor)
@@ -309,7 +315,8 @@ def _table(path: Path, header: Header, budget: Budget) -> tuple[Array | None, in
     values = np.atleast_1d(np.asarray(raw)).astype(np.int64)
     if len(values) < count or not 8 <= bits <= 16:
         raise ValueError(f"its modality lookup table has {len(values)} of {count} entries")
-    return values[:count], first
+    kind = str(items[0].get("ModalityLUTType", "") or "US")
+    return values[:count], first, "unspecified" if kind == "US" else kind
 
 
 def _numbers(header: Header, keyword: str, count: int) -> Array | None:
