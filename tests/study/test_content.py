@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vesalius.core import Image
-from vesalius.study import Truth
 from vesalius.study._content import (
     KEYS,
+    Truth,
     family_tables,
     friendly,
     histograms,

@@ -21,7 +21,7 @@ def show(
 ) -> None:
     """Show every setting, defaults spelt out, as YAML that can be used again."""
     from vesalius.measure import Config, dump_config, load_config
-    from vesalius.study import given_keys, origins
+    from vesalius.study._origins import given_keys, origins
 
     settings = Config() if config is None else load_config(config)
     if not origin:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vesalius.core import Grid
     from vesalius.io import Survey
     from vesalius.io._handle import Allow
-    from vesalius.study import Converted
+    from vesalius.study._convert import Converted
 
 
 class Form(StrEnum):
@@ -40,7 +40,7 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help=PATH_HELP)],
     out: Annotated[Path, typer.Argument(help="File (the suffix names the format), or folder.")],
     to: Annotated[
-        str, typer.Option("--to", help="Format of the files in an output folder.")
+        str, typer.Option("--to", help="Format in a folder: suffix, dicom, seg, rtstruct, map.")
     ] = ".nii.gz",
     allow: Annotated[
         str, typer.Option("--allow", help="What to accept, such as tilt,gaps; see 'info'.")
@@ -65,6 +65,12 @@ def convert(
         Form, typer.Option("--form", help="Which of two NIfTI positions counts.")
     ] = Form.agree,
     frames: Annotated[Axis, typer.Option("--frames", help="What a fourth axis is.")] = Axis.time,
+    source_series: Annotated[
+        Path | None, typer.Option("--source", help="DICOM series that a DICOM output refers to.")
+    ] = None,
+    quantise: Annotated[
+        bool, typer.Option("--quantise", help="A DICOM series may hold rounded values.")
+    ] = False,
     level: Annotated[int, typer.Option("--level", help="Level of a pyramid.")] = 0,
     progress: Annotated[
         Progress, typer.Option("--progress", help="How progress is shown.")
@@ -79,12 +85,13 @@ def convert(
     Leaves with 0, with 3 where nothing could be read, with 4 where a volume was refused.
     """
     from vesalius import io
-    from vesalius.study import Conversion
+    from vesalius.study import Conversion, Dicom
     from vesalius.study import convert as convert_all
 
     allowed = split_words(allow)
     found = io.survey(source, form=form.value, unit=unit, frames=frames.value, allow=allowed)
-    how = Conversion(to, labels, _grid(like, allowed), roi, upright, level)
+    dicom = Dicom("" if source_series is None else str(source_series), quantise)
+    how = Conversion(to, labels, _grid(like, allowed), roi, upright, level, dicom)
     with watch(progress, quiet=quiet) as on_step:
         done = convert_all(_of_names(found, series), out, how, on_step=on_step)
     _tell(done, quiet=quiet)

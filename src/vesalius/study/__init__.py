@@ -4,11 +4,9 @@ Floor 8.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from vesalius.study._content import Truth
-from vesalius.study._convert import Conversion, Converted, convert
+from vesalius.study._convert import Conversion, convert
 from vesalius.study._demo import run_demo
 from vesalius.study._load import Pair, load_pair, read_names
-from vesalius.study._origins import Origin, given_keys, origins
 from vesalius.study._part import Part
 from vesalius.study._report import (
     Heading,
@@ -29,29 +27,24 @@ from vesalius.study._run import (
     write_failure,
     write_study,
 )
-from vesalius.study._views import Outline
+from vesalius.study._targets import Dicom
 
 __all__ = [
     "Conversion",
-    "Converted",
+    "Dicom",
     "Heading",
-    "Origin",
     "Outcome",
-    "Outline",
     "Pair",
     "Part",
     "Report",
     "Scene",
     "Task",
-    "Truth",
     "build_report",
     "convert",
     "failed_report",
-    "given_keys",
     "load_pair",
     "measure_part",
     "open_folder",
-    "origins",
     "plan",
     "read_names",
     "render_html",

@@ -3,7 +3,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -19,10 +19,13 @@ from vesalius.core import (
     resample,
     resample_labels,
 )
-from vesalius.errors import FormatError, GeometryError, OutputError, VesaliusError
+from vesalius.errors import FormatError, OutputError, VesaliusError
 from vesalius.io import Handle
+from vesalius.study._targets import Dicom, format_of, is_format, suffix_of, write
+from vesalius.study._upright import upright_grid
 
 Volume = Image | Labels | Series
+NO_DICOM = Dicom()
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 
 
@@ -32,20 +35,24 @@ class Conversion:
     """How to convert.
 
     Attributes:
-        suffix: Format of the files in an output folder, such as ``".nii.gz"``.
+        to: Format of the files in an output folder: a suffix such as ``".nii.gz"``, or
+            ``"dicom"``, ``"seg"``, ``"rtstruct"``, ``"map"``; for a single file its suffix counts,
+            unless that is ``.dcm`` and ``to`` one of the words.
         labels: Whether volumes are labels; DICOM SEG and outlines always are.
         like: Grid to bring everything to; empty keeps each volume's own. Outlines need one.
         roi: Regular expression for the names of the regions wanted.
+        dicom: What a DICOM target needs.
         upright: Whether a sheared (tilted) volume is resampled to right angles.
         level: Level of a pyramid that is read.
     """
 
-    suffix: str = ".nii.gz"
+    to: str = ".nii.gz"
     labels: bool = False
     like: Grid | None = None
     roi: str = ""
     upright: bool = False
     level: int = 0
+    dicom: Dicom = NO_DICOM
 
 
 @final
@@ -89,8 +96,15 @@ def convert(
         OutputError: ``out`` is a file and there are several things to write.
         FormatError: Nothing was found.
     """
+    if not is_format(how.to):
+        raise FormatError(
+            f"the format must be dicom, seg, rtstruct, map, .geojson, .roi.zip or one of "
+            f"{', '.join(io.formats())}, got {how.to!r}"
+        )
     things: list[Handle | io.Contours] = [*_volumes(found), *found.contours]
-    single = _is_file(out)
+    single = bool(format_of(out.name)) and not (out.is_dir() and not out.name.endswith(".zarr"))
+    how = replace(how, like=_place(found, how))
+    word = _word(out.name, how.to) if single else how.to
     if single and len(things) != 1:
         names = ", ".join(repr(thing.name) for thing in things[:5])
         raise OutputError(
@@ -102,49 +116,12 @@ def convert(
     done: list[Converted] = []
     taken: set[str] = set()
     for k, thing in enumerate(things):
-        target = out if single else out / _file_name(thing.name, how.suffix, taken)
-        done.append(_one(thing, target, how))
+        target = out if single else out / _file_name(thing.name, suffix_of(how.to), taken)
+        done.append(_one(thing, target, word, how))
         if on_step is not None:
             on_step(Step(f"convert: {target.name}", k + 1, len(things)))
     refused = [Converted("", None, str(error)) for error in found.refused]
     return (*done, *refused)
-
-
-def upright_grid(grid: Grid) -> Grid:
-    """Give the grid with right angles that holds a sheared one.
-
-    Args:
-        grid: Axes need not meet at right angles; rows (x) and columns (y) must.
-
-    Returns:
-        The same x and y axes and spacings, slices along their normal at the distance that the
-        planes have, as many rows and columns more as the lean takes; ``grid`` if it is upright.
-
-    Raises:
-        GeometryError: Rows and columns do not meet at right angles.
-    """
-    if grid.is_orthogonal:
-        return grid
-    axes = grid.affine[:3, :3]
-    down, right = axes[:, 1], axes[:, 2]
-    if abs(float(down @ right)) > 1e-4 * float(down.norm() * right.norm()):
-        raise GeometryError(
-            f"rows and columns must meet at right angles to set slices upright, got {grid}: "
-            "resample it onto a grid of your own"
-        )
-    normal = torch.linalg.cross(down, right)
-    normal = normal / normal.norm()
-    gap = float(axes[:, 0] @ normal)
-    affine = grid.affine.clone()
-    affine[:3, 0] = normal * gap
-    z, y, x = grid.shape
-    # how far the last slice has slid along rows and columns, in pixels
-    slide = (axes[:, 0] - normal * gap) * (z - 1)
-    ends = [float(slide @ axis / (axis @ axis)) for axis in (down, right)]
-    first = [min(0, int(torch.tensor(e).floor())) for e in ends]
-    more = [int(torch.tensor(abs(e)).ceil()) for e in ends]
-    affine[:3, 3] += first[0] * down + first[1] * right
-    return Grid((z, y + more[0], x + more[1]), affine)
 
 
 def _volumes(found: io.Survey) -> list[Handle]:
@@ -153,16 +130,25 @@ def _volumes(found: io.Survey) -> list[Handle]:
     return plain or list(found.handles)
 
 
-def _is_file(out: Path) -> bool:
-    known = any(out.name.lower().endswith(suffix) for suffix in io.formats())
-    return known and not (out.is_dir() and not out.name.lower().endswith(".zarr"))
+def _word(name: str, to: str) -> str:
+    """Give the format of a single file: its suffix, and for .dcm the word."""
+    suffix = format_of(name)
+    return to if suffix == ".dcm" and suffix_of(to) == ".dcm" else suffix
+
+
+def _place(found: io.Survey, how: Conversion) -> Grid | None:
+    """Give the grid that outlines are drawn on: the one asked for, or that of the one volume."""
+    volumes = _volumes(found)
+    if how.like is None and found.contours and len(volumes) == 1:
+        return volumes[0].grid
+    return how.like
 
 
 def _file_name(name: str, suffix: str, taken: set[str]) -> str:
     """Make a file name of a volume's name that is safe and not taken."""
     low = name.lower()
-    endings = [s for s in (*io.formats(), ".dcm", ".zip") if low.endswith(s)]
-    stem = name[: len(name) - max(map(len, endings))] if endings else name
+    ending = format_of(name) or (".zip" if low.endswith(".zip") else "")
+    stem = name[: len(name) - len(ending)]
     stem = _UNSAFE.sub("_", stem).strip("._") or "volume"
     wanted, number = stem, 1
     while wanted.lower() in taken:
@@ -172,25 +158,32 @@ def _file_name(name: str, suffix: str, taken: set[str]) -> str:
     return wanted + suffix
 
 
-def _one(thing: "Handle | io.Contours", target: Path, how: Conversion) -> Converted:
-    notes = tuple(f"{f.severity}: {f.message}" for f in thing.findings if f.severity != "info")
+def _one(thing: "Handle | io.Contours", target: Path, word: str, how: Conversion) -> Converted:
+    found = list(thing.findings)
     try:
-        io.save(_shaped(_read(thing, how), how), target)
+        volume = _shaped(_read(thing, how, found), how)
+        written = write(volume, target, word, how.dicom)
     except OutputError:
         raise
     except VesaliusError as error:
-        return Converted(thing.name, None, str(error), notes)
-    return Converted(thing.name, target, "", notes)
+        return Converted(thing.name, None, str(error), _notes(found))
+    return Converted(thing.name, written, "", _notes(found))
 
 
-def _read(thing: "Handle | io.Contours", how: Conversion) -> Volume:
+def _notes(findings: list[io.Finding]) -> tuple[str, ...]:
+    return tuple(f"{f.severity}: {f.message}" for f in findings if f.severity != "info")
+
+
+def _read(thing: "Handle | io.Contours", how: Conversion, found: list[io.Finding]) -> Volume:
     if isinstance(thing, io.Contours):
         if how.like is None:
             raise FormatError(
                 f"{thing.name!r} must have a grid to be drawn on, outlines have none: "
                 "name the image with --like"
             )
-        return io.rasterise(thing, how.like, roi=how.roi)
+        drawn = io.rasterise(thing, how.like, roi=how.roi)
+        found += drawn.findings
+        return drawn.labels
     if how.labels or thing.content.names:
         return _chosen(thing.read_labels(level=how.level), how.roi)
     if thing.content.frames > 1:
