@@ -1,7 +1,6 @@
 """Targets: which writer an output is for, by its suffix or by a word."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -66,12 +65,10 @@ def write(volume: Volume, target: Path, word: str, dicom: Dicom) -> Path:
     """
     if word in WORDS or word == ".dcm":
         return _write_dicom(volume, target, "dicom" if word == ".dcm" else word, dicom)
-    outlines: dict[str, Callable[[Labels, Path], None]] = {
-        ".geojson": io.micro.save_geojson,
-        ".roi.zip": io.micro.save_imagej_rois,
-    }
-    if word in outlines:
-        outlines[word](_labels(volume, word), target)
+    if word == ".geojson":
+        io.micro.save_geojson(_labels(volume, word), target)
+    elif word == ".roi.zip":
+        io.micro.save_imagej_rois(_labels(volume, word), target)
     else:
         io.save(volume, target)
     return target
