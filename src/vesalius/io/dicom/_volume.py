@@ -179,9 +179,15 @@ def _read_plain(one: Slice, part: Array, window: Window) -> None:
     straight = straight and part.flags.c_contiguous and part.dtype.kind in "iu"
     raw = part[0].view(stored) if straight else np.empty((rows, packed.columns), stored)
     start = packed.offset + (one.frame * packed.rows + y) * packed.columns * stored.itemsize
-    with packed.path.open("rb", buffering=0) as file:
-        file.seek(start)
-        got = file.readinto(raw.data.cast("B"))
+    try:
+        with packed.path.open("rb", buffering=0) as file:
+            file.seek(start)
+            got = file.readinto(raw.data.cast("B"))
+    except OSError as error:
+        raise FormatError(
+            f"{packed.path.name!r} must still be where it was opened, the system says: "
+            f"{error.strerror}: open the series again"
+        ) from error
     if got != raw.nbytes:
         raise FormatError(
             f"{packed.path.name!r} must hold all samples that its header promises, it ends at "
