@@ -186,12 +186,10 @@ def _keep_ends(dataset: Any, positions: list[Any], source: Source) -> None:
     there = {_place(group) for group in groups}
     front = _place_of(positions[0]) not in there
     back = _place_of(positions[-1]) not in there
-    if not (front or back):
-        return
     count = int(dataset.Rows) * int(dataset.Columns)
-    bits = np.unpackbits(
-        np.frombuffer(dataset.PixelData, np.uint8), bitorder="little", count=len(groups) * count
-    )
+    if not (front or back or count < 8):
+        return
+    bits = _bits(dataset.PixelData, len(groups), count)
     empty = np.zeros(count, np.uint8)
     last = max(int(g.FrameContentSequence[0].DimensionIndexValues[-1]) for g in groups) + front
     for group in groups:
@@ -205,6 +203,14 @@ def _keep_ends(dataset: Any, positions: list[Any], source: Source) -> None:
     dataset.PixelData = packed + b"\0" * (len(packed) % 2)
     dataset.PerFrameFunctionalGroupsSequence = groups
     dataset.NumberOfFrames = len(groups)
+
+
+def _bits(packed: bytes, frames: int, count: int) -> Array:
+    raw = np.frombuffer(packed, np.uint8)
+    if count < 8:  # highdicom 0.28 gives each such frame a byte of its own
+        rows = np.unpackbits(raw[:frames, None], axis=1, bitorder="little")
+        return np.asarray(rows[:, :count].reshape(-1))
+    return np.unpackbits(raw, bitorder="little", count=frames * count)
 
 
 def _copied(group: Any, position: Any, index: int, source: Source) -> Any:
