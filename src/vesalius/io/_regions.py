@@ -14,6 +14,7 @@ from vesalius.io._contours import Contours
 from vesalius.io._handle import Finding, Handle
 from vesalius.io._label_names import SUFFIXES, names_beside
 from vesalius.io._rasterise import Drawn, matching, rasterise
+from vesalius.io.micro._cellpose import cell_names
 
 
 def draw_outlines(
@@ -66,7 +67,8 @@ def read_map(handle: Handle, path: Path, roi: str) -> Drawn:
     labels = handle.read_labels()
     beside: list[Finding] = []
     if not labels.names and path.is_file():
-        labels = Labels(labels.data, labels.grid, names_beside(path, beside))
+        names = names_beside(path, beside) or cell_names(path, labels.values)
+        labels = Labels(labels.data, labels.grid, names)
     return Drawn(_picked(labels, roi, handle.name), handle.findings + tuple(beside))
 
 

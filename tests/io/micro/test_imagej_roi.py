@@ -1,5 +1,6 @@
 """Regions of ImageJ: written, read back, and read by the roifile package where it is installed."""
 
+import contextlib
 import struct
 import zipfile
 from pathlib import Path
@@ -174,10 +175,10 @@ def test_refuses_what_is_no_region(tmp_path: Path, data: bytes) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_a_region_or_a_refusal(tmp_path: Path, data: bytes, kind: int) -> None:
     path = roi_file(tmp_path, header(kind, (0, 0, 3, 3), 4)[: 64 - len(data) % 9] + data)
-    try:
-        assert len(read_roi(path, RULES).rois) <= 1
-    except FormatError as error:
-        assert "a.roi" in str(error) or "outline" in str(error)
+    found = None
+    with contextlib.suppress(FormatError):
+        found = read_roi(path, RULES)
+    assert found is None or len(found.rois) <= 1
 
 
 def test_refuses_archives_without_regions_and_those_that_are_none(tmp_path: Path) -> None:
