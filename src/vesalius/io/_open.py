@@ -28,6 +28,8 @@ from vesalius.io._walk import walk
 from vesalius.io.dicom._dicomdir import is_dicomdir, list_files
 from vesalius.io.dicom._series import open_dicom
 from vesalius.io.dicom._slice import is_dicom
+from vesalius.io.micro._cellpose import refuse_session
+from vesalius.io.micro._imagej_roi import read_roi, read_roi_set
 from vesalius.io.micro._omezarr import is_image, open_omezarr
 from vesalius.io.micro._tiff import open_tiff
 
@@ -71,7 +73,11 @@ CLAIMS: dict[str, Callable[[Path], bool]] = {
     ".map": is_map,
 }
 """What must hold for a file to be what its suffix says, where others use that suffix too."""
-OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {".geojson": read_geojson}
+OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {
+    ".geojson": read_geojson,
+    ".roi": read_roi,
+    "roiset.zip": read_roi_set,
+}
 """Readers of outlines by suffix; RTSTRUCT is known by its content instead."""
 
 
@@ -323,6 +329,7 @@ def _file(path: Path, rules: Rules) -> Survey:
 
 def _known(path: Path, rules: Rules) -> Survey | None:
     """Read a file or folder whose suffix is known; None where it is not."""
+    refuse_session(path)
     reader = _reader(path)
     claim = _by_suffix(path, CLAIMS)
     if reader is not None and (claim is None or claim(path)):
