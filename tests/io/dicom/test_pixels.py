@@ -875,3 +875,19 @@ def test_decodes_the_real_compressed_files_as_simpleitk_does(
         assert np.array_equal(read(path)[..., 0], theirs)
         seen.add(SYNTAXES.get(what.syntax, "native"))
     assert seen == {"native", "lossless", "jpeg2k"}
+
+
+def test_refuses_what_a_codec_gives_beyond_its_header(tmp_path: Path) -> None:
+    # a palette inside a codestream may turn one sample into three
+    what = packed(write_pixels(tmp_path, noise((1, 5, 4, 1), 16)))
+    for values in (np.zeros((5, 4, 3), np.uint16), np.zeros((5, 4), np.uint32)):
+        with pytest.raises(ValueError, match=r"its codestream gives .* where the header promises"):
+            _pixels._settle(values, 16, what)
+
+
+def test_refuses_a_jpeg_without_its_end(tmp_path: Path) -> None:
+    values = smooth((1, 64, 48, 1), 8)
+    stream = imagecodecs.jpeg8_encode(values[0, ..., 0])
+    path = write_packed(tmp_path, values, [stream[:-2]], TransferSyntaxUID=uid.JPEGBaseline8Bit)
+    with pytest.raises(FormatError, match="a codestream ends without its end mark"):
+        read(path)
