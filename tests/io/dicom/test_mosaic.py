@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from phantoms_io import write_slice
+from pydicom import uid
 
 from vesalius import io
 from vesalius.errors import FormatError
@@ -179,6 +180,18 @@ def test_takes_the_number_of_tiles_from_the_mr_header(tmp_path: Path) -> None:
         io.open(path)
     file = pydicom.dcmread(path)
     file.private_block(0x19, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", COUNT)
+    file.save_as(path)
+    assert io.open(path).grid.shape == (COUNT, *TILE)
+
+
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian])
+def test_reads_private_elements_of_unknown_representation(tmp_path: Path, syntax: str) -> None:
+    path = write_mosaic(tmp_path, csa=write_csa({"SliceNormalVector": ["0", "0", "1"]}))
+    file = pydicom.dcmread(path)
+    block = file.private_block(0x19, "SIEMENS MR HEADER", create=True)
+    block.add_new(0x0A, "UN", COUNT.to_bytes(2, "little"))
+    file[0x29, 0x1010].VR = "UN"
+    file.file_meta.TransferSyntaxUID = syntax
     file.save_as(path)
     assert io.open(path).grid.shape == (COUNT, *TILE)
 

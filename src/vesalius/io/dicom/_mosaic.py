@@ -17,11 +17,6 @@ COUNT_ELEMENT = 0x0A
 """Element (0019,xx0A) of the MR header: NumberOfImagesInMosaic, which outlives the CSA header."""
 
 
-def is_mosaic(one: Slice) -> bool:
-    """Say whether a file is a mosaic: by its ImageType."""
-    return "MOSAIC" in (word.upper() for word in one.image_type)
-
-
 def expand(one: Slice, header: Any) -> list[Slice]:
     """Give the tiles of a mosaic as slices.
 
@@ -63,6 +58,8 @@ def expand(one: Slice, header: Any) -> list[Slice]:
 def _count(name: str, entries: Mapping[str, tuple[str, ...]], header: Any) -> int:
     told = entries.get("NumberOfImagesInMosaic", ("",))[0]
     count = told or private(header, 0x19, MR_CREATOR, COUNT_ELEMENT)
+    if isinstance(count, bytes):  # of unknown representation (UN)
+        count = int.from_bytes(count[:2], "little")
     try:
         number = int(count)
     except (TypeError, ValueError):
