@@ -140,7 +140,7 @@ def test_roifile_reads_what_is_written(tmp_path: Path) -> None:
     assert first.position == 2
     assert first.name == "nucleus z2"
     assert first.coordinates().tolist() == [[1, 1], [8, 1], [8, 7], [1, 7]]
-    assert first.properties.strip() == "vesalius_label: 1"
+    assert int(first.properties["vesalius_label"]) == 1
     assert second.composite
     areas = [abs(area(np.asarray(path))) for path in second.path2coords(second.multi_coordinates)]
     assert sorted(areas) == [1.0, 42.0]
