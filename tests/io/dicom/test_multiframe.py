@@ -101,6 +101,34 @@ def test_places_frames_by_hand(tmp_path: Path) -> None:
     assert np.array_equal(samples(handle), enhanced_values(4)[..., 0])
 
 
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+    ],
+)
+def test_reads_groups_in_every_encoding(tmp_path: Path, syntax: str, is_open: bool) -> None:
+    path = write_enhanced(tmp_path, [place([10, 20, 30 + 2.5 * k]) for k in range(4)])
+    file = pydicom.dcmread(path)
+    if syntax == uid.ExplicitVRBigEndian:
+        file.PixelData = enhanced_values(4).astype(">u2").tobytes()
+    for keyword in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        file[keyword].is_undefined_length = is_open
+        for one in file[keyword].value:
+            one.is_undefined_length_sequence_item = is_open
+    again = pydicom.Dataset({element.tag: element for element in file})
+    again.file_meta = file.file_meta
+    again.file_meta.TransferSyntaxUID = syntax
+    again.save_as(path, enforce_file_format=True)
+    handle = io.open(path)
+    assert world(handle, 3, 2, 1) == [10.5, 21.5, 37.5]
+    assert np.array_equal(samples(handle), enhanced_values(4)[..., 0])
+
+
 @given(st.permutations(range(5)))
 def test_the_order_of_frames_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]
