@@ -17,9 +17,11 @@ from vesalius.io.dicom._context import (
     SAME_MM,
     Caption,
     Source,
+    decimal,
     equipment,
     geometry,
     highdicom,
+    planes_of,
     quiet,
     seed,
     settle,
@@ -98,6 +100,8 @@ def save_seg(
             **equipment(),
             **geometry(upward.grid),
         )
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SpacingBetweenSlices = decimal(planes_of(upward.grid).step_mm)
     if kind == "BINARY":
         _keep_ends(dataset, geometry(upward.grid)["plane_positions"], source)
     unreal(dataset, source)
@@ -179,13 +183,14 @@ def _numbered(labels: Labels, values: dict[int, tuple[int, int]]) -> Array:
 def _keep_ends(dataset: Any, positions: list[Any], source: Source) -> None:
     """Put an empty frame at each end of the stack that has none, in place.
 
-    Frames are sorted by segment, then plane: the first plane of the first segment goes before
-    all, the last plane of the last segment behind all.
+    highdicom sorts frames by segment, then by plane against the normal: the last plane of the
+    first segment goes before all, the first plane of the last segment behind all.
     """
     groups = list(dataset.PerFrameFunctionalGroupsSequence)
     there = {_place(group) for group in groups}
-    front = _place_of(positions[0]) not in there
-    back = _place_of(positions[-1]) not in there
+    last_plane, first_plane = positions[-1], positions[0]
+    front = _place_of(last_plane) not in there
+    back = _place_of(first_plane) not in there
     count = int(dataset.Rows) * int(dataset.Columns)
     if not (front or back or count < 8):
         return
@@ -195,9 +200,9 @@ def _keep_ends(dataset: Any, positions: list[Any], source: Source) -> None:
     for group in groups:
         _renumber(group, int(group.FrameContentSequence[0].DimensionIndexValues[-1]) + front)
     if front:
-        groups.insert(0, _copied(groups[0], positions[0], 1, source))
+        groups.insert(0, _copied(groups[0], last_plane, 1, source))
     if back:
-        groups.append(_copied(groups[-1], positions[-1], last + 1, source))
+        groups.append(_copied(groups[-1], first_plane, last + 1, source))
     bits = np.concatenate([*[empty] * front, bits, *[empty] * back])
     packed = np.packbits(bits, bitorder="little").tobytes()
     dataset.PixelData = packed + b"\0" * (len(packed) % 2)
@@ -218,19 +223,22 @@ def _copied(group: Any, position: Any, index: int, source: Source) -> Any:
     made = deepcopy(group)
     made.PlanePositionSequence = position
     _renumber(made, index)
-    place = np.array(_place_of(position))
-    there = [
-        header
-        for header in source.headers
-        if "ImagePositionPatient" in header
-        and np.abs(np.array(header.ImagePositionPatient, float) - place).max() < SAME_MM
-    ]
+    there = [header for header in source.headers if _lies_in(header, _place_of(position))]
     if there and "DerivationImageSequence" in made:
         image = made.DerivationImageSequence[0].SourceImageSequence[0]
         image.ReferencedSOPInstanceUID = there[0].SOPInstanceUID
     elif "DerivationImageSequence" in made:
         del made.DerivationImageSequence
     return made
+
+
+def _lies_in(header: Any, point: tuple[float, ...]) -> bool:
+    """Say whether a point lies in the plane of an image."""
+    if "ImagePositionPatient" not in header:
+        return False
+    axes = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
+    apart = np.array(point) - np.array(header.ImagePositionPatient, float)
+    return abs(float(np.cross(*axes) @ apart)) < SAME_MM
 
 
 def _renumber(group: Any, index: int) -> None:
