@@ -18,7 +18,7 @@ from vesalius.errors import FormatError, OutputError
 from vesalius.io import Budget
 from vesalius.io._handle import Rules
 from vesalius.io.micro import _imagej_roi
-from vesalius.io.micro._imagej_roi import read_roi, read_roi_set, save_roi_set
+from vesalius.io.micro._imagej_roi import read_roi, read_roi_set, save_imagej_rois
 
 RULES = Rules()
 FLAT = Grid.from_spacing((1, 8, 10))
@@ -102,7 +102,7 @@ def test_labels_come_back(tmp_path: Path, data: np.ndarray) -> None:
     grid = Grid.from_spacing((2, 7, 8), (2.0, 0.5, 0.5))
     labels = Labels(torch.from_numpy(data)[None], grid)
     if data.any():
-        save_roi_set(labels, tmp_path / "RoiSet.zip")
+        save_imagej_rois(labels, tmp_path / "RoiSet.zip")
         back = io.open_labels(tmp_path / "RoiSet.zip", like=grid)
         assert torch.equal(back.data, labels.data)
 
@@ -111,9 +111,9 @@ def test_equal_labels_give_equal_bytes_and_names_that_are_safe(tmp_path: Path) -
     data = torch.zeros((1, *FLAT.shape), dtype=torch.uint8)
     data[0, 0, 1, 1], data[0, 0, 3, 3] = 1, 2
     labels = Labels(data, FLAT, {(0, 1): "../Zelle: ä", (0, 2): "../Zelle: ä"})
-    save_roi_set(labels, tmp_path / "RoiSet.zip")
+    save_imagej_rois(labels, tmp_path / "RoiSet.zip")
     first = (tmp_path / "RoiSet.zip").read_bytes()
-    save_roi_set(labels, tmp_path / "RoiSet.zip")
+    save_imagej_rois(labels, tmp_path / "RoiSet.zip")
     assert (tmp_path / "RoiSet.zip").read_bytes() == first
     with zipfile.ZipFile(tmp_path / "RoiSet.zip") as archive:
         names = archive.namelist()
@@ -122,7 +122,7 @@ def test_equal_labels_give_equal_bytes_and_names_that_are_safe(tmp_path: Path) -
 
 def test_more_corners_than_a_polygon_holds_become_a_path(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(_imagej_roi, "MOST_POINTS", 3)
-    save_roi_set(labels_of(), tmp_path / "RoiSet.zip")
+    save_imagej_rois(labels_of(), tmp_path / "RoiSet.zip")
     back = io.open_labels(tmp_path / "RoiSet.zip", like=FLAT)
     assert torch.equal(back.data, labels_of().data)
 
@@ -134,7 +134,7 @@ def test_roifile_reads_what_is_written(tmp_path: Path) -> None:
     data[0, 2, 1:7, 1:8] = 2
     data[0, 2, 3, 3] = 0
     labels = Labels(data, Grid.from_spacing((3, 9, 9)), {(0, 1): "nucleus", (0, 2): "ring"})
-    save_roi_set(labels, tmp_path / "RoiSet.zip")
+    save_imagej_rois(labels, tmp_path / "RoiSet.zip")
     first, second = roifile.roiread(tmp_path / "RoiSet.zip")
     assert first.roitype.name == "TRACED"
     assert first.position == 2
@@ -207,15 +207,15 @@ def test_refuses_labels_without_regions_or_too_wide(tmp_path: Path) -> None:
     )
     for labels in (empty, wide):
         with pytest.raises(FormatError, match="must have a region and at most 32767 pixels a side"):
-            save_roi_set(labels, tmp_path / "RoiSet.zip")
+            save_imagej_rois(labels, tmp_path / "RoiSet.zip")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_reads_back_differently_is_not_published(tmp_path, monkeypatch) -> None:
     other = labels_of(slice(2, 4))
-    save_roi_set(other, tmp_path / "other.zip")
+    save_imagej_rois(other, tmp_path / "other.zip")
     wrong = read_roi_set(tmp_path / "other.zip", RULES)
     monkeypatch.setattr(_imagej_roi, "read_roi_set", lambda path, rules: wrong)
     with pytest.raises(OutputError, match="its regions read back differ"):
-        save_roi_set(labels_of(), tmp_path / "RoiSet.zip")
+        save_imagej_rois(labels_of(), tmp_path / "RoiSet.zip")
     assert not (tmp_path / "RoiSet.zip").exists()

@@ -68,7 +68,7 @@ def read_roi_set(path: Path, rules: Rules) -> Contours:
         rules: The budget bounds what it may unpack to.
 
     Returns:
-        One region for each file; those that ``save_roi_set`` wrote for slices of one label are one.
+        One region for each file; those that ``save_imagej_rois`` wrote for slices of one label are one.
 
     Raises:
         FormatError: The file is no archive of regions, or damaged, or exceeds the budget.
@@ -86,13 +86,13 @@ def read_roi_set(path: Path, rules: Rules) -> Contours:
     return _contours(path.name, entries)
 
 
-def save_roi_set(labels: Labels, path: str | Path) -> None:
+def save_imagej_rois(labels: Labels, path: str | Path) -> None:
     """Write labels as a set of regions for the ROI manager of ImageJ, along pixel edges.
 
     Args:
         labels: Any grid; each region becomes one for each slice that it lies in. Positions beyond
             32767 pixels have no place in the format.
-        path: Where it goes, best ending in ``RoiSet.zip``; an existing file is replaced.
+        path: Where it goes, ending in ``.roi.zip`` or ``RoiSet.zip`` to be found again; an existing file is replaced.
 
     Raises:
         FormatError: The grid is too large, or there are no labels.
