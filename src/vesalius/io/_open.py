@@ -76,6 +76,7 @@ CLAIMS: dict[str, Callable[[Path], bool]] = {
 OUTLINES: dict[str, Callable[[Path, Rules], Contours]] = {
     ".geojson": read_geojson,
     ".roi": read_roi,
+    ".roi.zip": read_roi_set,
     "roiset.zip": read_roi_set,
 }
 """Readers of outlines by suffix; RTSTRUCT is known by its content instead."""
