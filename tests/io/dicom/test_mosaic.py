@@ -1,7 +1,9 @@
 """Mosaics: tiles become slices where the CSA header puts them."""
 
 import json
+import shutil
 import struct
+import subprocess
 import tarfile
 import warnings
 from collections.abc import Sequence
@@ -286,6 +288,40 @@ def test_real_mosaics_equal_their_oracles(
         nifti = io.open(data_dir / "dicom" / case / f"{stem}.nii.gz").read_series()
         read = handle.read_series()
         assert torch.equal(read.data.double(), nifti.data.flip(-2).double())
+
+
+def turned(raw: bytes) -> bytes:
+    """Change the sign of SliceNormalVector in a CSA header."""
+    out = bytearray(raw)
+    at = out.index(b"SliceNormalVector") + 84
+    for _ in range(3):
+        size = struct.unpack_from("<4i", out, at)[1]
+        text = bytes(out[at + 16 : at + 16 + size]).split(b"\0")[0]
+        new = text[1:] + b"0" if text.startswith(b"-") else b"-" + text[:-1]
+        out[at + 16 : at + 16 + len(text)] = new
+        at += 16 - (-size // 4) * 4
+    return bytes(out)
+
+
+@pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="dcm2niix is not installed")
+def test_turned_mosaics_lie_where_dcm2niix_puts_them(
+    unpacked: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for k, path in enumerate(sorted(unpacked["mr_orient_axial"].rglob("*axasc36__*"))):
+        file = pydicom.dcmread(path)
+        file[0x29, 0x1010].value = turned(file[0x29, 0x1010].value)
+        file.save_as(tmp_path / "in" / f"{k}.dcm")
+    words = ["dcm2niix", "-z", "n", "-f", "turned", "-o", str(tmp_path), str(tmp_path / "in")]
+    subprocess.run(words, check=True, capture_output=True, timeout=60)
+    ours, theirs = io.open(tmp_path / "in"), io.open(tmp_path / "turned.nii")
+    assert ours.content.frames == theirs.content.frames == 2
+    slices, rows, _ = ours.grid.shape
+    flipped = theirs.read_series().data.flip(-2).flip(-3)
+    assert torch.equal(ours.read_series().data.double(), flipped.double())
+    for z, y, x in ((0, 0, 0), (slices - 1, 3, 5)):
+        theirs_at = world(theirs, slices - 1 - z, rows - 1 - y, x)
+        assert world(ours, z, y, x) == pytest.approx(theirs_at, abs=1e-4)
 
 
 def test_csa_headers_agree_with_nibabel(unpacked: dict[str, Path]) -> None:
