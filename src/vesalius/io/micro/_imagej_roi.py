@@ -68,7 +68,8 @@ def read_roi_set(path: Path, rules: Rules) -> Contours:
         rules: The budget bounds what it may unpack to.
 
     Returns:
-        One region for each file; those that ``save_imagej_rois`` wrote for slices of one label are one.
+        One region for each file; those that ``save_imagej_rois`` wrote for the slices of a label
+        are one.
 
     Raises:
         FormatError: The file is no archive of regions, or damaged, or exceeds the budget.
@@ -92,7 +93,8 @@ def save_imagej_rois(labels: Labels, path: str | Path) -> None:
     Args:
         labels: Any grid; each region becomes one for each slice that it lies in. Positions beyond
             32767 pixels have no place in the format.
-        path: Where it goes, ending in ``.roi.zip`` or ``RoiSet.zip`` to be found again; an existing file is replaced.
+        path: Where it goes, ending in ``.roi.zip`` or ``RoiSet.zip`` to be known again; an
+            existing file is replaced.
 
     Raises:
         FormatError: The grid is too large, or there are no labels.
