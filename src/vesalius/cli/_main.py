@@ -15,6 +15,7 @@ from vesalius.cli import (
     _convert,
     _deidentify,
     _demo,
+    _dicom,
     _features,
     _info,
     _measure,
@@ -42,6 +43,7 @@ app.add_typer(_measure.app, name="measure")
 app.command("deidentify", short_help="Take what identifies a person out of DICOM files.")(
     _deidentify.deidentify
 )
+app.add_typer(_dicom.app, name="dicom")
 app.command("features", short_help="List every feature: code, unit, formula, source.")(
     _features.features
 )

@@ -211,6 +211,7 @@ class _Fetching:
             self.options.receive_port,
             self.peer.own_title,
             self.options.receive_host,
+            self.options.receive_tls,
         )
         return _node.move(self.peer, wanted, inbox, receiver, whole_series=whole_series)
 

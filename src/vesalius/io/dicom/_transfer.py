@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, final
 
 from vesalius.errors import ConfigError, ExtraError, NetworkError
 from vesalius.io._budget import DEFAULT, Budget
+from vesalius.io.dicom._peers import Tls
 
 T = TypeVar("T")
 Way = Literal["get", "move"]
@@ -86,6 +87,7 @@ class Transfer:
         budget: ``bytes`` is the most that is received in all, ``files`` the number of instances.
         receive_host: Address that the receiver of ``"move"`` listens at.
         receive_port: Its port.
+        receive_tls: How it is encrypted; None does not encrypt.
     """
 
     way: Way = "get"
@@ -93,6 +95,7 @@ class Transfer:
     budget: Budget = DEFAULT
     receive_host: str = "127.0.0.1"
     receive_port: int = 11112
+    receive_tls: Tls | None = None
 
 
 class TransientError(NetworkError):
