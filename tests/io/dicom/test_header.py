@@ -366,6 +366,16 @@ def test_refuses_a_damaged_deflated_file(tmp_path: Path) -> None:
         read_header(path, BUDGET)
 
 
+def test_leaves_no_deflated_file_to_pydicom(tmp_path: Path) -> None:
+    """pydicom unpacks the whole of it, without a limit."""
+    path = bomb(tmp_path / "x.dcm", b"\xe0\x7f\x10\x00", 32 << 20)
+    raw = path.read_bytes()
+    for odd in (raw[128:], raw[:132], raw[132:], raw.replace(b"DICM\x02\x00", b"DICM\x03\x00")):
+        path.write_bytes(odd if len(odd) > 200 else raw[:144] + b"\x02\x00\x02\x00??" + raw[150:])
+        with pytest.raises(FormatError, match="must have the head of a deflated file in order"):
+            read_header(path, BUDGET)
+
+
 def test_unpacks_the_header_of_a_deflated_file_only(tmp_path: Path) -> None:
     path = write(tmp_path / "x.dcm", small(), DeflatedExplicitVRLittleEndian)
     raw = path.read_bytes()

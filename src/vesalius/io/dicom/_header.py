@@ -7,6 +7,7 @@ streams that unpack without end are refused before anything is allocated for the
 # SPDX-License-Identifier: Apache-2.0
 
 import struct
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,26 +86,28 @@ class Header:
             ValueError: A number is none, or binary values are cut.
         """
         tag, vr = TAGS[keyword]
-        raw = self.entries.get(tag)
-        if raw is None or not raw[1]:
+        found = self.entries.get(tag)
+        if found is None or not found[1]:
             return ()
-        told = raw[0] if raw[0] not in (b"", b"UN") else vr
-        code = BINARY.get(told)
-        if code is not None:
-            width = struct.calcsize(code)
-            order = "<" if self.little else ">"
-            if len(raw[1]) % width:
-                raise ValueError(f"{keyword} must be whole numbers of {width} bytes")
-            return struct.unpack(f"{order}{len(raw[1]) // width}{code}", raw[1])
-        text = self._decoded(raw[1]).strip("\0 ")
-        if told in TEXTS:
-            return (text,) if text else ()
-        words = [word.strip("\0 ") for word in text.split("\\")] if text else []
+        told, raw = found
+        if told in (b"", b"UN"):
+            told = vr
+        if told in BINARY:
+            return self._binary(keyword, BINARY[told], raw)
+        text = self._decoded(raw).strip("\0 ")
+        several = "\\" in text and told not in TEXTS
+        words = [word.strip("\0 ") for word in text.split("\\")] if several else [text]
         if told == b"DS":
-            return tuple(float(word) for word in words if word)
+            return tuple([float(word) for word in words if word])
         if told == b"IS":
-            return tuple(_whole(word) for word in words if word)
-        return tuple(words)
+            return tuple([_whole(word) for word in words if word])
+        return tuple(words) if text else ()
+
+    def _binary(self, keyword: str, code: str, raw: bytes) -> tuple[float | int, ...]:
+        width = struct.calcsize(code)
+        if len(raw) % width:
+            raise ValueError(f"{keyword} must be whole numbers of {width} bytes")
+        return struct.unpack(f"{'<' if self.little else '>'}{len(raw) // width}{code}", raw)
 
     def raw_text(self, keyword: str) -> str:
         """Give an element as it stands, empty where it is absent."""
@@ -127,7 +130,8 @@ class Header:
 
         told = self.entries.get(TAGS["SpecificCharacterSet"][0], (b"CS", b""))[1]
         names = [word.strip("\0 ") for word in told.decode("ascii", "replace").split("\\")]
-        return str(decode_bytes(raw, convert_encodings(names), {"\\", "^", "="}))
+        with warnings.catch_warnings(action="ignore"):
+            return str(decode_bytes(raw, convert_encodings(names), {"\\", "^", "="}))
 
 
 def _whole(word: str) -> int | float:
@@ -432,13 +436,19 @@ class _Inflater:
 def _by_pydicom(path: Path, size: int, first: bytes) -> Header:
     import pydicom
 
+    if DEFLATED.encode() in first[:2048]:
+        raise FormatError(
+            f"{path.name!r} must have the head of a deflated file in order, it has not: "
+            "the file is damaged, copy it again"
+        )
     keywords = [word for word, (tag, _) in TAGS.items() if not tag >> 16 & 1]
     private = [tag for tag, _ in TAGS.values() if tag >> 16 & 1]
     try:
-        data = pydicom.dcmread(
-            path, stop_before_pixels=True, specific_tags=[*keywords, *private], force=True
-        )
-        entries = {tag: _raw(data.get_item(tag)) for tag, _ in TAGS.values() if tag in data}
+        with warnings.catch_warnings(action="ignore"):  # what is odd shows in the values
+            data = pydicom.dcmread(
+                path, stop_before_pixels=True, specific_tags=[*keywords, *private], force=True
+            )
+            entries = {tag: _raw(data.get_item(tag)) for tag, _ in TAGS.values() if tag in data}
         if not entries:
             raise ValueError("it has none of the elements of an image")
         syntax = str(data.file_meta.get("TransferSyntaxUID", ""))

@@ -3,6 +3,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,7 +190,8 @@ def full_header(path: Path, budget: Budget) -> Any:
 
     packed = inflated(path, budget)
     if packed is None:
-        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        with warnings.catch_warnings(action="ignore"):
+            return pydicom.dcmread(path, stop_before_pixels=True, force=True)
     data = pydicom.filereader.read_dataset(
         io.BytesIO(packed), is_implicit_VR=False, is_little_endian=True
     )
@@ -332,16 +334,13 @@ def _numbers(header: Header, keyword: str, count: int) -> Array | None:
 def _entries(header: Header, keywords: tuple[str, ...]) -> dict[str, object]:
     found: dict[str, object] = {}
     for keyword in keywords:
-        if not header.has(keyword):
-            continue
         try:
             values = header.values(keyword)
         except ValueError:  # a number that is none stays the text that it is
             found[keyword] = header.raw_text(keyword)
             continue
         if len(values) == 1:
-            value = values[0]
-            found[keyword] = value if not isinstance(value, float) else float(value)
+            found[keyword] = values[0]
         elif values:
             found[keyword] = ", ".join(map(str, values))
     return found
