@@ -630,6 +630,19 @@ def test_refuses_doses_without_places(tmp_path: Path) -> None:
             io.open(write_dose(tmp_path, [0.0, 2.5, 5.0], **wrong))
 
 
+# ---- depths
+
+
+def test_tells_of_a_high_bit_that_readers_take_in_two_ways(tmp_path: Path) -> None:
+    entries = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+    path = write_pixels(tmp_path, enhanced_values(1) << 4, BitsStored=12, HighBit=15, **entries)
+    handle = io.open(path)
+    (finding,) = [f for f in handle.findings if f.code == "high-bit"]
+    assert finding.severity == "warning"
+    assert "HighBit is 15 for 12 stored bits" in finding.message
+    assert np.array_equal(samples(handle), enhanced_values(1)[..., 0])
+
+
 # ---- speed
 
 

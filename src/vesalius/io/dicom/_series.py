@@ -241,6 +241,14 @@ def _remarks(slices: list[Slice], allow: tuple[Allow, ...]) -> list[Finding]:
     if any(one.packed.photometric == "MONOCHROME1" for one in slices):
         text = "MONOCHROME1: meant to be shown with low values bright; the values are kept"
         found.append(Finding("info", "monochrome1", text))
+    packed = slices[0].packed
+    if packed.high_bit != packed.bits_stored - 1:
+        text = (
+            f"HighBit is {packed.high_bit} for {packed.bits_stored} stored bits, PS3.5 8.1.1 wants "
+            f"{packed.bits_stored - 1}: values are the bits below it, as DCMTK takes them; other "
+            "readers take the lowest bits"
+        )
+        found.append(Finding("warning", "high-bit", text))
     if any(_is_lossy(one) for one in slices):
         text = "the samples went through lossy compression: values are not what was measured"
         found.append(Finding("warning", "lossy", text))
