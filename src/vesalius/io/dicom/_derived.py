@@ -189,7 +189,7 @@ def _lattice(
     dy, dx = measures.get("row", 1.0), measures.get("column", 1.0)
     if "row" not in measures:
         findings.append(Finding("warning", "no-spacing", "no pixel spacing: 1 mm assumed"))
-    thickness = measures.get("step", measures.get("thickness", 1.0))
+    thickness = measures.get("thickness", measures.get("step", 1.0))
     if axes is None or any(p is None for p in positions):
         text = "the frames have no position: x, y are taken as L, P from 0"
         findings.append(Finding("warning", "no-position", text))
@@ -200,7 +200,7 @@ def _lattice(
             f"{name!r} must give each plane position as three numbers, it does not: repair it"
         )
     normal = np.cross(axes[:, 0], axes[:, 1])
-    if not abs(float(np.linalg.norm(normal)) - 1) < 1e-3:
+    if not float(np.abs(axes.T @ axes - np.eye(2)).max()) < 1e-3:
         raise FormatError(
             f"{name!r} must have rows and columns at right angles, ImageOrientationPatient is "
             f"{axes.T.reshape(-1).tolist()}: repair its header"
