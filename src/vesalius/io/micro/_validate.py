@@ -224,8 +224,9 @@ def _omero(omero: Any, at: str) -> Iterator[Finding]:
         window = one.get("window") if isinstance(one, dict) else None
         if not isinstance(colour, str) or len(colour) != 6:
             yield _must("omero", at, "a channel must have a color of six hexadecimal digits")
-        if not isinstance(window, dict) or not {"min", "max", "start", "end"} <= set(window):
-            yield _must("omero", at, "a channel must have a window of min, max, start and end")
+        bounds = {"min", "max", "start", "end"}
+        if window is not None and not (isinstance(window, dict) and bounds <= set(window)):
+            yield _must("omero", at, "a window must have min, max, start and end")
 
 
 def _image_label(told: Any, at: str) -> Iterator[Finding]:
