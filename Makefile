@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := torch>=2.10,<2.14
 OUT    ?= demo
+FUZZ_SECONDS ?= 300
 # One process: two that fill an empty cache of compiled kernels at once can spoil it for each other.
 # `make test WORKERS=2` is faster once the cache is warm.
 WORKERS ?= 0
@@ -14,7 +15,7 @@ WORKERS ?= 0
 export NUMBA_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vesalius/numba
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint format types floors spelling docstrings docs bench prove clean
+.PHONY: help demo test fuzz check lint format types floors spelling docstrings docs bench prove clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -33,6 +34,9 @@ demo: $(READY) ## measure a real chest CT and write demo/report.html
 test: $(READY) ## run the whole suite
 	$(BIN)/python -m pytest -q $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS) --dist loadfile)
 
+fuzz: $(READY) ## damage files for FUZZ_SECONDS and see what every reader does
+	$(BIN)/python fuzz/run.py --seconds $(FUZZ_SECONDS)
+
 check: lint types floors spelling docstrings docs ## everything that CI checks beside the tests
 
 lint: $(READY) ## ruff: rules and format
@@ -50,7 +54,7 @@ floors: $(READY) ## import-linter: imports only go down
 	$(BIN)/lint-imports
 
 spelling: $(READY) ## codespell
-	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md src tests docs examples benchmarks
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md src tests fuzz docs examples benchmarks
 
 docstrings: $(READY) ## interrogate: every public name is documented
 	$(BIN)/interrogate --quiet src
@@ -69,4 +73,4 @@ prove: $(READY) ## the long statistical proofs
 
 clean: ## remove what was built; the environment stays
 	rm -rf build dist docs/_build docs/gallery docs/reference/generated .mypy_cache .ruff_cache \
-		.pytest_cache .hypothesis .import_linter_cache .benchmarks
+		.pytest_cache .hypothesis .import_linter_cache .benchmarks fuzz-found

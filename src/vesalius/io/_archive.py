@@ -196,7 +196,7 @@ class _Unpacker:
             self.budget.check_growth(self.name, sum(e.file_size for e in entries), self._stored)
             for entry in entries:
                 self._check_entry(entry)
-                if entry.is_dir():
+                if entry.filename.endswith("/"):  # zipfile's is_dir fails on an empty name
                     _split(entry.filename, self.name)
                     continue
                 with file.open(entry) as body:
