@@ -1,5 +1,6 @@
 """Structure sets read: names, points, colours, damage; real ones against their masks."""
 
+import contextlib
 import tarfile
 import time
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from structure_set import SQUARE, contour, structure_set, write_structure_set
 
 from vesalius import io
@@ -104,6 +107,15 @@ def test_two_frames_of_reference_are_told(tmp_path: Path) -> None:
     assert codes(found) == ["frames-of-reference"]
 
 
+def test_values_of_an_odd_form_are_told_not_quoted(tmp_path: Path, recwarn) -> None:
+    path = write_structure_set(tmp_path, structure_set({1: ("a", [contour(SQUARE)])}))
+    path.write_bytes(path.read_bytes().replace(b"1.2.3.4\0", b"Jane Doe"))
+    found = read_rtstruct(path, RULES)
+    assert codes(found) == ["odd-values"]
+    assert "Doe" not in found.findings[0].message + str(dict(found.meta))
+    assert len(recwarn) == 0
+
+
 def test_meta_names_nobody_unless_asked(tmp_path: Path) -> None:
     image = pydicom.Dataset()
     image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = "1.2", "1.2.3.77"
@@ -150,6 +162,20 @@ def test_refuses_other_objects_and_garbage(tmp_path: Path) -> None:
     (tmp_path / "b.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"garbage" * 40)
     with pytest.raises(FormatError, match=r"must be a readable DICOM file, it is not"):
         read_rtstruct(tmp_path / "b.dcm", RULES)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(132, 10_000), data=st.binary(min_size=1, max_size=6))
+def test_a_damaged_file_is_read_or_refused(tmp_path: Path, at: int, data: bytes) -> None:
+    if not (tmp_path / "rs.dcm").exists():
+        write_structure_set(tmp_path, structure_set({1: ("a", [contour(SQUARE)] * 2)}))
+    whole = (tmp_path / "rs.dcm").read_bytes()
+    at = 132 + (at - 132) % (len(whole) - 132)
+    (tmp_path / "b.dcm").write_bytes(whole[:at] + data + whole[at + len(data) :])
+    found = None
+    with contextlib.suppress(FormatError):
+        found = read_rtstruct(tmp_path / "b.dcm", RULES)
+    assert found is None or len(found.rois) <= 2
 
 
 def test_refuses_a_truncated_file(tmp_path: Path) -> None:

@@ -181,6 +181,20 @@ def test_any_bytes_are_a_region_or_a_refusal(tmp_path: Path, data: bytes, kind: 
     assert found is None or len(found.rois) <= 1
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 10_000), data=st.binary(min_size=1, max_size=6))
+def test_a_damaged_archive_is_read_or_refused(tmp_path: Path, at: int, data: bytes) -> None:
+    if not (tmp_path / "a.roi.zip").exists():
+        save_imagej_rois(labels_of(), tmp_path / "a.roi.zip")
+    whole = (tmp_path / "a.roi.zip").read_bytes()
+    at %= len(whole)
+    (tmp_path / "b.roi.zip").write_bytes(whole[:at] + data + whole[at + len(data) :])
+    found = None
+    with contextlib.suppress(FormatError):
+        found = read_roi_set(tmp_path / "b.roi.zip", RULES)
+    assert found is None or len(found.rois) <= 1
+
+
 def test_refuses_archives_without_regions_and_those_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "RoiSet.zip").write_bytes(b"PK\3\4garbage")
     with pytest.raises(FormatError, match="must be a zip archive of ImageJ regions, it is not"):

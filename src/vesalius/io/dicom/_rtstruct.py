@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -63,13 +64,16 @@ def read_rtstruct(path: Path, rules: Rules) -> Contours:
     """
     findings: list[Finding] = []
     try:
-        header = _read(path, rules.budget)
-        if str(header.get("SOPClassUID", "")) != SOP_CLASS:
-            raise ValueError("its SOP class is another")
-        listed = _listed(header, findings)
-        _check_points(path.name, header, rules.budget)
-        rois = _rois(path.name, header, listed, findings)
-        meta = _meta(header, rois, patient=rules.patient)
+        # pydicom's warnings quote values, which may name somebody
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            header = _read(path, rules.budget)
+            if str(header.get("SOPClassUID", "")) != SOP_CLASS:
+                raise ValueError("its SOP class is another")
+            listed = _listed(header, findings)
+            _check_points(path.name, header, rules.budget)
+            rois = _rois(path.name, header, listed, findings)
+            meta = _meta(header, rois, patient=rules.patient)
     except FormatError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged value meets first
@@ -78,6 +82,9 @@ def read_rtstruct(path: Path, rules: Rules) -> Contours:
             f"{path.name!r} must be an RT structure set, it is not: {reason}: "
             "the file is damaged or of another kind, copy it again"
         ) from error
+    if said:
+        text = f"{len(said)} values are not of the form that DICOM asks for; read as they stand"
+        findings.append(Finding("info", "odd-values", text))
     return Contours(path.name, rois, meta, tuple(findings))
 
 

@@ -1,6 +1,7 @@
 """RTSTRUCT out: labels as the outlines of a structure set that refers to a series."""
 # SPDX-License-Identifier: Apache-2.0
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +106,10 @@ def save_rtstruct(
     contours = trace(labels, space="pixel")
     own = seed(labels.data, labels.grid, source, "RTSTRUCT", label, holes, caption)
     own = uid(own, repr(sorted(labels.names.items())))
-    dataset = _dataset(contours, _Task(source, labels.grid, holes, own), label, caption)
     target = Path(path)
-    with staged(target) as stage:
+    # pydicom's warnings quote values of the source, which may name somebody
+    with warnings.catch_warnings(action="ignore"), staged(target) as stage:
+        dataset = _dataset(contours, _Task(source, labels.grid, holes, own), label, caption)
         dataset.save_as(stage, enforce_file_format=True)
         _compare(contours, labels, stage)
 

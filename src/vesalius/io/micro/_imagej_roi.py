@@ -77,7 +77,7 @@ def read_roi_set(path: Path, rules: Rules) -> Contours:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = list(_entries(path, archive, rules.budget))
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(
