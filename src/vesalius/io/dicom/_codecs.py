@@ -184,10 +184,10 @@ def j2k_head(data: bytes) -> Head:
         data: The codestream.
 
     Returns:
-        What its SIZ segment says.
+        What its size segment says.
 
     Raises:
-        ValueError: There is no codestream, or it does not begin with its SIZ segment.
+        ValueError: There is no codestream, or it does not begin with its size segment.
     """
     at = 0
     if data[4:8] == b"jP  ":  # a whole JP2 file, which PS3.5 A.4.4 forbids and writers do
