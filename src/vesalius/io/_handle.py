@@ -216,6 +216,7 @@ class Handle:
             FormatError: As ``read``; or the file does not say when its frames were taken.
             ShapeError: See ``read``.
         """
+        self._sound()
         content = self.content
         times = content.times_s or ((0.0,) if content.frames == 1 else ())
         if not times:
@@ -226,7 +227,12 @@ class Handle:
         data, grid = self._samples(region, level)
         return Series(data, grid, times, content.unit)
 
+    def _sound(self) -> None:
+        if self.refusal:
+            raise FormatError(self.refusal)
+
     def _one_frame(self) -> None:
+        self._sound()
         if self.content.frames != 1:
             raise FormatError(
                 f"{self.name!r} must hold one volume, it holds {self.content.frames} frames: "
@@ -235,8 +241,6 @@ class Handle:
 
     def _samples(self, region: Region | None, level: int) -> tuple[Tensor, Grid]:
         """Read a region of a level, (t, c, z, y, x), with its grid."""
-        if self.refusal:
-            raise FormatError(self.refusal)
         grids = (self.grid, *self.coarser)
         if not 0 <= level < len(grids):
             raise ShapeError(

@@ -274,7 +274,9 @@ def test_frames_that_lack_slices_are_refused_or_left_out(tmp_path: Path) -> None
     handle = io.open(tmp_path)
     assert findings(handle) == {"incomplete-frames": "error", "frames": "info"}
     with pytest.raises(FormatError, match=r'1 of 3 frames \(by .* lack slices.*"gaps"'):
-        io.open(tmp_path, frames="channels").read()
+        handle.read_series()
+    with pytest.raises(FormatError, match="1 of 3 frames"):
+        handle.read()
     rest = io.open(tmp_path, allow=("gaps",), frames="channels")
     assert torch.equal(rest.read().data, wanted(2))
     assert findings(rest)["incomplete-frames"] == "warning"

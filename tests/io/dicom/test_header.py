@@ -201,7 +201,7 @@ def test_a_number_that_is_none_is_an_error_where_it_is_asked_for(tmp_path: Path)
         header.values("PixelSpacing")
     assert header.raw_text("PixelSpacing") == "about 1"
     short = Header({TAGS["Rows"][0]: (b"US", b"abc")}, "", 0)
-    with pytest.raises(ValueError, match="Rows must be whole numbers of 2 bytes"):
+    with pytest.raises(ValueError, match="a value of type US must be whole numbers of 2 bytes"):
         short.values("Rows")
     assert short.number("Columns", 5.0) == 5
 

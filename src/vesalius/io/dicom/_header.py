@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 from typing import final
@@ -92,22 +93,9 @@ class Header:
         told, raw = found
         if told in (b"", b"UN"):
             told = vr
-        if told in BINARY:
-            return self._binary(keyword, BINARY[told], raw)
-        text = self._decoded(raw).strip("\0 ")
-        several = "\\" in text and told not in TEXTS
-        words = [word.strip("\0 ") for word in text.split("\\")] if several else [text]
-        if told == b"DS":
-            return tuple([float(word) for word in words if word])
-        if told == b"IS":
-            return tuple([_whole(word) for word in words if word])
-        return tuple(words) if text else ()
-
-    def _binary(self, keyword: str, code: str, raw: bytes) -> tuple[float | int, ...]:
-        width = struct.calcsize(code)
-        if len(raw) % width:
-            raise ValueError(f"{keyword} must be whole numbers of {width} bytes")
-        return struct.unpack(f"{'<' if self.little else '>'}{len(raw) // width}{code}", raw)
+        if told in BINARY or (raw.isascii() and b"\x1b" not in raw):
+            return _converted(told, raw, self.little)
+        return _split(told, self._decoded(raw))
 
     def raw_text(self, keyword: str) -> str:
         """Give an element as it stands, empty where it is absent."""
@@ -124,14 +112,34 @@ class Header:
         return float(values[0]) if values else default
 
     def _decoded(self, raw: bytes) -> str:
-        if raw.isascii() and b"\x1b" not in raw:
-            return raw.decode("ascii")
         from pydicom.charset import convert_encodings, decode_bytes
 
         told = self.entries.get(TAGS["SpecificCharacterSet"][0], (b"CS", b""))[1]
         names = [word.strip("\0 ") for word in told.decode("ascii", "replace").split("\\")]
         with warnings.catch_warnings(action="ignore"):
             return str(decode_bytes(raw, convert_encodings(names), {"\\", "^", "="}))
+
+
+@lru_cache(maxsize=4096)
+def _converted(vr: bytes, raw: bytes, little: bool) -> tuple[str | float | int, ...]:
+    """Convert a value; the slices of a series repeat most of theirs, hence the cache."""
+    if vr not in BINARY:
+        return _split(vr, raw.decode("ascii"))
+    width = struct.calcsize(BINARY[vr])
+    if len(raw) % width:
+        raise ValueError(f"a value of type {vr.decode()} must be whole numbers of {width} bytes")
+    return struct.unpack(f"{'<' if little else '>'}{len(raw) // width}{BINARY[vr]}", raw)
+
+
+def _split(vr: bytes, text: str) -> tuple[str | float | int, ...]:
+    text = text.strip("\0 ")
+    several = "\\" in text and vr not in TEXTS
+    words = [word.strip("\0 ") for word in text.split("\\")] if several else [text]
+    if vr == b"DS":
+        return tuple([float(word) for word in words if word])
+    if vr == b"IS":
+        return tuple([_whole(word) for word in words if word])
+    return tuple(words) if text else ()
 
 
 def _whole(word: str) -> int | float:
