@@ -34,7 +34,8 @@ from vesalius.io.dicom._deid_uids import Key
 
 IMPLEMENTATION = "2.25.210406829043706432741254306834019574561"
 DAMAGED = Refusal("damaged", "it is damaged, truncated, or not understood to its last byte")
-LONGEST_HIDDEN = 6
+DEFLATED = "1.2.840.10008.1.2.1.99"
+SHORTEST_HIDDEN = 6
 
 
 class _Stop(Exception):  # noqa: N818 - no error: the way out for a file that is refused
@@ -205,9 +206,7 @@ def _read(path: Path, raw: bytes, budget: Budget) -> Any:
     from pydicom.filereader import read_dataset
     from pydicom.filewriter import correct_ambiguous_vr
 
-    from vesalius.io.dicom._fragments import DEFLATED, meta_end
-
-    start = meta_end(BytesIO(raw)) if raw[128:132] == b"DICM" else 0
+    start = _meta_end(raw)
     if DEFLATED.encode() in raw[:start]:
         data = _inflated(path.name, raw[start:], budget)
         header: Any = read_dataset(BytesIO(data), False, True)
@@ -226,6 +225,16 @@ def _read(path: Path, raw: bytes, budget: Budget) -> Any:
     except Exception:  # elements that stay ambiguous are removed later
         return header
     return header
+
+
+def _meta_end(raw: bytes) -> int:
+    """Give the first byte behind the file meta information (PS3.10 7.1)."""
+    at = 132 if raw[128:132] == b"DICM" else 0
+    while raw[at : at + 2] == b"\x02\0":
+        long = raw[at + 4 : at + 6] in (b"OB", b"UN", b"OW", b"SQ", b"UT", b"UC", b"UR")
+        size = raw[at + 8 : at + 12] if long else raw[at + 6 : at + 8]
+        at += (12 if long else 8) + int.from_bytes(size, "little")
+    return at
 
 
 def _inflated(name: str, packed: bytes, budget: Budget) -> bytes:
@@ -334,7 +343,7 @@ def _hidden(source: Any, profile: Profile) -> Iterator[bytes]:
         yield from (str(source.get(name, "")).encode() for name in uids if source.get(name, ""))
     for name in names:
         text = str(source.get(name, "") or "").strip()
-        if len(text) >= LONGEST_HIDDEN and not text.isdigit():
+        if len(text) >= SHORTEST_HIDDEN and not text.isdigit():
             yield text.encode("utf-8", "replace")
 
 

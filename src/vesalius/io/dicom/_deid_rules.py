@@ -6,6 +6,7 @@ names are not trusted (PS3.15 E.1.1, note on retaining only what is known to be 
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import re
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -243,7 +244,7 @@ def _by_type(action: str, tag: int, case: Case) -> str:
 
 def _possible(action: str, rule: Rule, vr: str) -> str:
     """Cleaning needs a value whose meaning is understood; else the basic profile stands."""
-    understood = vr in DATES or vr in SHORT or vr in ("SQ", "CS")
+    understood = vr in DATES or vr in SHORT or vr == "SQ"
     return action if action == "K" or understood else rule.basic.split("/")[0]
 
 
@@ -347,10 +348,13 @@ def _string(element: Any, vr: str, action: str, case: Case) -> Any:
 
 
 def _number_text(value: Any, vr: str) -> str:
+    """Give a value as text; whole numbers without a point, long decimals as their VR fits them."""
     text = str(value).strip(" \0")
-    if vr == "IS" and text:
-        return str(int(value))
-    return f"{float(value):.10g}" if vr == "DS" and len(text) > 16 else text
+    if vr == "IS":
+        return re.sub(r"\.0*$", "", text)
+    if vr == "DS" and len(text) > 16 and values.FORMS["DS"].fullmatch(text):
+        return f"{float(text):.10g}"
+    return text
 
 
 def _text(element: Any, vr: str, action: str, case: Case) -> Any:
