@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import torch
+
 from vesalius import io
 from vesalius.core import Image, Labels, Series
 from vesalius.errors import FormatError
@@ -89,7 +91,8 @@ def _write_dicom(volume: Volume, target: Path, word: str, dicom: Dicom) -> Path:
             "convert them with --frames channels, or to .nii.gz"
         )
     if word == "map":
-        room.save_parametric_map(volume, target, like=dicom.source)
+        exact = volume if volume.dtype.is_floating_point else volume.map(torch.Tensor.double)
+        room.save_parametric_map(exact, target, like=dicom.source)
         return target
     folder = target.with_name(target.name.removesuffix(".dcm"))
     room.save_series(volume, folder, like=dicom.source, quantise=dicom.quantise)
