@@ -12,7 +12,7 @@ from vesalius import io
 from vesalius.core import Grid, Image, Labels
 from vesalius.errors import FormatError
 from vesalius.io import Contours, Finding
-from vesalius.io._regions import draw_outlines
+from vesalius.io._regions import Canvas, draw_outlines
 
 GRID = Grid.from_spacing((3, 4, 5), (2.0, 1.0, 1.0), origin_mm=(5.0, 6.0, 7.0))
 
@@ -133,6 +133,22 @@ def test_a_structure_set_alone_needs_a_grid(tmp_path: Path) -> None:
     assert found.handles == ()
 
 
+def test_another_frame_of_reference_is_told(tmp_path: Path) -> None:
+    for k in range(3):
+        write_slice(tmp_path, k, FrameOfReferenceUID="1.2.3.5")
+    image = io.open(tmp_path)
+    path = write_structure_set(tmp_path, structure_set({1: ("GTV", [contour(SQUARE)])}))
+    frame = str(image.meta["frame_of_reference"])
+    assert "1.2.3.5" not in frame
+    for found in (io.open_regions(tmp_path), io.open_regions(path, like=image.grid, frame=frame)):
+        assert [f.code for f in found.findings] == ["other-frame"]
+        assert "only where a registration says" in found.findings[0].message
+    assert io.open_regions(path, like=image.grid).findings == ()
+    same = structure_set({1: ("GTV", [contour(SQUARE)])}, {1: "1.2.3.5"})
+    write_structure_set(tmp_path, same)
+    assert io.open_regions(tmp_path).findings == ()
+
+
 def test_two_structure_sets_are_refused(tmp_path: Path) -> None:
     file = structure_set({1: ("GTV", [contour(SQUARE)])})
     for name in ("a.dcm", "b.dcm"):
@@ -153,4 +169,4 @@ def test_outlines_with_an_error_are_refused() -> None:
     with pytest.raises(
         FormatError, match=r"'a.dcm' must be sound to be drawn, it is not: it is wrong"
     ):
-        draw_outlines(bad, (), GRID, "", io.Budget())
+        draw_outlines(bad, (), Canvas(GRID), "", io.Budget())

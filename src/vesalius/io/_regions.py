@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 import torch
 
@@ -17,15 +18,30 @@ from vesalius.io._rasterise import Drawn, matching, rasterise
 from vesalius.io.micro._cellpose import cell_names
 
 
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Canvas:
+    """What outlines are drawn on.
+
+    Attributes:
+        like: The grid; none takes that of the one volume beside the outlines.
+        frame: Mark of the frame of reference that it lies in, as ``meta["frame_of_reference"]``
+            of a DICOM volume tells it; empty where it is not known.
+    """
+
+    like: Grid | None = None
+    frame: str = ""
+
+
 def draw_outlines(
-    contours: Contours, handles: Sequence[Handle], like: Grid | None, roi: str, budget: Budget
+    contours: Contours, handles: Sequence[Handle], canvas: Canvas, roi: str, budget: Budget
 ) -> Drawn:
     """Draw a file of outlines on the grid that was given, or on that of the volume beside it.
 
     Args:
         contours: The outlines.
         handles: Volumes found beside them.
-        like: The grid; none takes that of the one volume.
+        canvas: What they are drawn on.
         roi: See ``rasterise``.
         budget: See ``rasterise``.
 
@@ -41,13 +57,28 @@ def draw_outlines(
         raise FormatError(
             f"{contours.name!r} must be sound to be drawn, it is not: {'; '.join(wrong)}"
         )
-    if like is None and len(handles) != 1:
+    if canvas.like is None and len(handles) != 1:
         raise FormatError(
             f"{contours.name!r} must be drawn on a grid, outlines have none: "
             "call io.open_labels(path, like=image.grid)"
         )
-    drawn = rasterise(contours, like or handles[0].grid, roi=roi, budget=budget)
-    return replace(drawn, findings=contours.findings + drawn.findings)
+    grid, frame = canvas.like, canvas.frame
+    if grid is None:
+        grid, frame = handles[0].grid, str(handles[0].meta.get("frame_of_reference", ""))
+    drawn = rasterise(contours, grid, roi=roi, budget=budget)
+    found = contours.findings + _frames(contours, frame) + drawn.findings
+    return replace(drawn, findings=found)
+
+
+def _frames(contours: Contours, frame: str) -> tuple[Finding, ...]:
+    told = contours.meta.get("frames_of_reference", ())
+    if not frame or not isinstance(told, tuple) or not told or frame in told:
+        return ()
+    text = (
+        f"outlines of {contours.name!r} lie in another frame of reference than the image: they fit "
+        "only where a registration says that both are the same"
+    )
+    return (Finding("warning", "other-frame", text),)
 
 
 def read_map(handle: Handle, path: Path, roi: str) -> Drawn:

@@ -71,7 +71,8 @@ def load_pair(
     image = handle.read()
     if image.unit == "1" and config.modality == "CT" and not unit:
         image = Image(image.data, image.grid, "HU", image.channels)
-    drawn = io.open_regions(labels_path, like=image.grid, roi=roi)
+    frame = str(handle.meta.get("frame_of_reference", ""))
+    drawn = io.open_regions(labels_path, like=image.grid, roi=roi, frame=frame)
     notes += [f"labels: {f.message}" for f in drawn.findings if f.severity != "info"]
     labels = _named(drawn.labels, names or {})
     found = differences(image.grid, labels.grid)

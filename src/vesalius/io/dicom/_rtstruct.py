@@ -1,7 +1,6 @@
 """RTSTRUCT: the outlines of a structure set, read as regions in the world."""
 # SPDX-License-Identifier: Apache-2.0
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 from io import BytesIO
@@ -17,6 +16,7 @@ from vesalius.io._budget import Budget
 from vesalius.io._contours import FAR, Contours, Kind, Outline, Roi
 from vesalius.io._handle import Finding, Rules
 from vesalius.io.dicom._header import inflated, read_header
+from vesalius.io.dicom._mark import mark
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 CONTOUR_DATA = 0x30060050
@@ -220,13 +220,9 @@ def _meta(header: Any, rois: tuple[Roi, ...], *, patient: bool) -> dict[str, obj
         for _, _, item in _items(header)
         for image in item.get("ContourImageSequence", None) or []
     }
-    shown = (lambda uid: uid) if patient else _hashed
-    meta["frames_of_reference"] = tuple(sorted(shown(uid) for uid in frames))
+    shown = (lambda uid: uid) if patient else mark
+    meta["frames_of_reference"] = tuple(sorted(shown(uid) for uid in frames if uid))
     meta["referenced_images"] = tuple(sorted(shown(uid) for uid in images))
     if patient:
         meta |= {k: str(header.get(k)) for k in IDENTIFYING if header.get(k)}
     return meta
-
-
-def _hashed(uid: str) -> str:
-    return hashlib.sha256(uid.encode()).hexdigest()[:12]
