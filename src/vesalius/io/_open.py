@@ -23,7 +23,7 @@ from vesalius.io._nifti import open_nifti
 from vesalius.io._nrrd import open_nrrd
 from vesalius.io._png import open_png
 from vesalius.io._rasterise import Drawn
-from vesalius.io._regions import draw_outlines, join_masks, read_map
+from vesalius.io._regions import Canvas, draw_outlines, join_masks, read_map
 from vesalius.io._walk import walk
 from vesalius.io.dicom._dicomdir import is_dicomdir, list_files
 from vesalius.io.dicom._series import open_dicom
@@ -252,6 +252,7 @@ def open_regions(
     form: Form = "agree",
     allow: tuple[Allow, ...] = (),
     budget: Budget = DEFAULT,
+    frame: str = "",
 ) -> Drawn:
     """Read labels as ``open_labels`` does, and tell what was noticed.
 
@@ -262,6 +263,8 @@ def open_regions(
         form: See ``open``.
         allow: See ``open``.
         budget: See ``open``.
+        frame: Where ``like`` is of a DICOM volume, its ``handle.meta["frame_of_reference"]``:
+            outlines in another one are told.
 
     Returns:
         The labels and the findings.
@@ -276,7 +279,7 @@ def open_regions(
         raise found.refused[0]
     volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
     if len(found.contours) == 1:
-        return draw_outlines(found.contours[0], volumes, like, roi, budget)
+        return draw_outlines(found.contours[0], volumes, Canvas(like, frame), roi, budget)
     if len(volumes) > 1 and not found.contours and place.is_dir():
         return join_masks(place.resolve().name, volumes, roi, budget)
     if len(volumes) != 1:
