@@ -15,6 +15,7 @@ from vesalius.io._handle import Allow, Array, Content, Finding, Handle, Rules, W
 from vesalius.io.dicom._frames import Arranged, arrange
 from vesalius.io.dicom._group import Group, has_place, split_series
 from vesalius.io.dicom._lattice import Lattice, make_lattice, stack
+from vesalius.io.dicom._mark import mark
 from vesalius.io.dicom._slice import Slice, full_header, look, series_of
 from vesalius.io.dicom._tags import ACQUISITION
 from vesalius.io.dicom._volume import Volume, sample_type
@@ -302,4 +303,6 @@ def _meta(slices: list[Slice], frames: int, rules: Rules) -> dict[str, object]:
         "frames": frames,
     }
     meta |= {k: first.acquisition[k] for k in ACQUISITION if k in first.acquisition}
+    frame = mark(str(first.identifying.get("FrameOfReferenceUID", "")))
+    meta |= {"frame_of_reference": frame} if frame else {}
     return meta | dict(first.identifying) if rules.patient else meta
