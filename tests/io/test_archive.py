@@ -11,6 +11,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -503,6 +504,35 @@ def test_refuses_an_unusual_method(tmp_path: Path) -> None:
     path = pack_zip(tmp_path / "a.zip", {"a.nii": b"x"}, zipfile.ZIP_LZMA)
     with pytest.raises(FormatError, match=r"must be packed by deflate or bzip2, .* by method 14"):
         io.open(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
+@given(
+    damage=st.lists(
+        st.tuples(st.integers(0, 1 << 16), st.binary(max_size=8)), min_size=1, max_size=3
+    )
+)
+def test_any_damage_gives_volumes_or_a_refusal(
+    suffix: str, damage: list[tuple[int, bytes]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a{suffix}"
+        members = {"a/b.nii": bytes(700), "c.dcm": bytes(300), "d.zip": b"PK\5\6" + bytes(18)}
+        if suffix == ".zip":
+            pack_zip(path, members)
+        else:
+            pack_tar(path, members, TAR_MODES[suffix])
+        data = bytearray(path.read_bytes())
+        for at, words in damage:
+            data[at % len(data) : at % len(data) + len(words)] = words
+        path.write_bytes(data)
+        start = time.process_time()
+        with suppress(FormatError):
+            made = unpack(path, SMALL)
+            assert sum(p.stat().st_size for p in made.folder.rglob("*")) < SMALL.bytes
+        assert time.process_time() - start < 2
+        assert sorted(p.name for p in Path(folder).iterdir()) == [path.name]
 
 
 # -- size and real data

@@ -52,7 +52,7 @@ def _client(node: WebNode, inbox: Inbox | None = None) -> Iterator[Any]:
             shown = (str(node.tls.certificate), *key)
             session.cert = shown if key else shown[0]
         if inbox is not None:
-            session.hooks["response"].append(_counting(inbox))
+            session.hooks["response"].append(lambda response, **_: _count(response, inbox))
         client = dicomweb.DICOMwebClient(node.url, session, timeout=node.timeout_s)
         client.set_http_retry_params(retry=False)
         try:
@@ -74,11 +74,8 @@ def _authorise(session: Any, node: WebNode) -> None:
         session.headers["Authorization"] = f"Bearer {found.token}"
 
 
-def _counting(inbox: Inbox) -> Any:
-    def count(response: Any, *_: Any, **__: Any) -> None:
-        response.raw = _Counted(response.raw, inbox)
-
-    return count
+def _count(response: Any, inbox: Inbox) -> None:
+    response.raw = _Counted(response.raw, inbox)
 
 
 def _told(node: WebNode, error: Any) -> NetworkError:
