@@ -1,17 +1,23 @@
 """TIFF: stacks, axes, spacing, tiles, pyramids, ImageJ's calibration, and files that lie."""
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from micro_files import ramp
+from phantoms_io import make_phantom
 
 from vesalius import io
-from vesalius.errors import FormatError
+from vesalius.errors import FormatError, ShapeError
 from vesalius.io import Budget
+from vesalius.io.micro._chain import check_chain
+from vesalius.io.micro._pages import check_deflate
 
 
 def codes(handle: io.Handle) -> set[str]:
@@ -308,7 +314,7 @@ def test_refuses_complex_numbers(tmp_path) -> None:
 def test_refuses_a_truncated_header(tmp_path, keep: int) -> None:
     path = write(tmp_path / "a.tif", ramp(3, 50, 60))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FormatError, match=r"must be a whole TIFF file|no pages|truncated"):
+    with pytest.raises(FormatError, match=r"must be a (whole )?TIFF file|no pages|truncated"):
         io.open(path).read()
 
 
@@ -325,7 +331,9 @@ def test_refuses_a_truncated_stack_of_imagej(tmp_path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, ramp(8, 50, 60, dtype="uint16"), imagej=True)
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(FormatError, match=r"must hold all its pages, after 1 the next should be"):
+    with pytest.raises(
+        FormatError, match=r"after 1 the next link leads to byte \d+ of"
+    ):
         io.open(path)
 
 
@@ -345,7 +353,7 @@ def test_refuses_samples_that_end_early_in_a_stack_of_one_header(tmp_path) -> No
 
 def test_refuses_what_is_no_tiff(tmp_path) -> None:
     (tmp_path / "a.tif").write_bytes(b"GIF89a" + bytes(100))
-    with pytest.raises(FormatError, match=r"'a.tif' must be a whole TIFF file"):
+    with pytest.raises(FormatError, match=r"'a.tif' must be a TIFF file, its first bytes are not"):
         io.open(tmp_path / "a.tif")
 
 
@@ -408,3 +416,74 @@ def test_pages_with_depth_are_refused(tmp_path) -> None:
     )  # fmt: skip
     with pytest.raises(FormatError, match=r"must have flat pages, one is 16 deep|must have axes"):
         io.open(path).read()
+
+
+def test_codecs_whose_cost_is_unknown_are_refused(tmp_path) -> None:
+    path = write(tmp_path / "a.tif", ramp(32, 32), compression="zlib", bigtiff=True)
+    handle = io.open(claim(path, 259, 50001))
+    with pytest.raises(FormatError, match="must be compressed with a codec whose cost is known"):
+        handle.read()
+
+
+def test_jpeg_2000_tiles_are_read_and_bounded(tmp_path) -> None:
+    data = np.random.default_rng(2).integers(0, 255, (64, 64)).astype(np.uint8)
+    path = write(tmp_path / "a.tif", data, tile=(32, 32), compression="jpeg2000")
+    np.testing.assert_array_equal(io.open(path).read().data[0, 0].numpy(), tifffile.imread(path))
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"\xff\x4f\xff\x51")
+    raw[at + 8 : at + 16] = struct.pack(">II", 1 << 17, 1 << 17)
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=r"must hold JPEG tiles of 32 x 32"):
+        io.open(path).read()
+
+
+def test_a_deflated_strip_is_bounded_without_imagecodecs_too() -> None:
+    packed = zlib.compress(bytes(1 << 20))
+    check_deflate("a.tif", packed, 1 << 20)
+    check_deflate("a.tif", b"no stream", 10)
+    with pytest.raises(FormatError, match="must hold tiles or strips of 1000 bytes, one unpacks"):
+        check_deflate("a.tif", packed, 1000)
+
+
+def test_a_chain_of_pages_that_leads_back_is_refused(tmp_path) -> None:
+    path = write(tmp_path / "a.tif", ramp(2, 5, 6), contiguous=False)
+    with tifffile.TiffFile(path) as tif:
+        first, second = tif.pages[0].offset, tif.pages[1].offset
+        link = second + 2 + 12 * len(tif.pages[1].tags)
+    with path.open("r+b") as file:
+        file.seek(link)
+        file.write(struct.pack("<I", first))
+    with pytest.raises(FormatError, match="after 2 the next link leads back"):
+        io.open(path)
+
+
+def test_a_file_with_too_many_pages_is_refused(tmp_path) -> None:
+    path = write(tmp_path / "a.tif", ramp(5, 5, 6), contiguous=False)
+    assert check_chain(path, Budget()) == 5
+    with pytest.raises(FormatError, match="must hold at most 4 pages"):
+        io.open(path, budget=Budget(files=4))
+
+
+def test_a_chain_without_pages_is_refused(tmp_path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(8))
+    with pytest.raises(FormatError, match="it has no pages"):
+        io.open(tmp_path / "a.tif")
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 255)), min_size=1, max_size=6))
+def test_no_damage_makes_it_fail_otherwise(tmp_path_factory, changes) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    made = folder / "good.ome.tif"
+    if not made.exists():
+        io.save(make_phantom(torch.uint8, shape=(2, 5, 6)), made)
+    raw = bytearray(made.read_bytes())
+    for at, value in changes:
+        raw[at % len(raw)] = value
+    path = folder / "bad.ome.tif"
+    path.write_bytes(raw)
+    try:
+        for handle in io.scan(path, budget=Budget(bytes=1 << 24)):
+            handle.read()
+    except (FormatError, ShapeError) as error:
+        assert "bad.ome.tif" in str(error) or "samples" in str(error)  # noqa: PT017

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from vesalius.io._handle import Array
 from vesalius.io._samples import STORED
 
 JPEG = (6, 7, 34892, 33007)
+JPEG_2000 = (33003, 33004, 33005, 34712)
+DEFLATE = (8, 32946)
+OTHERS = (1, 2, 3, 4, 5, 32773, 34925, 50000, 34926)
+"""None, CCITT, LZW, PackBits, LZMA, Zstandard: their decoders stop at the size they are given."""
+SLACK = 1 << 16
 FRAME_MARKS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -51,33 +58,6 @@ def opened(path: Path) -> Iterator[Any]:
             f"{path.name!r} must be a whole TIFF file, it is not: {reason}: "
             "check that the file is complete and that its suffix is right"
         ) from error
-
-
-def check_chain(name: str, tif: Any) -> None:
-    """Check that the chain of pages ends where it says so, not where a copy broke off.
-
-    Args:
-        name: Name of the file, for the error.
-        tif: An open ``tifffile.TiffFile``, which itself only stops at a link that leads nowhere.
-
-    Raises:
-        FormatError: There is no page, or the last one says that another follows.
-    """
-    count = len(tif.pages)
-    if count == 0:
-        raise FormatError(f"{name!r} must hold an image, it has no pages: copy it again")
-    file, form = tif.filehandle, tif.tiff
-    at = int(tif.pages[count - 1].offset)
-    file.seek(at)
-    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    file.seek(at + form.tagnosize + tags * form.tagsize)
-    link = file.read(form.offsetsize)
-    following = struct.unpack(form.offsetformat, link)[0] if len(link) == form.offsetsize else 0
-    if following:
-        raise FormatError(
-            f"{name!r} must hold all its pages, after {count} the next should be at byte "
-            f"{following} of {file.size} and is none: the file is truncated, copy it again"
-        )
 
 
 def stored_type(name: str, page: Any) -> "np.dtype[Any]":
@@ -123,6 +103,12 @@ def read_box(name: str, page: Any, rows: slice, columns: slice, budget: Budget) 
     if depth != 1:
         raise FormatError(
             f"{name!r} must have flat pages, one is {depth} deep: save it as a stack of pages"
+        )
+    if int(page.compression) not in (*JPEG, *JPEG_2000, *DEFLATE, *OTHERS):
+        raise FormatError(
+            f"{name!r} must be compressed with a codec whose cost is known (deflate, LZW, "
+            f"PackBits, LZMA, Zstandard, CCITT, JPEG, JPEG 2000), it uses number "
+            f"{int(page.compression)}: convert it first"
         )
     if page.is_memmappable:
         whole = page.asarray(out="memmap").reshape(separate, length, width, contiguous)
@@ -190,6 +176,10 @@ def _stored(name: str, page: Any, index: int, budget: Budget) -> bytes | None:
     data: bytes = file.read(count)
     if page.compression in JPEG:
         _check_jpeg(name, data, (high, wide))
+    elif page.compression in JPEG_2000:
+        _check_jpeg_2000(name, data, (high, wide))
+    elif page.compression in DEFLATE and find_spec("imagecodecs") is None:
+        check_deflate(name, data, needed)
     return data
 
 
@@ -200,16 +190,48 @@ def _check_jpeg(name: str, data: bytes, most: tuple[int, int]) -> None:
         mark = data[at + 1]
         if mark in FRAME_MARKS:
             high, wide = struct.unpack(">HH", data[at + 5 : at + 9])
-            # an encoder may round up to whole blocks of at most 32 x 32
-            if high > most[0] + 32 or wide > most[1] + 32:
-                raise FormatError(
-                    f"{name!r} must hold JPEG tiles of {most[1]} x {most[0]} samples, one is "
-                    f"{wide} x {high}: a damaged or hostile file"
-                )
+            _check_frame(name, (high, wide), most)
             return
         if mark == 0xDA:
             return
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def _check_jpeg_2000(name: str, data: bytes, most: tuple[int, int]) -> None:
+    """Likewise for JPEG 2000, by its SIZ marker (ISO/IEC 15444-1, A.5.1)."""
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at >= 0 and len(data) >= at + 24:
+        wide, high, left, top = struct.unpack(">4I", data[at + 8 : at + 24])
+        _check_frame(name, (high - top, wide - left), most)
+
+
+def _check_frame(name: str, frame: tuple[int, int], most: tuple[int, int]) -> None:
+    # an encoder may round up to whole blocks of at most 32 x 32
+    if frame[0] > most[0] + 32 or frame[1] > most[1] + 32:
+        raise FormatError(
+            f"{name!r} must hold JPEG tiles of {most[1]} x {most[0]} samples, one is "
+            f"{frame[1]} x {frame[0]}: a damaged or hostile file"
+        )
+
+
+def check_deflate(name: str, data: bytes, needed: int) -> None:
+    """Refuse a deflated segment that unpacks to more than it should.
+
+    imagecodecs stops at the size it is given; Python's own zlib, which stands in where it is not
+    installed, does not.
+
+    Raises:
+        FormatError: It does.
+    """
+    try:
+        unpacked = len(zlib.decompressobj().decompress(data, needed + SLACK))
+    except zlib.error:
+        return  # the decoder will say so
+    if unpacked == needed + SLACK:
+        raise FormatError(
+            f"{name!r} must hold tiles or strips of {needed} bytes, one unpacks to more: "
+            "a damaged or hostile file"
+        )
 
 
 def _paste(segment: Array, at: tuple[int, int, int], out: Array, origin: tuple[int, int]) -> None:

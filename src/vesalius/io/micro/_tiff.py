@@ -14,9 +14,10 @@ from vesalius.core import Grid
 from vesalius.errors import FormatError
 from vesalius.io._handle import Array, Content, Finding, Handle, Rules, Window, widening
 from vesalius.io.micro import _place
+from vesalius.io.micro._chain import check_chain
 from vesalius.io.micro._imagej import ImageJ, imagej_of
 from vesalius.io.micro._ometiff import is_ome, open_ometiff
-from vesalius.io.micro._pages import check_chain, opened, read_box, samples_of, stored_type
+from vesalius.io.micro._pages import opened, read_box, samples_of, stored_type
 
 PRINT_DPI = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 400, 600, 1200)
 UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
@@ -67,8 +68,8 @@ def open_tiff(path: Path, rules: Rules) -> tuple[Handle, ...]:
     Raises:
         FormatError: The file is not TIFF, is damaged, or has axes that cannot be told apart.
     """
+    check_chain(path, rules.budget)
     with opened(path) as tif:
-        check_chain(path.name, tif)
         if is_ome(tif):
             return open_ometiff(path, tif, rules)
         kept = [k for k, s in enumerate(tif.series) if s.kind != "svs" or s.name == "Baseline"]
