@@ -390,6 +390,9 @@ def _header(path: Path) -> Any:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         list(_elements(header))
+        kind = header.file_meta.MediaStorageSOPClassUID.name
+        if "Rows" not in header and "Image Storage" in kind:
+            raise ValueError("it has no Rows")
     except InvalidDicomError:
         return None
     except Exception as error:  # pydicom raises whatever a damaged value meets first
