@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -200,6 +201,35 @@ def test_one_b_value_missing_is_no_diffusion_series(tmp_path: Path) -> None:
             told = {} if (k, t) == (1, 1) else {"DiffusionBValue": float(b)}
             write(tmp_path, k, t, AcquisitionNumber=t + 1, **told)
     assert findings(io.open(tmp_path)) == {"frames": "info"}
+
+
+def test_b_values_that_do_not_agree_from_place_to_place_are_frames(tmp_path: Path) -> None:
+    for k in range(PLACES):
+        for t in range(2):
+            told = {"DiffusionBValue": float(500 * t + k), "AcquisitionNumber": t + 1}
+            write(tmp_path, k, t, **told)
+    assert findings(io.open(tmp_path)) == {"frames": "info"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "values_told"),
+    [
+        ((0x0019, 0x100C), "IS", ["0", "700"]),
+        ((0x2001, 0x1003), "FL", [0.0, 700.0]),
+        ((0x0043, 0x1039), "IS", [["0", "8"], ["1000000700", "8"]]),
+    ],
+)
+def test_private_b_values_are_known(
+    tmp_path: Path, tag: tuple[int, int], vr: str, values_told: list[object]
+) -> None:
+    for k in range(PLACES):
+        for t in range(2):
+            path = write(tmp_path, k, t, AcquisitionNumber=t + 1)
+            file = pydicom.dcmread(path)
+            file.add_new((tag[0], 0x0010), "LO", "SOME MAKER")
+            file.add_new(tag, vr, values_told[t])
+            file.save_as(path)
+    assert io.open(tmp_path).content.channels == ("b=0", "b=700")
 
 
 # ---- kinds that are volumes of their own

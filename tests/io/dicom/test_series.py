@@ -536,3 +536,103 @@ def test_a_sagittal_t1_agrees_with_simpleitk(tmp_path: Path, data_dir: Path) -> 
     theirs = io.from_simpleitk(simpleitk(next(p.parent for p in tmp_path.rglob("*.dcm"))))
     assert torch.equal(ours.data.int(), theirs.data.int())
     torch.testing.assert_close(corners(ours.grid), corners(theirs.grid), rtol=0, atol=1e-3)
+
+
+# ---- what comes to light only now and then
+
+
+def test_pet_is_brought_to_suv(tmp_path: Path) -> None:
+    """By hand: 70 kg, 200 MBq of a half-life of 6000 s, one half-life before the scan."""
+    drug = pydicom.Dataset()
+    drug.RadionuclideTotalDose = 200e6
+    drug.RadionuclideHalfLife = 6000
+    drug.RadiopharmaceuticalStartTime = "100000"
+    told = {"Modality": "PT", "Units": "BQML", "DecayCorrection": "START", "PatientWeight": 70}
+    told |= {"SeriesDate": "20260105", "SeriesTime": "114000", "RescaleIntercept": 0}
+    told |= {"AcquisitionDate": "20260105", "AcquisitionTime": "114000"}
+    for k in range(3):
+        drugs = {"RadiopharmaceuticalInformationSequence": [drug]}
+        write_slice(tmp_path, k, RescaleSlope=10 + k, **told, **drugs)
+    handle = io.open(tmp_path)
+    image = handle.read()
+    assert (handle.unit, image.unit) == ("SUV", "SUV")
+    for k in range(3):
+        wanted = torch.from_numpy(slice_values(k) * (10.0 + k)) * 70_000 / 100e6
+        torch.testing.assert_close(image.data[0, k].double(), wanted, rtol=1e-6, atol=0)
+    assert io.open(tmp_path, unit="Bq/mL").read().data[0, 2, 0, 0] == 200 * 12
+
+
+def test_a_file_without_pixels_is_told(tmp_path: Path) -> None:
+    write_series(tmp_path, 5)
+    write_slice(tmp_path, 4, PixelData=None)
+    handle = io.open(tmp_path)
+    assert findings(handle) == {"unreadable": "error"}
+    assert "'86.dcm' is cut: it ends at byte" in handle.refusal
+
+
+def test_several_unreadable_files_are_counted(tmp_path: Path) -> None:
+    write_series(tmp_path, 7)
+    for name in ("90.dcm", "84.dcm", "85.dcm"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3])
+    handle = io.open(tmp_path)
+    assert "(and 2 more files likewise)" in handle.refusal
+    assert io.open(tmp_path, allow=("unreadable",)).read().data.shape == (1, 4, 3, 4)
+
+
+def test_a_file_that_is_neither_image_nor_of_a_class_is_refused(tmp_path: Path) -> None:
+    path = write_slice(tmp_path, 0, SOPClassUID=None, Rows=None, Columns=None, PixelData=None)
+    with pytest.raises(FormatError, match="it has neither an SOP class nor rows"):
+        io.open(path)
+
+
+def test_slices_without_orientation_beside_several_orientations_are_their_own(
+    tmp_path: Path,
+) -> None:
+    write_series(tmp_path)
+    turned = {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}
+    for k in (4, 5):
+        write_slice(tmp_path, k, ImagePositionPatient=[10 * k, 0, 0], **turned)
+    write_slice(tmp_path, 6, ImageOrientationPatient=None)
+    handles = {handle.name.split("series 7 ")[1]: handle for handle in io.scan(tmp_path)}
+    assert set(handles) == {"axial", "sagittal", "none"}
+    assert findings(handles["none"]) == {
+        "split": "info",
+        "single-slice": "info",
+        "no-position": "warning",
+    }
+
+
+def test_colour_in_time_keeps_its_colours(tmp_path: Path) -> None:
+    told = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    told |= {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "Modality": "US"}
+    told |= {"RescaleSlope": None, "RescaleIntercept": None}
+    for t in range(2):
+        colour = np.full((3, 4, 3), 10 * t, np.uint8) + np.arange(3, dtype=np.uint8)
+        where = {"FrameReferenceTime": 40 * t, "ImagePositionPatient": [0, 0, 0]}
+        write_slice(tmp_path, t, values=colour, **told, **where)
+    series = io.open(tmp_path).read_series()
+    assert series.data.shape == (2, 3, 1, 3, 4)
+    assert series.data[1, :, 0, 0, 0].tolist() == [10, 11, 12]
+    assert io.open(tmp_path, frames="channels").read().data.shape == (6, 1, 3, 4)
+
+
+def test_no_message_tells_a_name_or_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "Doe_Jane"
+    folder.mkdir()
+    write_series(folder, 3)
+    write_slice(folder, 5)
+    (folder / "90.dcm").write_bytes((folder / "90.dcm").read_bytes()[:-3])
+    (folder / "x.dcm").write_bytes(bytes(128) + b"DICM" + b"junk" * 40)
+    handle = io.open(folder)
+    said = " ".join(finding.message for finding in handle.findings)
+    assert {f.code for f in handle.findings} >= {"unreadable"}
+    for secret in (str(tmp_path), "Doe^Jane", "secret"):
+        assert secret not in said + handle.refusal.replace("'Doe_Jane'", "")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_any_number_of_slices_opens(tmp_path: Path, count: int) -> None:
+    handle = io.open(write_series(tmp_path, count))
+    assert handle.grid.shape == (count, 3, 4)
+    assert handle.meta["slices"] == count
+    assert handle.read().data.shape == (1, count, 3, 4)
