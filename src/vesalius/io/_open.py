@@ -317,8 +317,7 @@ def _file(path: Path, rules: Rules) -> Survey:
     if known is not None:
         return known
     if is_archive(path.name):
-        made = unpack(path, rules.budget)
-        return _kept(_contents(made.folder, rules), made)
+        return _archive(path, rules)
     if is_dicomdir(path):
         return _disc(path, rules)
     found = open_dicom([path], path.name, rules) if is_dicom(path) else None
@@ -411,6 +410,15 @@ def _disc(path: Path, rules: Rules) -> Survey:
     ]
     handles = tuple(replace(h, findings=(*h.findings, *noted)) for h in found.handles)
     return Survey(handles, found.contours, refused, found.skipped)
+
+
+def _archive(path: Path, rules: Rules) -> Survey:
+    """Look at what is in an archive."""
+    made = unpack(path, rules.budget)
+    try:
+        return _kept(_contents(made.folder, rules), made)
+    finally:
+        del made  # errors remember this frame, and would keep the folder as long as they are kept
 
 
 def _kept(found: Survey, made: Unpacked) -> Survey:
