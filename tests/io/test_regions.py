@@ -38,6 +38,14 @@ def test_a_folder_of_masks_is_joined_and_named_by_its_files(tmp_path: Path) -> N
     assert torch.equal(found.labels.grid.affine, GRID.affine)
 
 
+def test_an_archive_of_masks_is_joined(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for k, name in enumerate(["aorta", "liver"]):
+        mask(tmp_path / "masks", f"{name}.nii.gz", slice(k, k + 1))
+    path = Path(shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "masks"))
+    assert io.open_labels(path).names == {(0, 1): "aorta", (0, 2): "liver"}
+
+
 def test_masks_are_picked_by_name_and_keep_their_values(tmp_path: Path) -> None:
     for k, name in enumerate(["a_left", "a_right", "b"]):
         mask(tmp_path, f"{name}.nii.gz", slice(k, k + 1))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -47,6 +47,42 @@ class _Patch:
     mask: Tensor
 
 
+@final
+@dataclass(slots=True, eq=False)
+class _Layers:
+    """Layers that regions are laid into, as few as need be so that none overwrites another."""
+
+    name: str
+    grid: Grid
+    budget: Budget
+    kind: torch.dtype
+    data: list[Tensor] = field(default_factory=list)
+    names: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def lay(self, patch: _Patch) -> None:
+        """Lay a region into the first layer in which its voxels are free."""
+        box, mask, roi = patch.box, patch.mask, patch.roi
+        taken = ((k, bool((one[box] != 0)[mask].any())) for k, one in enumerate(self.data))
+        layer = next((k for k, is_taken in taken if not is_taken), len(self.data))
+        if layer == len(self.data):
+            self.budget.check_size(self.name, (layer + 1, *self.grid.shape), self.kind.itemsize)
+            self.data.append(torch.zeros(self.grid.shape, dtype=self.kind))
+        self.data[layer][box][mask] = roi.value
+        self.names[layer, roi.value] = roi.name
+
+    def labels(self) -> Labels:
+        """Give what was laid."""
+        none = [torch.zeros(self.grid.shape, dtype=self.kind)]
+        return Labels(torch.stack(self.data or none), self.grid, self.names)
+
+
+def _kind(rois: tuple[Roi, ...]) -> torch.dtype:
+    """Give the smallest number type that holds the values of all regions."""
+    low, top = min((r.value for r in rois), default=0), max((r.value for r in rois), default=0)
+    kinds = (torch.uint8, torch.int16, torch.int32, torch.int64)
+    return next(k for k in kinds if torch.iinfo(k).min <= low and top <= torch.iinfo(k).max)
+
+
 def rasterise(
     contours: Contours,
     like: Grid,
@@ -82,14 +118,14 @@ def rasterise(
     chosen = choose(contours, roi)
     budget.check_size(contours.name, like.shape, 1)
     findings: list[Finding] = []
-    patches: list[_Patch] = []
+    layers = _Layers(contours.name, like, budget, _kind(chosen))
     missed: list[str] = []
     for one in chosen:
         patch = _draw(one, contours, like, policy, findings)
         if patch is None:
             missed.append(one.name)
         elif bool(patch.mask.any()):
-            patches.append(patch)
+            layers.lay(patch)
         else:
             text = f"{one.name!r} encloses the centre of no voxel and is left out"
             findings.append(Finding("warning", "empty", text))
@@ -102,7 +138,7 @@ def rasterise(
     if missed:
         text = f"regions off the grid, left out: {', '.join(map(repr, missed[:5]))}"
         findings.append(Finding("warning", "off-grid", text))
-    return Drawn(_stack(contours.name, patches, like, budget), tuple(_sorted(findings)))
+    return Drawn(layers.labels(), tuple(_sorted(findings)))
 
 
 def choose(contours: Contours, roi: str) -> tuple[Roi, ...]:
@@ -291,29 +327,6 @@ def _box_corners(plane: Plane, frame: Floats, reach: float) -> Floats:
     low, high = plane.points.min(axis=0), plane.points.max(axis=0)
     ends = [(plane.height - reach, plane.height + reach), (low[0], high[0]), (low[1], high[1])]
     return np.array(np.meshgrid(*ends)).reshape(3, -1).T @ frame.T
-
-
-def _stack(name: str, patches: list[_Patch], like: Grid, budget: Budget) -> Labels:
-    """Lay regions into as few layers as they need so that none overwrites another."""
-    top = max((patch.roi.value for patch in patches), default=0)
-    low = min((patch.roi.value for patch in patches), default=0)
-    kinds = (torch.uint8, torch.int16, torch.int32, torch.int64)
-    fits = [k for k in kinds if torch.iinfo(k).min <= low and top <= torch.iinfo(k).max]
-    layers: list[Tensor] = []
-    names: dict[tuple[int, int], str] = {}
-    for patch in patches:
-        free = (
-            k for k, one in enumerate(layers) if not bool((one[patch.box] != 0)[patch.mask].any())
-        )
-        layer = next(free, len(layers))
-        if layer == len(layers):
-            budget.check_size(name, (layer + 1, *like.shape), fits[0].itemsize)
-            layers.append(torch.zeros(like.shape, dtype=fits[0]))
-        layers[layer][patch.box][patch.mask] = patch.roi.value
-        names[layer, patch.roi.value] = patch.roi.name
-    if not layers:
-        layers = [torch.zeros(like.shape, dtype=torch.uint8)]
-    return Labels(torch.stack(layers), like, names)
 
 
 def _sorted(findings: list[Finding]) -> list[Finding]:
