@@ -280,7 +280,7 @@ def open_regions(
     volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
     if len(found.contours) == 1:
         return draw_outlines(found.contours[0], volumes, Canvas(like, frame), roi, budget)
-    if len(volumes) > 1 and not found.contours and place.is_dir():
+    if len(volumes) > 1 and not found.contours and (place.is_dir() or is_archive(place.name)):
         return join_masks(place.resolve().name, volumes, roi, budget)
     if len(volumes) != 1:
         raise FormatError(
