@@ -51,26 +51,7 @@ def test_more_than_sixty_tags_of_every_kind_hold_canaries():
     kinds = {image[tag].VR for tag in found}
     assert len(found) > 1500
     assert sum(tag in rules() for tag in found) > 500
-    assert kinds >= set(
-        [
-            "AE",
-            "CS",
-            "DA",
-            "DT",
-            "LO",
-            "LT",
-            "OB",
-            "PN",
-            "SH",
-            "SQ",
-            "ST",
-            "TM",
-            "UC",
-            "UI",
-            "UR",
-            "UT",
-        ]
-    )
+    assert kinds >= {"AE", "CS", "DA", "DT", "LO", "OB", "PN", "SH", "SQ", "TM", "UI", "UT"}
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED])

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import logging
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ from vesalius.io.dicom._deid_refuse import (
     recognisable,
     refusals,
 )
-from vesalius.io.dicom._deid_report import FACES, FileRow, Status
+from vesalius.io.dicom._deid_report import FACES, MOSAIC, FileRow, Status
 from vesalius.io.dicom._deid_rules import Case, clean_dataset
 from vesalius.io.dicom._deid_uids import Key
 
@@ -274,6 +275,8 @@ def _finish(
     if recognisable(source):
         made.RecognizableVisualFeatures = "YES"
         flags.append(FACES)
+    if "MOSAIC" in (source.get("ImageType", None) or []):
+        flags.append(MOSAIC)
     return tuple(flags)
 
 
@@ -328,23 +331,24 @@ def _check(blob: bytes, made: Any, source: Any, pixels: Pixels | None, profile: 
         if bytes(back[pixels.keyword].value) != pixels.value:
             raise ValueError("other pixels were read back")
         rest = blob[: len(blob) - len(pixels.value) - 8]
-    for text in _hidden(source, profile):
-        if text in rest:
+    for pattern in _hidden(source, profile):
+        if re.search(pattern, rest):
             raise _Stop(Refusal("left-over", "a name or number of the patient stands elsewhere"))
 
 
 def _hidden(source: Any, profile: Profile) -> Iterator[bytes]:
-    """Give what must not be found: names, numbers and UIDs that are long enough to tell."""
+    """Give patterns of what must not be found: UIDs, and names long enough to tell."""
     names = ["PatientName", "PatientID", "AccessionNumber", "ReferringPhysicianName"]
     uids = ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"]
     if source.get("PatientIdentityRemoved", "") == "YES":
         return
     if "retain-uids" not in profile.options:
-        yield from (str(source.get(name, "")).encode() for name in uids if source.get(name, ""))
+        found = (re.escape(str(source.get(name, "") or "").encode()) for name in uids)
+        yield from (rb"(?<![0-9.])" + uid + rb"(?![0-9.])" for uid in found if uid)
     for name in names:
         text = str(source.get(name, "") or "").strip()
         if len(text) >= SHORTEST_HIDDEN and not text.isdigit():
-            yield text.encode("utf-8", "replace")
+            yield re.escape(text.encode("utf-8", "replace"))
 
 
 def _name(made: Any, patient: str, key: Key) -> str:

@@ -194,7 +194,7 @@ def clean_pixels(path: Path, header: Any, mask: Mask | None, budget: Budget) -> 
         return _blanked(path, header, mask, budget)
     if str(header.file_meta.get("TransferSyntaxUID", "")) in ("", *NATIVE):
         return _native(header, there[0])
-    return _encapsulated(path, header)
+    return _encapsulated(header)
 
 
 def _native(header: Any, keyword: str) -> Pixels:
@@ -230,25 +230,24 @@ def _in_range(value: bytes, packed: Any, big: bool) -> bytes:
     return bytes(value)
 
 
-def _encapsulated(path: Path, header: Any) -> Pixels:
-    from pydicom.encaps import encapsulate
+def _encapsulated(header: Any) -> Pixels:
+    from pydicom.encaps import encapsulate, generate_frames
 
     from vesalius.io.dicom._codecs import SYNTAXES
     from vesalius.io.dicom._deid_codestream import clean_frame
-    from vesalius.io.dicom._fragments import LAST, Element, frame_spans, read_span
 
     syntax = str(header.file_meta.TransferSyntaxUID)
-    name = SYNTAXES.get(syntax, "")
-    if name not in CODECS:
+    codec = CODECS.get(SYNTAXES.get(syntax, ""), "")
+    if not codec:
         raise ValueError("compressed in a way that is not understood")
     frames = int(header.get("NumberOfFrames", 1) or 1)
     plane = int(header.Rows) * int(header.Columns)
-    value = bytes(header.PixelData) + LAST + bytes(4)
-    element = Element(path, 0, len(value), header=header, data=value)
-    spans = frame_spans(element, frames, name)
-    if len(spans) != frames:
+    tables = [header.get(f"ExtendedOffsetTable{part}", None) for part in ("", "Lengths")]
+    offsets = (tables[0], tables[1]) if all(tables) else None
+    found = generate_frames(header.PixelData, number_of_frames=frames, extended_offsets=offsets)
+    cleaned = [clean_frame(frame, codec, plane) for frame in found]
+    if len(cleaned) != frames:
         raise ValueError("another number of frames than the header promises")
-    cleaned = [clean_frame(read_span(element, span), CODECS[name], plane) for span in spans]
     fits = sum(map(len, cleaned)) < (1 << 32) - 16 * frames
     return Pixels("PixelData", "OB", encapsulate(cleaned, has_bot=fits), syntax)
 

@@ -22,6 +22,7 @@ FACES = (
     "may show a face: look at them before they leave the house; "
     "face removal comes with registration"
 )
+MOSAIC = "is a Siemens mosaic that cannot be split without its private header: convert it first"
 
 
 @final

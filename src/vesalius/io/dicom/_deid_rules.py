@@ -32,7 +32,7 @@ PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 CODE = frozenset({0x00080100, 0x00080102, 0x00080104, 0x00080119, 0x00080120, 0x00080103})
 PATIENT = frozenset({0x00100010, 0x00100020})
 AGE, DOCUMENT, ZONE = 0x00101010, 0x00420011, 0x00080201
-CONTENT, PERSON_CODES = 0x0040A730, 0x00401101
+CONTENT, PERSON_CODES, ACQUISITION_CONTEXT = 0x0040A730, 0x00401101, 0x00400555
 CLASSES = frozenset({0x00080016, 0x00081150, 0x0008001A, 0x0008001B, 0x00080062})
 BULK = frozenset(
     {
@@ -193,9 +193,6 @@ def _public(source: Any, made: Any, tag: int, case: Case, level: int) -> None:
     if value is None:
         case.note(tag, "removed", why)
         return
-    if isinstance(value, str) and value == "" and action in "KC" and rule and rule.basic == "X":
-        case.note(tag, "removed", "nothing harmless was left")
-        return
     _put(made, tag, vr, value)
     verb = {"K": "kept", "C": "cleaned", "U": "UID replaced", "D": "replaced", "Z": "emptied"}
     if rule or action != "K":
@@ -228,10 +225,10 @@ def _action(rule: Rule | None, tag: int, vr: str, case: Case) -> tuple[str, str]
     action = rule.under(case.profile.options)
     if action in ("K", "C"):
         return _possible(action, rule, vr), "option"
-    return _by_type(action, tag, case), "basic profile"
+    return _by_type(action, tag, vr, case), "basic profile"
 
 
-def _by_type(action: str, tag: int, case: Case) -> str:
+def _by_type(action: str, tag: int, vr: str, case: Case) -> str:
     """Choose between the actions of a row by the type of the attribute (Table E.1-1a)."""
     if "/" not in action:
         return action
@@ -239,7 +236,8 @@ def _by_type(action: str, tag: int, case: Case) -> str:
         return "U"
     if tag in REQUIRED[case.family] and "D" in action:
         return "D"
-    return "Z" if "Z" in action else "X"
+    optional = vr == "SQ" and tag != ACQUISITION_CONTEXT  # these may not be empty
+    return "Z" if "Z" in action and not optional else "X"
 
 
 def _possible(action: str, rule: Rule, vr: str) -> str:
@@ -373,7 +371,8 @@ def _text(element: Any, vr: str, action: str, case: Case) -> Any:
     if any(kept):
         return kept if len(kept) > 1 else kept[0]
     rule = rules().get(tag)
-    return "" if rule and rule.basic != "D" else values.DUMMY
+    left = _by_type(rule.basic, tag, vr, case) if rule else "D"
+    return {"X": None, "Z": ""}.get(left, values.DUMMY)
 
 
 def _several(value: Any) -> list[Any]:
