@@ -43,7 +43,7 @@ def decode(text: str, *, unit: str, channels: int) -> Content:
         found = note if isinstance(note, dict) else {}
         names = {(int(k), int(v)): str(name) for k, v, name in _rows(found.get("names"))}
         named = tuple(str(name) for name in _rows(found.get("channels")))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         found, names, named = {}, {}, ()
     told = unit or str(found.get("unit", "1"))
     return Content(told, named if len(named) == channels else (), names)

@@ -82,6 +82,18 @@ def test_a_line_that_is_no_note_counts_as_absent(line: str) -> None:
     assert _place.parse(line) == {}
 
 
+def test_an_infinite_size_in_a_note_counts_as_stale() -> None:
+    note = _place.encode(Image(torch.zeros(1, 4, 5, 6), PLAIN)) | {"shape": [4, 5, float("inf")]}
+    findings: list[Finding] = []
+    assert _place.grid_of(note, PLAIN, findings) is PLAIN
+    assert [f.code for f in findings] == ["stale-place"]
+
+
+def test_an_infinite_label_in_a_note_counts_as_absent() -> None:
+    note = {"names": [[0, float("inf"), "x"]]}
+    assert _place.content_of(note, Content(), unit="", channels=1) == Content()
+
+
 def test_no_note_leaves_the_own_grid_without_a_word() -> None:
     findings: list[Finding] = []
     assert _place.grid_of({}, PLAIN, findings) is PLAIN

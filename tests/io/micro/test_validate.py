@@ -85,6 +85,7 @@ BROKEN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
         "image-label",
         lambda o: o.update({"image-label": {"colors": [{"label-value": "a"}]}}),
     ),
+    "labels no list": ("image-label", lambda o: o.update({"image-label": {"colors": 7}})),
     "label twice": (
         "image-label",
         lambda o: o.update({"image-label": {"properties": [{"label-value": 1}] * 2}}),
@@ -92,7 +93,14 @@ BROKEN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
 }
 UNSEEN = {"other version", "no version", "levels swapped", "omero a number", "label no object"}
 """Broken so that the reference validator takes another model, or does not look."""
-UNSEEN |= {"label of words", "label twice", "path outside", "no colour", "window of words"}
+UNSEEN |= {
+    "label of words",
+    "label twice",
+    "path outside",
+    "labels no list",
+    "no colour",
+    "window of words",
+}
 
 
 @pytest.mark.parametrize("broken", list(BROKEN))
@@ -161,7 +169,9 @@ def test_a_plate_is_followed_to_its_fields(tmp_path) -> None:
     assert str(tmp_path) not in messages
 
 
-@pytest.mark.parametrize("plate", [7, {}, {"wells": []}, {"wells": 3}])
+@pytest.mark.parametrize(
+    "plate", [7, {}, {"wells": []}, {"wells": 3}, {"wells": [{"path": "A/1"}], "rows": 7}]
+)
 def test_a_plate_without_wells_is_an_error(tmp_path, plate: object) -> None:
     path = describe(tmp_path / "p.zarr", {"plate": plate})
     assert ("error", "wells") in found(path)
@@ -211,3 +221,11 @@ def test_does_not_change_what_it_checks(tmp_path) -> None:
     before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
     micro.validate(path)
     assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("names", [7, "czyx", ["c"], [1, 2, 3, 4]])
+def test_dimension_names_of_any_kind_are_compared(tmp_path, names: object) -> None:
+    path = good(tmp_path / "a.zarr")
+    file = path / "0" / "zarr.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"dimension_names": names}))
+    assert found(path) == {("error", "dimension-names")}

@@ -114,7 +114,7 @@ def parse(name: str, ome: Mapping[str, Any], zarr_version: int) -> Multiscale:
         if not levels:
             raise ValueError("datasets is empty")
         return Multiscale(version, axes, levels, *_extras(ome))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(

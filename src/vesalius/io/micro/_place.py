@@ -102,7 +102,7 @@ def _kept(note: Mapping[str, Any], own: Grid) -> Grid | None:
         affine = np.array(note["affine"], dtype=np.float64)
         grid = Grid(own.shape, torch.from_numpy(affine[:, [2, 1, 0, 3]]))
         fits = [int(n) for n in note["shape"]] == list(own.shape)
-    except (ValueError, TypeError, IndexError, KeyError):
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         return None
     z, y, x = own.shape
     apart = corner_distance((x, y, z), affine_xyz(shown(grid)), affine_xyz(own))

@@ -130,7 +130,7 @@ def read_header(name: str, folder: Path) -> Header:
             header = _header_2(folder, read_json(folder / ".zarray"))
         else:
             raise KeyError("an array that its metadata names is absent")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(

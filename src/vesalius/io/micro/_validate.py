@@ -175,7 +175,7 @@ def _arrays(headers: list[Header], names: list[str], at: str) -> Iterator[Findin
             )
     for header in headers:
         named = _dimension_names(header)
-        if named is not None and list(named) != names:
+        if named is not None and named != names:
             yield _must(
                 "dimension-names",
                 f"{at}/{header.folder.name}",
@@ -236,7 +236,10 @@ def _image_label(told: Any, at: str) -> Iterator[Finding]:
         yield _must("image-label", at, "image-label must be an object")
         return
     for key in ("colors", "properties"):
-        listed = told.get(key) or []
+        listed = told.get(key, [])
+        if not isinstance(listed, list):
+            yield _must("image-label", at, f"{key} must be a list")
+            continue
         values = [one.get("label-value") for one in listed if isinstance(one, dict)]
         if len(values) != len(listed) or not all(isinstance(v, int) for v in values):
             yield _must("image-label", at, f"each of {key} must have an integer label-value")
@@ -256,10 +259,10 @@ def _collection(folder: Path, node: Any, inner: str, at: str) -> Iterator[Findin
     if not isinstance(listed, list) or not listed:
         yield _must(inner, at, f"{inner} must be a list of at least one object")
         return
-    paths = [str(one.get("path", "")) for one in listed if isinstance(one, dict)]
+    paths = [str(one.get("path", "")) for one in _objects(listed)]
     if inner == "wells":
         rows, columns = (
-            [str(one.get("name", "")) for one in node.get(key, []) if isinstance(one, dict)]
+            [str(one.get("name", "")) for one in _objects(node.get(key))]
             for key in ("rows", "columns")
         )
         expected = {f"{row}/{column}" for row in rows for column in columns}
@@ -267,6 +270,10 @@ def _collection(folder: Path, node: Any, inner: str, at: str) -> Iterator[Findin
         if strange:
             yield _must("wells", at, f"wells must be row/column, {strange[:3]} are not")
     yield from _members(folder, paths[:MOST_WELLS], at)
+
+
+def _objects(listed: Any) -> list[dict[str, Any]]:
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _members(folder: Path, paths: list[str], at: str) -> Iterator[Finding]:
