@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
@@ -34,7 +35,7 @@ from vesalius.io.dicom import (
 )
 from vesalius.io.dicom._inbox import JOURNAL, Inbox
 from vesalius.io.dicom._journal import journal
-from vesalius.io.dicom._node import is_transient, meaning
+from vesalius.io.dicom._node import check_count, is_transient, match, meaning
 from vesalius.io.dicom._transfer import Outcome
 
 SOON = Retry(tries=3, first_s=0.01)
@@ -97,6 +98,28 @@ def test_answers_do_not_show_the_patient(archive: Path) -> None:
 def test_find_needs_the_uid_of_what_holds_it(query: Query, level: str) -> None:
     with pytest.raises(ConfigError, match=r"a query for each .* must name the study"):
         find(Node("127.0.0.1", 1, "PACS"), query, level=level)  # type: ignore[arg-type]
+
+
+def test_an_answer_with_a_damaged_value_is_told() -> None:
+    raw = b"\x20\x00\x0d\x00UI\x04\x001.2\0" + b"\x28\x00\x10\x00US\x03\x00abc"
+    answer = pydicom.dcmread(BytesIO(raw), force=True)
+    with pytest.raises(NetworkError, match=r"an answer must hold values that fit their kind"):
+        match(answer)
+
+
+def test_more_answers_than_can_be_meant_are_refused() -> None:
+    check_count(100_000, "PACS")
+    with pytest.raises(NetworkError, match=r"'PACS' must answer with at most 100000 entries"):
+        check_count(100_001, "PACS")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+def test_uids_that_a_node_invents_are_passed_over(archive: Path, tmp_path: Path) -> None:
+    for path in archive.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"1.2.3.99", b"../../.."))
+    with Pacs(archive).running() as pacs:
+        done = fetch(at(pacs), Query(patient="secret"), tmp_path / "out", options=QUICK)
+    assert done == Outcome()
 
 
 # -- fetch
@@ -258,6 +281,14 @@ def test_more_bytes_than_the_budget_are_cut_off(tmp_path: Path) -> None:
     ):
         fetch(at(pacs), ALL, tmp_path / "out", options=options)
     assert received(tmp_path / "out") == []
+
+
+def test_more_instances_than_the_budget_are_failures(archive: Path, tmp_path: Path) -> None:
+    make_series(archive, 3, series="1.2.4")
+    options = Transfer(retry=SOON, budget=io.Budget(files=4))
+    with Pacs(archive).running() as pacs:
+        done = fetch(at(pacs), ALL, tmp_path / "out", options=options)
+    assert (done.done, len(done.failures)) == (4, 2)
 
 
 def test_steps_are_told(archive: Path, tmp_path: Path) -> None:

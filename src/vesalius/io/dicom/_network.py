@@ -119,7 +119,11 @@ def fetch(
         done = Outcome()
         listed = _series(peer, query, options.retry)
         for k, series in enumerate(listed):
-            left = replace(options.budget, bytes=max(0, options.budget.bytes - done.bytes))
+            left = replace(
+                options.budget,
+                bytes=max(0, options.budget.bytes - done.bytes),
+                files=max(0, options.budget.files - done.done),
+            )
             part = _Fetching(peer, replace(options, budget=left), folder, log).run(series)
             done = _sum(done, part)
             on_step(Step(f"fetch: series {k + 1}", k + 1, len(listed)))
@@ -130,16 +134,17 @@ def _series(peer: Peer, query: Query, retry: Retry) -> list[Match]:
     if query.study:
         studies = [query.study]
     else:
-        studies = [m.study for m in find(peer, query, level="study", retry=retry)]
+        answers = find(peer, query, level="study", retry=retry)
+        studies = [m.study for m in answers if is_uid(m.study)]
     found: list[Match] = []
     for study in dict.fromkeys(studies):
         asked = Query(study=study, series=query.series, modality=query.modality)
         found += [
-            m
+            replace(m, study=study)
             for m in find(peer, asked, level="series", retry=retry)
             if m.study in ("", study) and query.series in ("", m.series) and is_uid(m.series)
         ]
-    return [replace(m, study=m.study or query.study) for m in found]
+    return found
 
 
 @final

@@ -15,6 +15,8 @@ from vesalius.io.dicom._transfer import TransientError, library
 
 CONTEXT_LIMIT = 120
 """Presentation contexts in one association; 128 are possible (PS3.8 9.3.2.2)."""
+ANSWERS = 100_000
+"""Most answers to one query that are taken."""
 FIND, GET, MOVE = (f"1.2.840.10008.5.1.4.1.2.2.{k}" for k in (1, 3, 2))
 """Study Root Query/Retrieve (PS3.4 C.6.2)."""
 VERIFY = "1.2.840.10008.1.1"
@@ -68,10 +70,19 @@ def match(entries: Any) -> Match:
 
     Args:
         entries: A pydicom dataset.
+
+    Raises:
+        NetworkError: It cannot be understood.
     """
-    texts = {e.keyword: _text(e.value) for e in entries if e.keyword and e.VR != "SQ"}
+    try:
+        texts = {e.keyword: _text(e.value) for e in entries if e.keyword and e.VR != "SQ"}
+    except Exception as error:  # pydicom raises whatever a damaged value meets first
+        raise NetworkError(
+            "an answer must hold values that fit their kind, one does not "
+            f"({type(error).__name__}): ask the other side's administrator"
+        ) from None
     counts = ("NumberOfSeriesRelatedInstances", "NumberOfStudyRelatedInstances")
-    count = next((texts[k] for k in counts if texts.get(k, "").strip().isdecimal()), "0")
+    count = next((texts[k][:9] for k in counts if texts.get(k, "").isdecimal()), "0")
     return Match(
         study=texts.get("StudyInstanceUID", ""),
         series=texts.get("SeriesInstanceUID", ""),
@@ -88,6 +99,22 @@ def _text(value: Any) -> str:
         return ""
     several = isinstance(value, MutableSequence)
     return ",".join(str(v) for v in value) if several else str(value)
+
+
+def check_count(count: int, label: str) -> None:
+    """Check how many answers came to one query.
+
+    Args:
+        count: Answers so far.
+        label: Who gives them.
+
+    Raises:
+        NetworkError: There are more than ``ANSWERS``.
+    """
+    if count > ANSWERS:
+        raise NetworkError(
+            f"{label!r} must answer with at most {ANSWERS} entries, it gives more: ask for less"
+        )
 
 
 def filters(query: Query, level: Level) -> dict[str, str]:
@@ -212,6 +239,7 @@ def find(node: Node, query: Query, level: Level) -> list[Match]:
             code = _code(status)
             if code in PENDING and entries is not None:
                 found.append(match(entries))
+                check_count(len(found), node.label)
             elif code not in PENDING:
                 _status(status, node)
     return found

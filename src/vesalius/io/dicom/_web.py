@@ -9,7 +9,7 @@ from typing import Any, final
 
 from vesalius.errors import ConfigError, NetworkError
 from vesalius.io.dicom._inbox import PREFIX, Inbox
-from vesalius.io.dicom._node import filters, match, meaning
+from vesalius.io.dicom._node import check_count, filters, match, meaning
 from vesalius.io.dicom._peers import Level, Match, Query, WebNode
 from vesalius.io.dicom._secrets import credentials
 from vesalius.io.dicom._transfer import TransientError, library
@@ -17,8 +17,6 @@ from vesalius.io.dicom._transfer import TransientError, library
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 PAGE = 500
 ANY_SYNTAX = (("application/dicom", "*"),)
-FIELDS_LIMIT = 100_000
-"""Most answers to one query that are taken."""
 
 
 @final
@@ -122,16 +120,13 @@ def find(node: WebNode, query: Query, level: Level) -> list[Match]:
     """Ask a server what it has (QIDO-RS, PS3.18 10.6), a page at a time."""
     found: dict[tuple[str, str, str], Match] = {}
     with _client(node) as client:
-        while len(found) < FIELDS_LIMIT:
+        while True:
             page = _page(client, query, level, len(found))
             new = {(m.study, m.series, m.instance): m for m in page}
             if not new.keys() - found.keys():
                 return list(found.values())
             found |= new
-    raise NetworkError(
-        f"server {node.label!r} must answer with at most {FIELDS_LIMIT} entries, it gives more: "
-        "ask for less"
-    )
+            check_count(len(found), node.label)
 
 
 def _page(client: Any, query: Query, level: Level, offset: int) -> list[Match]:
