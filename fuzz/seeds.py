@@ -22,6 +22,7 @@ import tifffile
 import torch
 from phantoms_io import make_phantom, write_slice
 from PIL import Image as Pillow
+from pydicom.fileset import FileSet
 
 from vesalius import io
 from vesalius.core import Grid, Labels, Series
@@ -153,6 +154,14 @@ def _dicom(folder: Path) -> list[Path]:
     return [*made, write_slice(folder / "deflated", 0, TransferSyntaxUID=syntax)]
 
 
+def _dicomdir(folder: Path) -> list[Path]:
+    entries = {"StudyInstanceUID": "1.2", "StudyID": "1", "StudyDate": "2020", "StudyTime": "1"}
+    disc = FileSet()
+    disc.add(write_slice(folder, 0, **entries))
+    disc.write(folder / "disc")
+    return [folder / "disc" / "DICOMDIR"]
+
+
 def _structure_set(folder: Path) -> list[Path]:
     square = structure_set.SQUARE
     file = structure_set.structure_set({1: ("GTV", [structure_set.contour(square)] * 2)})
@@ -249,6 +258,7 @@ MAKERS: dict[str, Maker] = {
     ".btf": _tiff,
     ".svs": _tiff,
     ".dcm": _dicom,
+    "DICOMDIR": _dicomdir,
     "rtstruct": _structure_set,
     ".zip": _zip,
     ".tar": _tar,

@@ -86,6 +86,7 @@ def targets() -> dict[str, Target]:
     found = [_of_suffix(suffix) for suffix in suffixes]
     found += [_of_suffix(suffix) for suffix in ARCHIVES if suffix in seeds.MAKERS]
     found.append(Target("rtstruct", cache(lambda: seeds.of_suffix("rtstruct")), _run_labels))
+    found.append(Target("dicomdir", cache(lambda: seeds.of_suffix("DICOMDIR")), _run_disc))
     found.append(Target("csa", seeds.csa, lambda data, _: (parse_csa(data), None)[1]))
     if ".zarr" in WRITERS:
         found += [_of_zarr(name) for name in _zarr_files()]
@@ -131,6 +132,19 @@ def _draw(path: Path) -> None:
 def _run_labels(data: bytes, folder: Path) -> None:
     (folder / "a.dcm").write_bytes(data)
     _draw(folder / "a.dcm")
+
+
+def _run_disc(data: bytes, folder: Path) -> None:
+    image = folder / "PT000000" / "ST000000" / "SE000000" / "IM000000"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(_slice())
+    (folder / "DICOMDIR").write_bytes(data)
+    _read(folder / "DICOMDIR")
+
+
+@cache
+def _slice() -> bytes:
+    return seeds.of_suffix(".dcm")[0]
 
 
 @cache

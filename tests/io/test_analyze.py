@@ -161,3 +161,9 @@ def test_refuses_damaged_headers(tmp_path: Path, at: int, value: np.ndarray, sai
 def test_an_nhdr_is_no_pair(tmp_path: Path) -> None:
     io.save(make_phantom(), tmp_path / "a.nhdr")
     assert io.open(tmp_path / "a.nhdr").meta["format"] == "NRRD"
+
+
+def test_the_budget_counts_what_scaling_makes(tmp_path: Path) -> None:
+    path = change(write(tmp_path), 112, np.array([0.5], "<f4"))
+    with pytest.raises(FormatError, match="its header claims 4 x 5 x 6 x 1 samples"):
+        io.open(path, budget=io.Budget(bytes=400)).read()

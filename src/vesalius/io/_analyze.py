@@ -17,7 +17,7 @@ from vesalius.io._body import Body
 from vesalius.io._frames import RAS_TO_LPS, grid_from_xyz
 from vesalius.io._handle import Array, Content, Finding, Handle, Rules, Window, widening
 from vesalius.io._layout import Layout, loader
-from vesalius.io._nifti import open_nifti, scale
+from vesalius.io._nifti import open_nifti, scale, scaled_type
 
 SIZE = 348
 LONGEST_COMMENT = 1 << 26
@@ -128,6 +128,9 @@ def _open_analyze(header: _Header, file: Path, rules: Rules) -> Handle:
     read = loader((body,), layout, rules.budget)
 
     def load(window: Window) -> Array:
+        if slope != 1.0:
+            wide = (*window.shape, layout.sizes[3])
+            rules.budget.check_size(header.name, wide, scaled_type(stored).itemsize)
         return scale(read(window), slope, 0.0)
 
     return Handle(header.name, grid, meta, tuple(findings), content, load)

@@ -71,6 +71,9 @@ def open_nifti(path: Path, rules: Rules) -> Handle:
     meta = _meta(header, layout, slope, inter)
 
     def load(window: Window) -> Array:
+        if (slope, inter) != (1.0, 0.0):
+            item = scaled_type(layout.stored).itemsize
+            rules.budget.check_size(path.name, (*window.shape, *layout.shape[3:]), item)
         if body.codec == "raw":
             return scale(layout.arrange(_box(body, layout, window, rules.budget)), slope, inter)
         raw = layout.arrange(read_body(body).reshape(layout.shape[::-1]))[(..., *window.slices)]
@@ -386,15 +389,19 @@ def scale(samples: Array, slope: float, inter: float) -> Array:
     """
     if (slope, inter) == (1.0, 0.0):
         return samples
-    # float32 holds every stored value of 16 bits; wider ones need float64
-    fine = samples.dtype.itemsize <= 2 or samples.dtype.str[1:] == "f4"
-    scaled = np.empty(samples.shape, np.float32 if fine else np.float64)
+    scaled = np.empty(samples.shape, scaled_type(samples.dtype))
     for index in np.ndindex(samples.shape[:3]):
         plane = samples[index].astype(np.float64)
         plane *= slope
         plane += inter
         scaled[index] = plane
     return scaled
+
+
+def scaled_type(stored: "np.dtype[Any]") -> "np.dtype[Any]":
+    """Give the type of scaled samples: float32 holds any 16 bits, wider ones need float64."""
+    fine = stored.itemsize <= 2 or stored.str[1:] == "f4"
+    return np.dtype(np.float32 if fine else np.float64)
 
 
 def _content(header: Any, rules: Rules, layout: _Layout, findings: list[Finding]) -> Content:

@@ -1,7 +1,7 @@
 """DICOMDIR: the files that a disc's directory lists, each confined to the disc."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -14,6 +14,7 @@ from vesalius.io._walk import stays_inside
 MEDIA_DIRECTORY = b"1.2.840.10008.1.3.10"
 """Media Storage Directory Storage, the SOP class of a DICOMDIR (PS3.4 table I.4-1)."""
 CLASS_TAG = b"\x02\x00\x02\x00UI"
+KEYWORDS = ("ReferencedFileID", "RecordInUseFlag", "DirectoryRecordType")
 RECORD_BYTES = 4096
 """More bytes than a directory record takes in practice, for the size of the whole."""
 
@@ -93,8 +94,10 @@ def _references(path: Path, budget: Budget) -> Iterator[tuple[tuple[str, ...], b
     for record in records:
         # 0 is a record no longer in use (PS3.3 F.3.2.2.1.1)
         if record.get("RecordInUseFlag", 0xFFFF) != 0 and "ReferencedFileID" in record:
-            value = record.ReferencedFileID
-            parts = (value,) if isinstance(value, str) else tuple(value or ())
+            value = record.ReferencedFileID or ()
+            # one name is text, several are a list; a damaged type may give a number
+            several = isinstance(value, Iterable) and not isinstance(value, str)
+            parts = tuple(value) if several else (value,)
             kind = str(record.get("DirectoryRecordType", ""))
             yield tuple(str(part) for part in parts), kind == "IMAGE"
 
@@ -111,7 +114,8 @@ def _records(path: Path, budget: Budget) -> list[Any]:
     try:
         records = list(pydicom.dcmread(path, force=True).DirectoryRecordSequence)
         for record in records:
-            record.get("ReferencedFileID")  # values are parsed when they are looked at
+            for keyword in KEYWORDS:
+                record.get(keyword)  # values are parsed when they are looked at
     except Exception as error:  # pydicom raises whatever a damaged value meets first
         reason = str(error).replace(str(path), path.name) or type(error).__name__
         raise FormatError(
