@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from phantoms_io import oblique_affine, sheared_affine
@@ -200,6 +200,44 @@ def test_open_outlines_and_points_enclose_nothing():
     drawn = rasterise(held(line, point, space="pixel"), grid)
     assert drawn.labels.data.sum() == 9
     assert codes(drawn) == ["empty", "not-closed", "not-closed"]
+
+
+def angle_sum(polygon: np.ndarray, at: np.ndarray) -> float:
+    """Turns of a polygon around a point, by adding up angles."""
+    rays = polygon - at
+    following = np.roll(rays, -1, axis=0)
+    cross = rays[:, 0] * following[:, 1] - rays[:, 1] * following[:, 0]
+    return float(np.arctan2(cross, (rays * following).sum(axis=1)).sum() / (2 * np.pi))
+
+
+@grids
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=12)
+def test_agrees_with_turns_counted_in_the_world(grid, seed):
+    """An oracle in another space with another rule: angles around voxel centres, in mm."""
+    rng = np.random.default_rng(seed)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, 7))
+    radius = rng.uniform(0.5, 5, 7)
+    index = np.column_stack(
+        [np.full(7, 2.0), 4 + 0.8 * radius * np.sin(angles), 5 + radius * np.cos(angles)]
+    )
+    drawn = rasterise(held(roi("a", [torch.from_numpy(index)], 1, grid), space="world"), grid)
+    world = grid.to_world(torch.from_numpy(index)).numpy()
+    axes = np.linalg.qr(grid.affine[:3, 1:3].numpy())[0]
+    for y in range(SHAPE[1]):
+        for x in range(SHAPE[2]):
+            centre = grid.to_world(torch.tensor([2.0, y, x], dtype=torch.float64)).numpy()
+            turns = round(angle_sum((world - world[0]) @ axes, (centre - world[0]) @ axes))
+            assert bool(drawn.labels.data[0, 2, y, x]) == (turns % 2 == 1)
+
+
+@grids
+@given(shift=st.integers(-2, 2))
+def test_a_shift_of_the_grid_by_whole_voxels_shifts_the_labels(grid, shift):
+    plan = held(roi("a", [box(k, (2.2, 6.1), (3.3, 7.4)) for k in (1, 2)], 1, grid))
+    moved = grid.crop((0, shift, shift), SHAPE)
+    first, second = (rasterise(plan, g).labels.data[0] for g in (grid, moved))
+    assert torch.equal(torch.roll(first, (-shift, -shift), (1, 2)), second)
 
 
 # ---- across slices

@@ -103,6 +103,52 @@ def test_layers_that_overlap_come_back(series, tmp_path):
     assert torch.equal(back.data, data)
 
 
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("holes", ["keyhole", "xor"])
+def test_another_program_fills_the_same_voxels(series, tmp_path, frame, holes):
+    """pydicom reads the points, scikit-image fills each outline, inner ones are cut out."""
+    measure = pytest.importorskip("skimage.measure")
+    folder, grid = series[frame]
+    labels = labels_on(grid)
+    save_rtstruct(labels, tmp_path / "rs.dcm", like=folder, holes=holes)
+    inverse = np.linalg.inv(grid.affine.numpy())
+    found = np.zeros(SHAPE, np.uint8)
+    for item in pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence:
+        inside = np.zeros(SHAPE, bool)
+        for curve in item.ContourSequence:
+            points = np.array(curve.ContourData, float).reshape(-1, 3)
+            index = points @ inverse[:3, :3].T + inverse[:3, 3]
+            k = round(index[:, 0].mean())
+            assert np.abs(index[:, 0] - k).max() < 1e-6
+            inside[k] ^= measure.grid_points_in_poly(SHAPE[1:], index[:, 1:])
+        found[inside] = int(item.ReferencedROINumber)
+    assert np.array_equal(found, labels.data[0].numpy())
+
+
+def test_the_ibsi_mask_comes_back_through_a_structure_set(tmp_path, data_dir):
+    import tarfile
+
+    source = data_dir / "ibsi" / "ibsi1_ct_phantom"
+    with tarfile.open(source / "dicom_image_rtstruct.tar.xz") as tar:
+        tar.extractall(tmp_path / "ct", filter="data")
+    mask = io.open_labels(source / "mask.nii.gz")
+    save_rtstruct(mask, tmp_path / "rs.dcm", like=tmp_path / "ct")
+    back = io.open_labels(tmp_path / "rs.dcm", like=mask.grid)
+    assert torch.equal(back.data != 0, mask.data != 0)
+
+
+def test_no_warning_of_pydicom_gets_out(series, tmp_path, recwarn):
+    folder, grid = series["axial"]
+    shutil.copytree(folder, tmp_path / "odd")
+    for path in (tmp_path / "odd").glob("*.dcm"):
+        file = pydicom.dcmread(path)
+        file.StudyID = "Jane Doe, born in the year of the comet"
+        file.save_as(path)
+    recwarn.clear()
+    save_rtstruct(labels_on(grid), tmp_path / "rs.dcm", like=tmp_path / "odd")
+    assert [str(one.message) for one in recwarn.list] == []
+
+
 def test_refers_to_the_study_the_series_and_each_slice(series, tmp_path):
     folder, grid = series["axial"]
     save_rtstruct(labels_on(grid), tmp_path / "rs.dcm", like=folder)

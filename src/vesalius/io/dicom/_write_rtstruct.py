@@ -102,16 +102,16 @@ def save_rtstruct(
             "labels must hold at least one region to be written as a structure set, "
             "all voxels are 0: there is nothing to write"
         )
-    source = read_source(like)
-    contours = trace(labels, space="pixel")
-    own = seed(labels.data, labels.grid, source, "RTSTRUCT", label, holes, caption)
-    own = uid(own, repr(sorted(labels.names.items())))
-    target = Path(path)
+    target, contours = Path(path), trace(labels, space="pixel")
     # pydicom's warnings quote values of the source, which may name somebody
-    with warnings.catch_warnings(action="ignore"), staged(target) as stage:
+    with warnings.catch_warnings(action="ignore"):
+        source = read_source(like)
+        own = seed(labels.data, labels.grid, source, "RTSTRUCT", label, holes, caption)
+        own = uid(own, repr(sorted(labels.names.items())))
         dataset = _dataset(contours, _Task(source, labels.grid, holes, own), label, caption)
-        dataset.save_as(stage, enforce_file_format=True)
-        _compare(contours, labels, stage)
+        with staged(target) as stage:
+            dataset.save_as(stage, enforce_file_format=True)
+            _compare(contours, labels, stage)
 
 
 def _dataset(contours: Contours, task: _Task, label: str, caption: Caption) -> Any:
