@@ -211,7 +211,7 @@ def many_headers(scratch: Path) -> None:
 def main() -> None:
     """Print one line for each case."""
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # on frames in time, each run
-    root = Path(os.environ["VESALIUS_TEST_DATA"])
+    root = Path(os.environ.get("VESALIUS_TEST_DATA", HERE.parent.parent / "shared" / "data"))
     _timing.single_thread()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

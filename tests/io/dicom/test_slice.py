@@ -249,3 +249,18 @@ def test_a_volume_larger_than_the_budget_is_read_by_region(tmp_path: Path) -> No
     with pytest.raises(FormatError, match=r"must fit in .* or raise the budget, or read a region"):
         handle.read()
     assert handle.read(region=(slice(0, 2), slice(None), slice(None))).data.shape == (1, 2, 3, 4)
+
+
+def test_a_large_series_is_read_by_several_threads_alike(tmp_path: Path) -> None:
+    generator = np.random.default_rng(20261121)
+    volume = generator.integers(0, 4096, (10, 1000, 1000)).astype(np.uint16)
+    for k in range(10):
+        write_slice(tmp_path, k, values=volume[k])
+    handle = io.open(tmp_path)
+    assert np.array_equal(handle.read().data[0].numpy(), volume.astype(np.int16) - 1024)
+    path = tmp_path / "85.dcm"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(
+        FormatError, match="'85.dcm' must hold all samples that its header promises"
+    ):
+        handle.read()

@@ -16,7 +16,7 @@ from vesalius.io._budget import Budget
 from vesalius.io._handle import Array
 from vesalius.io.dicom._header import NATIVE, Header, inflated, read_header
 from vesalius.io.dicom._pixels import Packed, check_packed
-from vesalius.io.dicom._tags import ACQUISITION, IDENTIFYING, PER_SLICE
+from vesalius.io.dicom._tags import ACQUISITION, IDENTIFYING, PER_SLICE, TAGS
 
 SUFFIXES = (".dcm", ".ima")
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -34,6 +34,8 @@ HOSTILE = {
     b"\xfe\xed\xfa": "a macOS program",
 }
 """First bytes of what a preamble may hide; TIFF is what it was made for (PS3.10 7.1)."""
+PLAIN = {keyword: TAGS[keyword][0] for keyword in ACQUISITION + PER_SLICE}
+TELLING = {keyword: TAGS[keyword][0] for keyword in IDENTIFYING}
 Kind = Literal["image", "outlines", "segmentation", "map", "other"]
 
 
@@ -241,8 +243,8 @@ def _slice(path: Path, header: Header, budget: Budget) -> Slice:
         slope=slope,
         intercept=intercept,
         image_type=tuple(str(word) for word in header.values("ImageType")),
-        acquisition=_entries(header, ACQUISITION + PER_SLICE) | own,
-        identifying=_entries(header, IDENTIFYING),
+        acquisition=_entries(header, PLAIN) | own,
+        identifying=_entries(header, TELLING),
         table=table,
         first=first,
         broken=_broken(header, packed),
@@ -325,15 +327,16 @@ def _numbers(header: Header, keyword: str, count: int) -> Array | None:
     values = header.values(keyword)
     if not values:
         return None
-    numbers = np.array([float(v) for v in values])
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+    if len(values) != count or not all(map(math.isfinite, map(float, values))):
         raise ValueError(f"{keyword} must be {count} numbers, it is {list(values)}")
-    return numbers
+    return np.array(values, dtype=np.float64)
 
 
-def _entries(header: Header, keywords: tuple[str, ...]) -> dict[str, object]:
+def _entries(header: Header, keywords: Mapping[str, int]) -> dict[str, object]:
     found: dict[str, object] = {}
-    for keyword in keywords:
+    for keyword, tag in keywords.items():
+        if tag not in header.entries:
+            continue
         try:
             values = header.values(keyword)
         except ValueError:  # a number that is none stays the text that it is

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -15,6 +16,8 @@ from vesalius.io.dicom._pixels import Packed, read_frames
 from vesalius.io.dicom._slice import Slice
 
 INTEGERS = (np.int16, np.int32, np.int64)
+MANY, READERS = 1 << 24, 4
+"""Bytes of a volume from which on so many threads read its files."""
 AT_ONCE = 1 << 26
 """Bytes of frames of one file that are decoded together."""
 
@@ -105,11 +108,13 @@ def fill(jobs: list[tuple[Slice, Array]], window: Window, budget: Budget) -> Non
         FormatError: Samples are absent, truncated, or packed in a way that cannot be undone.
     """
     packed_jobs: dict[int, list[tuple[Slice, Array]]] = {}
+    plain: list[tuple[Slice, Array]] = []
     for one, part in jobs:
         if _is_plain(one):
-            _read_plain(one, part, window)
+            plain.append((one, part))
         else:
             packed_jobs.setdefault(id(one.packed), []).append((one, part))
+    _read_all(plain, window)
     _, rows, columns = window.slices
     for group in packed_jobs.values():
         frames = _decoded(group[0][0].packed, {one.frame for one, _ in group}, budget)
@@ -168,6 +173,17 @@ def _is_plain(one: Slice) -> bool:
         and packed.bits_allocated in (8, 16, 32)
         and not packed.floats
     )
+
+
+def _read_all(jobs: list[tuple[Slice, Array]], window: Window) -> None:
+    """Read uncompressed slices; of large series several at once, while the disk answers."""
+    if sum(part.nbytes for _, part in jobs) < MANY:
+        for one, part in jobs:
+            _read_plain(one, part, window)
+        return
+    with ThreadPoolExecutor(READERS) as pool:
+        # list() brings the first error here
+        list(pool.map(lambda job: _read_plain(job[0], job[1], window), jobs))
 
 
 def _read_plain(one: Slice, part: Array, window: Window) -> None:
