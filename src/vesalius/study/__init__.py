@@ -6,6 +6,7 @@ Floor 8.
 
 from vesalius.study._convert import Conversion, convert
 from vesalius.study._demo import run_demo
+from vesalius.study._dicom_report import save_dicom_report
 from vesalius.study._load import Pair, load_pair, read_names
 from vesalius.study._part import Part
 from vesalius.study._report import (
@@ -51,6 +52,7 @@ __all__ = [
     "render_json",
     "run_demo",
     "run_measure",
+    "save_dicom_report",
     "write_failure",
     "write_study",
 ]
