@@ -14,7 +14,7 @@ from pathlib import Path
 import pydicom
 import pytest
 import torch
-from nodes import STUDY, Pacs, datasets, free_port, make_series
+from nodes import STUDY, Pacs, Web, datasets, free_port, make_series
 from phantoms_io import write_slice
 from pydicom.uid import JPEGBaseline8Bit, RLELossless, generate_uid
 from pynetdicom import AE
@@ -27,6 +27,7 @@ from vesalius.io.dicom import (
     Receiver,
     Retry,
     Transfer,
+    WebNode,
     echo,
     fetch,
     find,
@@ -35,7 +36,7 @@ from vesalius.io.dicom import (
 )
 from vesalius.io.dicom._inbox import JOURNAL, Inbox
 from vesalius.io.dicom._journal import journal
-from vesalius.io.dicom._node import check_count, is_transient, match, meaning
+from vesalius.io.dicom._node import _send, check_count, is_transient, match, meaning
 from vesalius.io.dicom._transfer import Outcome
 
 SOON = Retry(tries=3, first_s=0.01)
@@ -550,6 +551,32 @@ def test_named_files_that_are_no_dicom_are_failures(
     assert "must have SOP class, SOP instance and transfer syntax" in done.failures[1].reason
     with pytest.raises(FormatError, match=r"'absent' must exist to be sent, it does not"):
         send(there(1), [tmp_path / "absent"])
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.97])
+def test_a_truncated_file_is_a_failure_and_the_rest_is_sent(
+    archive: Path, tmp_path: Path, receiver: Receiver, keep: float
+) -> None:
+    path = min(archive.iterdir())
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with listen(receiver, tmp_path / "in") as here, Web(archive).running() as web:
+        for peer in (there(here.port), WebNode(web.url)):
+            done = send(peer, [archive], options=QUICK)
+            assert (done.done, len(done.failures)) == (2, 1)
+
+
+def test_a_file_that_cannot_be_put_into_bytes_is_a_failure(
+    archive: Path, tmp_path: Path, receiver: Receiver
+) -> None:
+    one = pydicom.dcmread(min(archive.iterdir()))
+    one.is_implicit = True
+
+    class Broken:
+        def send_c_store(self, file: object) -> None:
+            raise ValueError("cannot be encoded")
+
+    with pytest.raises(FormatError, match=r"a file to send must be sound, ValueError tells"):
+        _send(Broken(), one, there(1))
 
 
 def test_links_that_lead_out_are_not_sent(

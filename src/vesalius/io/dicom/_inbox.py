@@ -199,12 +199,56 @@ def read_header(data: bytes | Path) -> Any:
     tags = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
     source = data if isinstance(data, Path) else io.BytesIO(data)
     try:
-        return pydicom.dcmread(source, stop_before_pixels=True, specific_tags=tags)
+        header = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=tags)
+        for tag in tags:
+            header.get(tag)  # values are parsed when they are looked at
+        return header
     except Exception as error:  # pydicom raises whatever a damaged value meets first
         raise FormatError(
             "an instance must be a DICOM file with a header, it is not "
             f"({type(error).__name__}): it is damaged, or no DICOM"
         ) from error
+
+
+def read_file(path: Path) -> Any:
+    """Read a file to send, with a preamble of zeros.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A pydicom dataset.
+
+    Raises:
+        FormatError: It is damaged.
+    """
+    import pydicom
+
+    try:
+        file = pydicom.dcmread(path)
+        _check_pixels(file)
+    except Exception as error:  # pydicom raises whatever a damaged value meets first
+        raise FormatError(
+            f"{path.name!r} must be whole to be sent, it is not ({type(error).__name__}): "
+            "it is truncated or damaged, copy it again"
+        ) from error
+    file.preamble = PREFIX[:128]
+    return file
+
+
+def _check_pixels(file: Any) -> None:
+    """Refuse an image whose pixels end early or are absent, which pydicom reads without a word."""
+    if "PixelData" not in file:
+        if file.SOPClassUID.name.endswith("Image Storage"):
+            raise EOFError
+        return
+    uid = file.file_meta.TransferSyntaxUID
+    if uid.is_encapsulated or not all(k in file for k in ("Rows", "Columns", "BitsAllocated")):
+        return
+    count = file.Rows * file.Columns * int(file.get("NumberOfFrames", 1) or 1)
+    # YBR_FULL_422 holds two values a pixel; never fewer than one
+    if len(file.PixelData) < count * file.BitsAllocated // 8:
+        raise EOFError
 
 
 def _digest(data: bytes) -> str:

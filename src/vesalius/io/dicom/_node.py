@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from vesalius.errors import FormatError, NetworkError, OutputError
-from vesalius.io.dicom._inbox import Inbox
+from vesalius.io.dicom._inbox import Inbox, read_file
 from vesalius.io.dicom._peers import Level, Match, Node, Query, Receiver, is_uid
 from vesalius.io.dicom._transfer import TransientError, library
 
@@ -332,7 +332,12 @@ def store(
             if (kind, syntax) not in accepted:
                 on_sent(k, f"the node does not take {pydicom.uid.UID(syntax).name} of that kind")
                 continue
-            code = _code(_send(held, pydicom.dcmread(path), node))
+            try:
+                status = _send(held, read_file(path), node)
+            except FormatError as error:
+                on_sent(k, str(error))
+                continue
+            code = _code(status)
             if is_transient(code):
                 raise TransientError(f"node {node.label!r} must take what is sent: {meaning(code)}")
             on_sent(k, "" if code == SUCCESS or code in WARNINGS else meaning(code))
@@ -341,6 +346,11 @@ def store(
 def _send(held: Any, file: Any, node: Node) -> Any:
     try:
         status = held.send_c_store(file)
+    except (ValueError, AttributeError) as error:  # it cannot be put into bytes again
+        raise FormatError(
+            f"a file to send must be sound, {type(error).__name__} tells that it is not: "
+            "repair its header"
+        ) from error
     except (RuntimeError, OSError):  # the association ended before or while it was sent
         status = None
     if not status:

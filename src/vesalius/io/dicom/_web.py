@@ -7,8 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, final
 
-from vesalius.errors import ConfigError, NetworkError
-from vesalius.io.dicom._inbox import PREFIX, Inbox
+from vesalius.errors import ConfigError, FormatError, NetworkError
+from vesalius.io.dicom._inbox import PREFIX, Inbox, read_file
 from vesalius.io.dicom._node import check_count, filters, match, meaning
 from vesalius.io.dicom._peers import Level, Match, Query, WebNode
 from vesalius.io.dicom._secrets import credentials
@@ -167,8 +167,6 @@ def get(node: WebNode, wanted: Sequence[Match], inbox: Inbox, *, whole_series: b
 
 
 def _keep(files: Iterator[Any], inbox: Inbox) -> None:
-    from vesalius.errors import FormatError
-
     while True:
         try:
             file = next(files, None)
@@ -210,12 +208,12 @@ def store(node: WebNode, path: Path) -> str:
     Raises:
         NetworkError: The server cannot be reached, or fails.
     """
-    import pydicom
-
-    file = pydicom.dcmread(path)
-    file.preamble = PREFIX[:128]
     from requests.exceptions import HTTPError
 
+    try:
+        file = read_file(path)
+    except FormatError as error:
+        return str(error)
     with _client(node) as client:
         try:
             answer = client.store_instances([file])
