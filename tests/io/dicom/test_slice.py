@@ -261,6 +261,6 @@ def test_a_large_series_is_read_by_several_threads_alike(tmp_path: Path) -> None
     path = tmp_path / "85.dcm"
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(
-        FormatError, match="'85.dcm' must hold all samples that its header promises"
+        FormatError, match=r"'85\.dcm' must hold all samples that its header promises"
     ):
         handle.read()
