@@ -91,22 +91,24 @@ def convert(
     allowed = split_words(allow)
     found = io.survey(source, form=form.value, unit=unit, frames=frames.value, allow=allowed)
     dicom = Dicom("" if source_series is None else str(source_series), quantise)
-    how = Conversion(to, labels, _grid(like, allowed), roi, upright, level, dicom)
+    grid, frame = _place(like, allowed)
+    how = Conversion(to, labels, grid, frame, roi=roi, upright=upright, level=level, dicom=dicom)
     with watch(progress, quiet=quiet) as on_step:
         done = convert_all(_of_names(found, series), out, how, on_step=on_step)
     _tell(done, quiet=quiet)
 
 
-def _grid(like: Path | None, allowed: "tuple[Allow, ...]") -> "Grid | None":
+def _place(like: Path | None, allowed: "tuple[Allow, ...]") -> "tuple[Grid | None, str]":
+    """Give the grid of a volume and the mark of its frame of reference."""
     from vesalius import io
     from vesalius.errors import FormatError
 
     if like is None:
-        return None
+        return None, ""
     handle = io.open(like, allow=allowed)
     if handle.refusal:
         raise FormatError(handle.refusal)
-    return handle.grid
+    return handle.grid, str(handle.meta.get("frame_of_reference", ""))
 
 
 def _of_names(found: "Survey", pattern: str) -> "Survey":

@@ -21,6 +21,7 @@ from vesalius.core import (
 )
 from vesalius.errors import FormatError, OutputError, VesaliusError
 from vesalius.io import Handle
+from vesalius.io._regions import Canvas, draw_outlines
 from vesalius.study._targets import Dicom, format_of, is_format, suffix_of, write
 from vesalius.study._upright import upright_grid
 
@@ -40,6 +41,8 @@ class Conversion:
             unless that is ``.dcm`` and ``to`` one of the words.
         labels: Whether volumes are labels; DICOM SEG and outlines always are.
         like: Grid to bring everything to; empty keeps each volume's own. Outlines need one.
+        frame: Mark of the frame of reference of ``like``, its ``meta["frame_of_reference"]``;
+            outlines of another one are told. Empty does not check.
         roi: Regular expression for the names of the regions wanted.
         dicom: What a DICOM target needs.
         upright: Whether a sheared (tilted) volume is resampled to right angles.
@@ -49,6 +52,7 @@ class Conversion:
     to: str = ".nii.gz"
     labels: bool = False
     like: Grid | None = None
+    frame: str = ""
     roi: str = ""
     upright: bool = False
     level: int = 0
@@ -103,7 +107,7 @@ def convert(
         )
     things: list[Handle | io.Contours] = [*_volumes(found), *found.contours]
     single = bool(format_of(out.name)) and not (out.is_dir() and not out.name.endswith(".zarr"))
-    how = replace(how, like=_place(found, how))
+    how = _placed(found, how)
     word = _word(out.name, how.to) if single else how.to
     if single and len(things) != 1:
         names = ", ".join(repr(thing.name) for thing in things[:5])
@@ -136,12 +140,13 @@ def _word(name: str, to: str) -> str:
     return to if suffix == ".dcm" and suffix_of(to) == ".dcm" else suffix
 
 
-def _place(found: io.Survey, how: Conversion) -> Grid | None:
-    """Give the grid that outlines are drawn on: the one asked for, or that of the one volume."""
+def _placed(found: io.Survey, how: Conversion) -> Conversion:
+    """Let outlines be drawn on the grid asked for, else on that of the one volume."""
     volumes = _volumes(found)
     if how.like is None and found.contours and len(volumes) == 1:
-        return volumes[0].grid
-    return how.like
+        frame = str(volumes[0].meta.get("frame_of_reference", ""))
+        return replace(how, like=volumes[0].grid, frame=frame)
+    return how
 
 
 def _file_name(name: str, suffix: str, taken: set[str]) -> str:
@@ -181,8 +186,8 @@ def _read(thing: "Handle | io.Contours", how: Conversion, found: list[io.Finding
                 f"{thing.name!r} must have a grid to be drawn on, outlines have none: "
                 "name the image with --like"
             )
-        drawn = io.rasterise(thing, how.like, roi=how.roi)
-        found += drawn.findings
+        drawn = draw_outlines(thing, [], Canvas(how.like, how.frame), how.roi, io.Budget())
+        found[:] = drawn.findings  # those of the file among them
         return drawn.labels
     if how.labels or thing.content.names:
         return _chosen(thing.read_labels(level=how.level), how.roi)
