@@ -482,6 +482,23 @@ def test_a_name_that_stands_elsewhere_is_found(tmp_path):
     assert refused(image, tmp_path).startswith("left-over: a name or number of the patient")
 
 
+def test_what_another_tool_left_is_found(tmp_path):
+    image = plain(PatientName="Quimby^Zelda", ManufacturerModelName="Scanner of Quimby^Zelda")
+    image.PatientIdentityRemoved = "YES"
+    assert refused(image, tmp_path).startswith("left-over: ")
+
+
+def test_a_journal_of_other_options_is_not_taken(tmp_path):
+    from vesalius.io.dicom._deid_journal import NAME
+
+    series(tmp_path / "in", 2, StudyDate=DAY)
+    run(tmp_path)
+    whole = everything(tmp_path / "out")
+    (tmp_path / "out" / NAME).write_text('"0123"\n{"row": 1}\nnonsense\n')
+    run(tmp_path)
+    assert everything(tmp_path / "out") == whole
+
+
 def test_a_file_without_uids_is_refused(tmp_path):
     assert refused(plain(StudyInstanceUID=""), tmp_path).startswith("no-uids: ")
 
@@ -632,3 +649,59 @@ def test_real_scans_break_no_more_rules_than_before(tmp_path, data_dir, case):
 def errors(path: Path) -> int:
     told = subprocess.run(["dciodvfy", str(path)], capture_output=True, check=False).stderr
     return sum(line.startswith(b"Error") for line in told.splitlines())
+
+
+@pytest.fixture(scope="module")
+def sarcoma(data_dir, tmp_path_factory) -> Path:
+    """CT, MR, PET and three structure sets of one patient, as DICOM."""
+    folder = tmp_path_factory.mktemp("sts")
+    archives = [p for p in (data_dir / "sts_dicom").iterdir() if p.suffix in (".xz", ".gz", ".zip")]
+    for archive in archives:
+        shutil.unpack_archive(archive, folder, filter="data")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_real_study_keeps_its_values_and_its_structure_sets(tmp_path, sarcoma):
+    options = ("retain-modified-dates", "retain-patient-characteristics", "clean-descriptors")
+    profile = Profile(options)
+    done = deidentify(sarcoma, tmp_path / "out", key=tmp_path / "key", options=profile)
+    before, after = io.survey(sarcoma), io.survey(tmp_path / "out")
+    assert done.count("written") == len(done.files) == 159
+    assert len(after.handles) == len(after.contours) == 3
+    old = {handle.unit: handle.read() for handle in before.handles}
+    new = {handle.unit: handle.read() for handle in after.handles}
+    assert set(old) == set(new) == {"SUV", "HU", "1"}
+    for unit, image in old.items():
+        assert torch.equal(image.data, new[unit].data)
+        assert torch.equal(image.grid.affine, new[unit].grid.affine)
+
+
+@pytest.mark.slow
+def test_a_segmentation_still_refers_to_its_images(tmp_path, data_dir):
+    from vesalius.core import Labels
+    from vesalius.io.dicom._write_seg import save_seg
+
+    (archive,) = (data_dir / "dicom" / "mr_t1_hfs").glob("*.tar.xz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "in", filter="data")
+    image = io.open(tmp_path / "in").read()
+    mask = (image.data > image.data.float().mean()).to(torch.uint8)
+    labels = Labels(mask, image.grid, {(0, 1): "lung"})
+    (tmp_path / "seg").mkdir()
+    save_seg(labels, tmp_path / "seg" / "a.dcm", like=tmp_path / "in")
+    run(tmp_path)
+    profile = Profile(("clean-descriptors",))
+    deidentify(tmp_path / "seg", tmp_path / "segs", key=tmp_path / "key", options=profile)
+    (path,) = outputs(tmp_path / "segs")
+    made = io.open_labels(path)
+    uids = {
+        pydicom.dcmread(p, stop_before_pixels=True).SOPInstanceUID
+        for p in outputs(tmp_path / "out")
+    }
+    header = pydicom.dcmread(path)
+    rows = header.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert {row.ReferencedSOPInstanceUID for row in rows} == uids
+    assert torch.equal(made.data > 0, labels.data > 0)
+    assert torch.allclose(made.grid.affine, image.grid.affine, atol=1e-4)
+    assert header.SegmentSequence[0].SegmentLabel == "lung"

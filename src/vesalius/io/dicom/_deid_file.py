@@ -32,6 +32,7 @@ from vesalius.io.dicom._deid_refuse import (
 from vesalius.io.dicom._deid_report import FACES, MOSAIC, FileRow, Status
 from vesalius.io.dicom._deid_rules import Case, clean_dataset
 from vesalius.io.dicom._deid_uids import Key
+from vesalius.io.dicom._deid_values import DUMMY
 
 IMPLEMENTATION = "2.25.210406829043706432741254306834019574561"
 DAMAGED = Refusal("damaged", "it is damaged, truncated, or not understood to its last byte")
@@ -331,23 +332,26 @@ def _check(blob: bytes, made: Any, source: Any, pixels: Pixels | None, profile: 
         if bytes(back[pixels.keyword].value) != pixels.value:
             raise ValueError("other pixels were read back")
         rest = blob[: len(blob) - len(pixels.value) - 8]
-    for pattern in _hidden(source, profile):
+    for pattern in _hidden(source, made, profile):
         if re.search(pattern, rest):
             raise _Stop(Refusal("left-over", "a name or number of the patient stands elsewhere"))
 
 
-def _hidden(source: Any, profile: Profile) -> Iterator[bytes]:
-    """Give patterns of what must not be found: UIDs, and names long enough to tell."""
+def _hidden(source: Any, made: Any, profile: Profile) -> Iterator[bytes]:
+    """Give patterns of what must not be found: UIDs, and names long enough to tell.
+
+    What came from this key already is the same before and after, and may be found.
+    """
     names = ["PatientName", "PatientID", "AccessionNumber", "ReferringPhysicianName"]
     uids = ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"]
-    if source.get("PatientIdentityRemoved", "") == "YES":
-        return
-    if "retain-uids" not in profile.options:
-        found = (re.escape(str(source.get(name, "") or "").encode()) for name in uids)
-        yield from (rb"(?<![0-9.])" + uid + rb"(?![0-9.])" for uid in found if uid)
+    for name in [] if "retain-uids" in profile.options else uids:
+        uid = str(source.get(name, "") or "")
+        if uid and uid != str(made.get(name, "")):
+            yield rb"(?<![0-9.])" + re.escape(uid.encode()) + rb"(?![0-9.])"
     for name in names:
         text = str(source.get(name, "") or "").strip()
-        if len(text) >= SHORTEST_HIDDEN and not text.isdigit():
+        telling = len(text) >= SHORTEST_HIDDEN and not text.isdigit()
+        if telling and text not in (str(made.PatientID), DUMMY):
             yield re.escape(text.encode("utf-8", "replace"))
 
 
