@@ -247,6 +247,7 @@ def test_a_set_of_files_is_read_from_its_folder(tmp_path) -> None:
     tifffile.imwrite(tmp_path / "b.ome.tif", ramp(5, 6) + 40, metadata=None, ome=False)
     handle = io.open(path)
     assert handle.meta["files"] == 2
+    assert "file-set" in codes(handle)
     back = handle.read().data[0].numpy()
     np.testing.assert_array_equal(back, [ramp(5, 6), ramp(5, 6) + 40])
 

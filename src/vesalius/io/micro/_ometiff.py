@@ -78,6 +78,9 @@ def _handle(name: str, source: tuple[Path, Any], pixels: Pixels, rules: Rules) -
     sheets = _sheets(name, source, pixels, findings)
     if (sheets.file == ABSENT).any():
         findings.append(_absent(sheets, rules))
+    if len(sheets.files) > 1:
+        text = f"its planes lie in {len(sheets.files)} files of one folder; each opens as the whole"
+        findings.append(Finding("info", "file-set", text))
     levels = _levels(tif, sheets, pixels)
     note = _place.parse(pixels.note)
     grid = _place.grid_of(note, _own_grid(pixels, findings), findings)
