@@ -13,6 +13,7 @@ import h5py
 import mrcfile
 import nibabel
 import numpy as np
+import tifffile
 import torch
 from phantoms_io import make_phantom, write_slice
 from PIL import Image as Pillow
@@ -470,6 +471,34 @@ def _tiff_sides(path: Path, data: bytes) -> Path:
             data = patched(data, (at + 2, struct.pack("<HII", 4, 1, 60000)))
     path.write_bytes(data)
     return path
+
+
+@bomb
+def tiff_whose_xml_laughs(folder: Path) -> Path:
+    entities = "".join(f'<!ENTITY e{k} "{f"&e{k - 1};" * 10}">' for k in range(1, 12))
+    xml = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e0 "ha">{entities}]><OME>&e11;</OME>'
+    tifffile.imwrite(folder / "a.ome.tif", np.zeros((4, 4), "u1"), description=xml, metadata=None)
+    return folder / "a.ome.tif"
+
+
+@bomb
+def tiff_deflated_of_a_gigabyte(folder: Path) -> Path:
+    raw = b"".join(deflated(b"", 1103 << 20, wbits=15))
+    with tifffile.TiffWriter(folder / "a.tif") as file:
+        file.write(
+            iter([raw]),
+            shape=(34000, 34000),
+            dtype="u1",
+            compression="adobe_deflate",
+            rowsperstrip=34000,
+        )
+    return folder / "a.tif"
+
+
+@bomb
+def geojson_of_brackets(folder: Path) -> Path:
+    ring = "[" * 200_000
+    return text(folder / "a.geojson", f'{{"type": "Polygon", "coordinates": {ring}')
 
 
 def zarr(folder: Path, shape: list[int], chunk: list[int], raw: bytes = b"") -> Path:

@@ -10,7 +10,10 @@ from bombs import BOMBS
 
 SECONDS = 2.0
 BYTES = 500_000_000
-HARMLESS = {"nifti_gzip_that_goes_on", "png_with_a_comment_of_a_gigabyte"}
+HARMLESS = {
+    "nifti_gzip_that_goes_on",
+    "png_with_a_comment_of_a_gigabyte",
+}
 """What may be read all the same: its image is small and sound."""
 
 

@@ -1,6 +1,7 @@
 """Pages of a TIFF file: one plane's samples, of the tiles or strips that a box touches."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -114,9 +115,11 @@ def read_box(name: str, page: Any, rows: slice, columns: slice, budget: Budget) 
         whole = page.asarray(out="memmap").reshape(separate, length, width, contiguous)
         return _flat(np.array(whole[:, rows, columns]))
     shape = (separate, rows.stop - rows.start, columns.stop - columns.start, contiguous)
+    touched = _touched(page, rows, columns)
+    _check_together(name, page, touched, budget)
     out = np.full(shape, page.nodata, dtype=page.dtype)
     tables = page.jpegtables
-    for index in _touched(page, rows, columns):
+    for index in touched:
         data = _stored(name, page, index, budget)
         options = {"jpegtables": tables} if page.compression in JPEG else {}
         segment, at, _ = page.decode(data, index, **options)
@@ -150,6 +153,14 @@ def _touched(page: Any, rows: slice, columns: slice) -> list[int]:
         for row in range(rows.start // high, -(-rows.stop // high))
         for column in range(columns.start // wide, -(-columns.stop // wide))
     ]
+
+
+def _check_together(name: str, page: Any, indices: list[int], budget: Budget) -> None:
+    """Refuse segments that grow too far, before the room for them is set aside."""
+    counts = [int(page.databytecounts[k]) for k in indices if k < len(page.databytecounts)]
+    there = [n for n in counts if n > 0]
+    one = math.prod(_segment_shape(page)) * int(page.shaped[4]) * np.dtype(page.dtype).itemsize
+    budget.check_growth(name, one * len(there), sum(there))
 
 
 def _stored(name: str, page: Any, index: int, budget: Budget) -> bytes | None:
