@@ -66,7 +66,7 @@ SCHEMES: dict[str, str] = {
 }
 """Public coding schemes and the form of their values; codes of others are replaced."""
 _WORD = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+[A-Za-z]*)?")
-_MEASURE = re.compile(r"\d{1,4}(\.\d{1,3})?(mm|cm|ms|s|sec|min|kv|ma|mas|t|d|h|hz|mhz|ml|x)", re.I)
+_MEASURE = re.compile(r"\d{1,4}(\.\d{1,3})?(mm|cm|ms|sec|min|kv|ma|mas|hz|mhz|ml)", re.I)
 
 
 def clean_text(text: str, words: frozenset[str]) -> str:
@@ -217,5 +217,5 @@ mode frame frames echo echoes multi multiecho single shot spin gradient inversio
 fluid attenuated steady state balanced parallel sense grappa first feet coil array original
 derived primary secondary average mean sum difference subtraction sub registered fused fusion test
 phantom qa quality control calibration reference noise field b1 shim 2d 3d 4d 1st 2nd 3rd second
-third part of the and to for from at by per
+third part of the and to for from at by per 3t 1.5t 7t
 """
