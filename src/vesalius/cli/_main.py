@@ -1,7 +1,10 @@
 """The application: every verb, and what the shell is told when one ends."""
 # SPDX-License-Identifier: Apache-2.0
 
+import logging
+import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -75,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Words after the program's name; none takes those of the process.
     """
+    _silence_readers()
     try:
         app(None if arguments is None else list(arguments), prog_name="vesalius")
     except VesaliusError as error:
@@ -88,3 +92,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             err=True,
         )
         sys.exit(5)
+
+
+def _silence_readers() -> None:
+    """Keep other libraries' warnings off the screen: they show values and paths of files.
+
+    What they say of a file is told by our own findings and errors, without either.
+    """
+    for name in ("pydicom", "highdicom", "pynetdicom", "tifffile", "nibabel.global"):
+        warnings.filterwarnings("ignore", module=rf"{re.escape(name)}(\.|$)")
+        logging.getLogger(name).setLevel(logging.CRITICAL)

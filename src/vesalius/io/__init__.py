@@ -1,4 +1,4 @@
-"""Files in and out: the only room that knows DICOM, NIfTI, NRRD, MetaImage and PNG.
+"""Files in and out: the only room that knows DICOM, NIfTI, OME-Zarr and every other format.
 
 Floor 4. Every convention of a file format is converted here, once, by name.
 """
