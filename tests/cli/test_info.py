@@ -1,13 +1,16 @@
 """``vesalius info``: one line for each volume, every finding, values for programs."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import pydicom
 import torch
 from phantoms_io import make_phantom, write_slice
 
 from vesalius import io
-from vesalius.core import Image, Labels
+from vesalius.core import Grid, Image, Labels
 
 
 def test_shows_grid_unit_and_verdict(vesalius, tmp_path: Path) -> None:
@@ -79,3 +82,40 @@ def test_does_not_show_a_patient_unless_asked(vesalius, tmp_path: Path) -> None:
     write_slice(tmp_path, 0, PatientID="secret-17")
     assert "secret-17" not in vesalius("info", tmp_path, "--json").out
     assert "secret-17" in vesalius("info", tmp_path, "--json", "--patient").out
+
+
+def test_shows_no_value_through_the_warnings_of_other_libraries(tmp_path: Path) -> None:
+    path = write_slice(tmp_path, 0)
+    header = pydicom.dcmread(path)
+    header.add_new(0x00280030, "DS", ["1.0", "1.0"])
+    header.add_new(0x00101010, "AS", "secretperson")  # too long, which pydicom would quote
+    header.add_new(0x00080020, "DA", "secretday")
+    with pydicom.config.disable_value_validation():
+        header.save_as(path)
+    code = f"from vesalius.cli import main; main(['info', {str(tmp_path)!r}, '--json'])"
+    words = [sys.executable, "-W", "always", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["volumes"]
+    assert "secret" not in done.stdout + done.stderr
+    assert str(tmp_path) not in done.stdout + done.stderr
+
+
+def test_validates_an_ome_zarr(vesalius, tmp_path: Path) -> None:
+    io.save(Image(torch.zeros(1, 4, 8, 8), Grid.from_spacing((4, 8, 8))), tmp_path / "a.zarr")
+    good = vesalius("info", "--validate", tmp_path / "a.zarr")
+    assert (good.code, good.out) == (0, "valid  0 errors\n")
+    told = json.loads((tmp_path / "a.zarr" / "zarr.json").read_text())
+    told["attributes"]["ome"]["multiscales"][0]["axes"].reverse()
+    (tmp_path / "a.zarr" / "zarr.json").write_text(json.dumps(told))
+    bad = vesalius("info", "--validate", tmp_path / "a.zarr")
+    assert bad.code == 4
+    assert "NOT VALID" in bad.out
+    listed = json.loads(vesalius("info", "--validate", "--json", tmp_path / "a.zarr").out)
+    assert listed["valid"] is False
+    assert any("axes" in row["message"] for row in listed["findings"])
+
+
+def test_validates_a_bids_folder(vesalius, tmp_path: Path) -> None:
+    bad = vesalius("info", "--validate", tmp_path)
+    assert bad.code == 4
+    assert "bids-description" in bad.out
