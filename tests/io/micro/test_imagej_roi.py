@@ -151,6 +151,48 @@ def area(points: np.ndarray) -> float:
     return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=volumes,
+    names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=3),
+)
+def test_names_come_back_whatever_they_are(
+    tmp_path: Path, data: np.ndarray, names: list[str]
+) -> None:
+    grid = Grid.from_spacing(data.shape)
+    named = {(0, v): name for v, name in zip((1, 2, 9), names, strict=False) if (data == v).any()}
+    labels = Labels(torch.from_numpy(data)[None], grid, named)
+    if not named:
+        return
+    save_imagej_rois(labels, tmp_path / "a.roi.zip")
+    back = io.open_labels(tmp_path / "a.roi.zip", like=grid)
+    assert torch.equal(back.data, labels.data)
+    assert back.names == named
+
+
+def test_slices_of_a_region_are_one_and_are_called_as_the_label_was(tmp_path: Path) -> None:
+    data = torch.zeros((1, 20, 4, 4), dtype=torch.uint8)
+    data[0, 17:19, 1:3, 1:3] = 4
+    labels = Labels(data, Grid.from_spacing((20, 4, 4)), {(0, 4): "GTV-1"})
+    save_imagej_rois(labels, tmp_path / "a.roi.zip")
+    (roi,) = read_roi_set(tmp_path / "a.roi.zip", RULES).rois
+    assert (roi.name, roi.value, len(roi.outlines)) == ("GTV-1", 4, 2)
+    with zipfile.ZipFile(tmp_path / "a.roi.zip") as archive:
+        assert archive.namelist() == ["GTV-1 z18.roi", "GTV-1 z19.roi"]
+
+
+@pytest.mark.parametrize("text", ['"a" "b"', '"\\x"', "a", '"\\ud800"'])
+def test_a_name_that_was_edited_by_hand_does_no_harm(tmp_path: Path, text: str) -> None:
+    save_imagej_rois(labels_of(), tmp_path / "a.roi.zip")
+    with zipfile.ZipFile(tmp_path / "a.roi.zip") as archive:
+        whole = archive.read("nucleus.roi")
+    old = 'vesalius_name: "nucleus"'.encode("utf-16-be")
+    new = f"vesalius_name: {text}".ljust(24).encode("utf-16-be")
+    assert old in whole
+    (roi,) = read_roi(roi_file(tmp_path, whole.replace(old, new)), RULES).rois
+    assert roi.name in ("nucleus", "?")
+
+
 # ---- refusals
 
 

@@ -5,6 +5,7 @@ header, name, properties. Facts from the reader and writer of ImageJ (public dom
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import json
 import re
 import struct
 import zipfile
@@ -38,7 +39,7 @@ FLOATS = 222
 """First version whose coordinates may be floats."""
 MOVE, LINE, CLOSE = 0, 1, 4
 FARTHEST, MOST_POINTS = 32767, 65535
-VALUE = "vesalius_label"
+VALUE, NAME = "vesalius_label", "vesalius_name"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -93,6 +94,7 @@ def save_imagej_rois(labels: Labels, path: str | Path) -> None:
     Args:
         labels: Any grid; each region becomes one for each slice that it lies in. Positions beyond
             32767 pixels have no place in the format.
+            Its name and value come back through their properties.
         path: Where it goes, ending in ``.roi.zip`` or ``RoiSet.zip`` to be known again; an
             existing file is replaced.
 
@@ -191,7 +193,7 @@ def _parse(title: str, data: bytes) -> _Parsed:
     count, shape = struct.unpack_from(">H", data, 16)[0], struct.unpack_from(">i", data, 36)[0]
     (stroke,), (options,) = struct.unpack_from(">I", data, 40), struct.unpack_from(">h", data, 50)
     position, second = struct.unpack_from(">ii", data, 56)
-    named, z, label = _second(data, second)
+    named, z, label, own = _second(data, second)
     if shape > 0:
         loops, sort = _composite(data, shape), "closed"
     elif kind == RECTANGLE:
@@ -205,18 +207,28 @@ def _parse(title: str, data: bytes) -> _Parsed:
         loops, sort = [], "closed"
     colour = ((stroke >> 16) & 255, (stroke >> 8) & 255, stroke & 255) if stroke else ()
     kinds: dict[str, Kind] = {"closed": "closed", "open": "open", "point": "point"}
-    return _Parsed(named or title, loops, kinds[sort], max(0, z or position - 1), label, colour)
+    shown = own or named or title
+    return _Parsed(shown, loops, kinds[sort], max(0, z or position - 1), label, colour)
 
 
-def _second(data: bytes, start: int) -> tuple[str, int, int]:
-    """Give the name, the slice of a hyperstack counted from 0, and the label written here."""
+def _second(data: bytes, start: int) -> tuple[str, int, int, str]:
+    """Give name and slice of a hyperstack (from 0), then the label and its name written here."""
     if not HEADER <= start <= len(data) - HEADER:
-        return "", 0, 0
+        return "", 0, 0, ""
     z = struct.unpack_from(">i", data, start + 8)[0]
     name = _text(data, *struct.unpack_from(">ii", data, start + 16))
     properties = _text(data, *struct.unpack_from(">ii", data, start + 40))
     found = re.search(rf"^{VALUE}: (\d{{1,9}})$", properties, re.MULTILINE)
-    return name, max(0, z - 1), int(found[1]) if found else 0
+    return name, max(0, z - 1), int(found[1]) if found else 0, _own_name(properties)
+
+
+def _own_name(properties: str) -> str:
+    """Give the name of the label that a region is one slice of; empty where none is written."""
+    found = re.search(rf"^{NAME}: (\x22.*\x22)$", properties, re.MULTILINE)
+    try:
+        return str(json.loads(found[1])).encode("utf-8", "replace").decode() if found else ""
+    except ValueError:  # edited by hand
+        return ""
 
 
 def _text(data: bytes, start: int, length: int) -> str:
@@ -294,7 +306,8 @@ def _encode(loops: list[Floats], title: str, roi: Roi, position: int) -> bytes:
     head = struct.pack(">4shBx4hH", MARK, VERSION, kind, top, left, bottom, right, count)
     head += struct.pack(">16xhiIi", 0, size, stroke, 0)
     head = head.ljust(56, b"\0") + struct.pack(">ii", position, second)
-    name, properties = title.encode("utf-16-be"), f"{VALUE}: {roi.value}\n".encode("utf-16-be")
+    told = f"{VALUE}: {roi.value}\n{NAME}: {json.dumps(roi.name)}\n"
+    name, properties = title.encode("utf-16-be"), told.encode("utf-16-be")
     at = second + HEADER
     tail = struct.pack(">16xii", at, len(name) // 2).ljust(40, b"\0")
     tail += struct.pack(">ii", at + len(name), len(properties) // 2)
