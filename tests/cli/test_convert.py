@@ -150,3 +150,29 @@ def test_replaces_nothing_on_failure(vesalius, tmp_path: Path) -> None:
     assert ended.code == 3
     assert (tmp_path / "b.png").read_bytes() == b"kept"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nii", "b.png"]
+
+
+def test_writes_a_bids_derivative(vesalius, tmp_path: Path) -> None:
+    io.save(make_phantom(), tmp_path / "a.nii")
+    words = ["convert", tmp_path / "a.nii", tmp_path / "ds", "--bids", "ses-2_sub-01_T1w"]
+    assert vesalius(*words).code == 0
+    folder = tmp_path / "ds" / "sub-01" / "ses-2" / "anat"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "sub-01_ses-2_T1w.json",
+        "sub-01_ses-2_T1w.nii.gz",
+    ]
+    shown = vesalius("info", "--validate", tmp_path / "ds")
+    assert shown.code == 0
+    io.save(make_phantom(), tmp_path / "b.nii")
+    ended = vesalius("convert", tmp_path, tmp_path / "ds", "--bids", "sub-01_T1w")
+    assert ended.code == 3
+    assert "a BIDS name must be for one volume" in ended.err
+
+
+def test_writes_both_versions_of_ome_zarr(vesalius, tmp_path: Path) -> None:
+    io.save(make_phantom(), tmp_path / "a.nii")
+    assert vesalius("convert", tmp_path / "a.nii", tmp_path / "new.zarr").code == 0
+    words = ["convert", tmp_path / "a.nii", tmp_path / "old.zarr", "--to", ".zarr:0.4"]
+    assert vesalius(*words).code == 0
+    versions = [io.open(tmp_path / f"{name}.zarr").meta["format"] for name in ("new", "old")]
+    assert versions == ["OME-Zarr 0.5", "OME-Zarr 0.4"]

@@ -40,7 +40,7 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help=PATH_HELP)],
     out: Annotated[Path, typer.Argument(help="File (the suffix names the format), or folder.")],
     to: Annotated[
-        str, typer.Option("--to", help="Format in a folder: suffix, dicom, seg, rtstruct, map.")
+        str, typer.Option("--to", help="Format: suffix, dicom, seg, rtstruct, map, .zarr:0.4.")
     ] = ".nii.gz",
     allow: Annotated[
         str, typer.Option("--allow", help="What to accept, such as tilt,gaps; see 'info'.")
@@ -71,6 +71,9 @@ def convert(
     quantise: Annotated[
         bool, typer.Option("--quantise", help="A DICOM series may hold rounded values.")
     ] = False,
+    bids: Annotated[
+        str, typer.Option("--bids", help="Name in a BIDS dataset at OUT, such as sub-01_T1w.")
+    ] = "",
     level: Annotated[int, typer.Option("--level", help="Level of a pyramid.")] = 0,
     progress: Annotated[
         Progress, typer.Option("--progress", help="How progress is shown.")
@@ -92,7 +95,9 @@ def convert(
     found = io.survey(source, form=form.value, unit=unit, frames=frames.value, allow=allowed)
     dicom = Dicom("" if source_series is None else str(source_series), quantise)
     grid, frame = _place(like, allowed)
-    how = Conversion(to, labels, grid, frame, roi=roi, upright=upright, level=level, dicom=dicom)
+    how = Conversion(
+        to, labels, grid, frame, roi=roi, upright=upright, level=level, dicom=dicom, bids=bids
+    )
     with watch(progress, quiet=quiet) as on_step:
         done = convert_all(_of_names(found, series), out, how, on_step=on_step)
     _tell(done, quiet=quiet)

@@ -102,7 +102,7 @@ def _count(number: int, word: str) -> str:
 
 
 def _validate(path: Path, *, json: bool) -> None:
-    from vesalius.io._bids import validate_bids
+    from vesalius.io.bids import validate_bids
     from vesalius.io.micro import validate
 
     findings = validate(path) if _is_zarr(path) else validate_bids(path)

@@ -22,6 +22,7 @@ from vesalius.core import (
 from vesalius.errors import FormatError, OutputError, VesaliusError
 from vesalius.io import Handle
 from vesalius.io._regions import Canvas, draw_outlines
+from vesalius.io.bids import bids_path, save_sidecar, write_dataset_description
 from vesalius.study._targets import Dicom, format_of, is_format, suffix_of, write
 from vesalius.study._upright import upright_grid
 
@@ -38,7 +39,7 @@ class Conversion:
     Attributes:
         to: Format of the files in an output folder: a suffix such as ``".nii.gz"``, or
             ``"dicom"``, ``"seg"``, ``"rtstruct"``, ``"map"``; for a single file its suffix counts,
-            unless that is ``.dcm`` and ``to`` one of the words.
+            unless ``to`` is a word for files of that suffix.
         labels: Whether volumes are labels; DICOM SEG and outlines always are.
         like: Grid to bring everything to; empty keeps each volume's own. Outlines need one.
         frame: Mark of the frame of reference of ``like``, its ``meta["frame_of_reference"]``;
@@ -47,6 +48,8 @@ class Conversion:
         dicom: What a DICOM target needs.
         upright: Whether a sheared (tilted) volume is resampled to right angles.
         level: Level of a pyramid that is read.
+        bids: Entities and suffix of a BIDS derivative, such as ``"sub-01_T1w"``: ``out`` is then
+            the root of the dataset, and a sidecar is written beside the one volume.
     """
 
     to: str = ".nii.gz"
@@ -57,6 +60,7 @@ class Conversion:
     upright: bool = False
     level: int = 0
     dicom: Dicom = NO_DICOM
+    bids: str = ""
 
 
 @final
@@ -106,6 +110,8 @@ def convert(
             f"{', '.join(io.formats())}, got {how.to!r}"
         )
     things: list[Handle | io.Contours] = [*_volumes(found), *found.contours]
+    if how.bids:
+        return _derivative(things, out, how)
     single = bool(format_of(out.name)) and not (out.is_dir() and not out.name.endswith(".zarr"))
     how = _placed(found, how)
     word = _word(out.name, how.to) if single else how.to
@@ -134,10 +140,30 @@ def _volumes(found: io.Survey) -> list[Handle]:
     return plain or list(found.handles)
 
 
+def _derivative(
+    things: "list[Handle | io.Contours]", root: Path, how: Conversion
+) -> tuple[Converted, ...]:
+    """Write the one volume into a BIDS dataset."""
+    if len(things) != 1:
+        names = ", ".join(repr(thing.name) for thing in things[:5])
+        raise OutputError(
+            f"a BIDS name must be for one volume, there are {len(things)} ({names}): choose one "
+            "with --series"
+        )
+    target = root / bids_path(how.bids, suffix_of(how.to))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not (root / "dataset_description.json").exists():
+        write_dataset_description(root, "derivative")
+    done = _one(things[0], target, how.to, how)
+    if done.file is not None and isinstance(things[0], Handle):
+        save_sidecar(things[0], root / bids_path(how.bids, ".json"))
+    return (done,)
+
+
 def _word(name: str, to: str) -> str:
-    """Give the format of a single file: its suffix, and for .dcm the word."""
+    """Give the format of a single file: its suffix, and for .dcm and .zarr the word."""
     suffix = format_of(name)
-    return to if suffix == ".dcm" and suffix_of(to) == ".dcm" else suffix
+    return to if suffix in (".dcm", ".zarr") and suffix_of(to) == suffix else suffix
 
 
 def _placed(found: io.Survey, how: Conversion) -> Conversion:

@@ -12,6 +12,8 @@ from vesalius.core import Image, Labels, Series
 from vesalius.errors import FormatError
 
 Volume = Image | Labels | Series
+ZARR_04 = ".zarr:0.4"
+"""Word for OME-Zarr 0.4; the suffix alone is 0.5."""
 WORDS = {"dicom": ".dcm", "seg": ".dcm", "rtstruct": ".dcm", "map": ".dcm"}
 """Words for DICOM objects, with the suffix that their files have."""
 
@@ -33,12 +35,12 @@ class Dicom:
 
 def is_format(word: str) -> bool:
     """Say whether a word or suffix names a format that can be written."""
-    return word in WORDS or word in (*io.formats(), ".geojson", ".roi.zip")
+    return word in WORDS or word in (*io.formats(), ".geojson", ".roi.zip", ZARR_04)
 
 
 def suffix_of(word: str) -> str:
     """Give the suffix of the files that a word or suffix names."""
-    return WORDS.get(word, word)
+    return ".zarr" if word == ZARR_04 else WORDS.get(word, word)
 
 
 def format_of(name: str) -> str:
@@ -69,6 +71,8 @@ def write(volume: Volume, target: Path, word: str, dicom: Dicom) -> Path:
         return _write_dicom(volume, target, "dicom" if word == ".dcm" else word, dicom)
     if word == ".geojson":
         io.micro.save_geojson(_labels(volume, word), target)
+    elif word == ZARR_04:
+        io.micro.save_ome_zarr(volume, target, version="0.4")
     elif word == ".roi.zip":
         io.micro.save_imagej_rois(_labels(volume, word), target)
     else:
