@@ -38,7 +38,9 @@ class Axis(StrEnum):
 
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help=PATH_HELP)],
-    out: Annotated[Path, typer.Argument(help="File (the suffix names the format), or folder.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="File (the suffix names the format), or folder.")
+    ],
     to: Annotated[
         str, typer.Option("--to", help="Format: suffix, dicom, seg, rtstruct, map, .zarr:0.4.")
     ] = ".nii.gz",

@@ -58,6 +58,10 @@ def measure(
     on_mismatch: Annotated[
         Mismatch, typer.Option("--on-mismatch", help="Labels on another grid.")
     ] = Mismatch.error,
+    dicom: Annotated[
+        bool,
+        typer.Option("--dicom", help="Write DICOM SEG and SR, too; IMAGE is a DICOM folder."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be measured, and stop.")
     ] = False,
@@ -76,10 +80,13 @@ def measure(
     """
     from vesalius.measure import Config, load_config
     from vesalius.study import Task, load_pair, read_names
+    from vesalius.study._dicom_case import check_source, save_dicom_case
 
     settings = Config() if config is None else load_config(config)
     task = Task(settings, regions=_values(label), uncertainty=uncertainty, subject=subject)
     try:
+        if dicom:
+            check_source(image)
         pair = load_pair(
             image,
             labels,
@@ -103,6 +110,8 @@ def measure(
     except VesaliusError as error:
         _leave_failure(out, error, dry_run)
         raise
+    if dicom:
+        save_dicom_case(outcome, pair.labels, out, like=image)
     tell(outcome, out, quiet=quiet)
 
 
