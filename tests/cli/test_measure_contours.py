@@ -7,9 +7,11 @@ import tarfile
 import pytest
 import torch
 from structure_set import contour, structure_set, write_structure_set
+from written import write_source
 
 from vesalius import io
-from vesalius.io.dicom import save_rtstruct
+from vesalius.core import Grid, Labels
+from vesalius.io.dicom import save_rtstruct, save_seg
 
 
 @pytest.fixture
@@ -98,9 +100,75 @@ def test_a_series_of_its_own_takes_back_what_was_written(vesalius, disk, tmp_pat
     image = io.open(tmp_path / "ct").read()
     data = torch.zeros((1, *image.grid.shape), dtype=torch.uint8)
     data[0, 1:3, 0:2, 1:4] = 1
-    labels = type(io.open_labels(disk.labels))(data, image.grid, {(0, 1): "GTV-1"})
+    labels = Labels(data, image.grid, {(0, 1): "GTV-1"})
     save_rtstruct(labels, tmp_path / "rs.dcm", like=tmp_path / "ct")
     words = ["measure", tmp_path / "ct", tmp_path / "rs.dcm", "--roi", "GTV.*", "-o", disk.out]
     ended = vesalius(*words, "--config", disk.config, "--dry-run")
     assert ended.code == 0
     assert "12 voxels" in ended.out
+
+
+def study(folder):
+    """A CT of nine planes, and a segmentation and a structure set of four of them beside it."""
+    grid = Grid.from_spacing((9, 8, 10), (2.0, 1.0, 1.0), origin_mm=(-10.0, 5.0, 30.0))
+    series = write_source(folder / "ct", grid)
+    image = io.open(series)
+    data = torch.zeros((1, *grid.shape), dtype=torch.uint8)
+    data[0, 3:7, 2:6, 3:8] = 1
+    labels = Labels(data, image.grid, {(0, 1): "GTV-1"})
+    affine = image.grid.affine.clone()
+    affine[:3, 3] += 3 * affine[:3, 0]
+    part = Labels(data[:, 3:7].contiguous(), Grid((4, 8, 10), affine), labels.names)
+    for name in ("seg", "rt"):
+        shutil.copytree(series, folder / name)
+    save_seg(part, folder / "seg" / "seg.dcm", like=series)
+    save_rtstruct(labels, folder / "rt" / "rs.dcm", like=series)
+    return series
+
+
+@pytest.mark.parametrize("regions", ["seg/seg.dcm", "seg", "rt/rs.dcm", "rt"])
+def test_a_series_is_measured_with_what_lies_in_its_study(vesalius, disk, tmp_path, regions):
+    series = study(tmp_path)
+    assert io.open(tmp_path / "seg" / "seg.dcm").grid.shape == (4, 8, 10)
+    words = ["measure", series, tmp_path / regions, "--roi", "GTV.*", "-o", disk.out]
+    ended = vesalius(*words, "--config", disk.config, "--dry-run")
+    assert ended.code == 0, ended.err
+    assert "80 voxels" in ended.out
+
+
+def test_a_segmentation_of_another_lattice_is_refused_or_resampled_as_asked(
+    vesalius, disk, tmp_path
+):
+    series = study(tmp_path)
+    labels = io.open_labels(tmp_path / "seg" / "seg.dcm")
+    affine = labels.grid.affine.clone()
+    affine[:3, 3] += 0.4 * affine[:3, 2]
+    off = Labels(labels.data, Grid(labels.grid.shape, affine), labels.names)
+    save_seg(off, tmp_path / "off.dcm")
+    words = ["measure", series, tmp_path / "off.dcm", "-o", disk.out, "--config", disk.config]
+    ended = vesalius(*words, "--dry-run")
+    assert ended.code == 3
+    assert "origin" in ended.err
+    ended = vesalius(*words, "--dry-run", "--on-mismatch", "resample")
+    assert ended.code == 0, ended.err
+    assert "note: labels were resampled to the image's grid, as asked" in ended.out
+    assert "must lie on the lattice" not in ended.out
+
+
+def test_the_report_tells_what_was_noticed_about_the_outlines(vesalius, disk, tmp_path):
+    grid = io.open(disk.image).grid
+    # index (z, y, x) to (L, P, S); every second slice, in two frames of reference
+    lines = []
+    for z in (4.0, 6.0, 8.0):
+        at = torch.tensor([[z, 3.5, 3.5], [z, 3.5, 9.5], [z, 9.5, 9.5], [z, 9.5, 3.5]]).double()
+        lines.append(contour(grid.to_world(at).reshape(-1).tolist()))
+    rois = {1: ("GTV", lines), 2: ("PTV", lines[:1])}
+    file = structure_set(rois, frames={2: "1.2.3.5"})
+    plan = write_structure_set(tmp_path, file)
+    words = ["measure", disk.image, plan, "-o", disk.out, "--config", disk.config, "-q"]
+    assert vesalius(*words).code == 0
+    report = (disk.out / "report.html").read_text()
+    assert "regions lie in 2 frames of reference: not all fit one image" in report
+    assert "2 slices between outlines of" in report
+    assert "Doe" not in report
+    assert "secret" not in report

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar, final
 
 from vesalius.core import Grid, Labels
-from vesalius.errors import FormatError
+from vesalius.errors import FormatError, GeometryError
 from vesalius.io._analyze import is_body, open_pair
 from vesalius.io._archive import ARCHIVES, Unpacked, is_archive, unpack
 from vesalius.io._budget import DEFAULT, Budget
@@ -21,6 +21,7 @@ from vesalius.io._mgh import open_mgh
 from vesalius.io._mrc import is_map, open_mrc
 from vesalius.io._nifti import open_nifti
 from vesalius.io._nrrd import open_nrrd
+from vesalius.io._onto import onto
 from vesalius.io._png import open_png
 from vesalius.io._rasterise import Drawn
 from vesalius.io._regions import Canvas, draw_outlines, join_masks, read_map
@@ -226,7 +227,8 @@ def open_labels(
 
     Args:
         path: A file of whole numbers, integer or floating point; a DICOM SEG; or outlines.
-        like: Grid that outlines are drawn on; files that have a grid of their own keep that.
+        like: Grid that outlines are drawn on, and that labels with a grid of their own are laid
+            on voxel for voxel; nothing is resampled.
         roi: Regular expression that the name of a region must match, whole; empty takes all.
         form: See ``open``.
         allow: See ``open``.
@@ -238,9 +240,12 @@ def open_labels(
     Raises:
         FormatError: There is not exactly one volume or file of outlines, it holds values that are
             not whole, or no region has such a name.
-        GeometryError: Outlines do not lie on the grid.
+        GeometryError: Outlines do not lie on the grid, or labels on another lattice than its.
     """
     drawn = open_regions(path, like=like, roi=roi, form=form, allow=allow, budget=budget)
+    apart = [finding.message for finding in drawn.findings if finding.code == "other-lattice"]
+    if apart:
+        raise GeometryError(apart[0])
     return drawn.labels
 
 
@@ -258,7 +263,8 @@ def open_regions(
 
     Args:
         path: See ``open_labels``; a folder of masks, one structure in each file, is joined.
-        like: See ``open_labels``; outlines in the folder of one volume are drawn on that.
+        like: See ``open_labels``; outlines in the folder of one volume are drawn on that. Labels
+            on another lattice keep their grid, and that is told as an error.
         roi: See ``open_labels``.
         form: See ``open``.
         allow: See ``open``.
@@ -278,16 +284,25 @@ def open_regions(
     if found.refused:
         raise found.refused[0]
     volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
-    if len(found.contours) == 1:
+    maps = [h for h in volumes if h.meta.get("Modality") == "SEG"]
+    if len(found.contours) == 1 and not maps:
         return draw_outlines(found.contours[0], volumes, Canvas(like, frame), roi, budget)
-    if len(volumes) > 1 and not found.contours and (place.is_dir() or is_archive(place.name)):
-        return join_masks(place.resolve().name, volumes, roi, budget)
-    if len(volumes) != 1:
+    maps = maps or volumes
+    if len(maps) > 1 and not found.contours and (place.is_dir() or is_archive(place.name)):
+        drawn = join_masks(place.resolve().name, maps, roi, budget)
+    elif len(maps) == 1 and not found.contours:
+        drawn = read_map(maps[0], place, roi)
+    else:
+        listed = [one.name for one in maps] + [one.name for one in found.contours]
+        names = ", ".join(map(repr, listed[:5]))
         raise FormatError(
             f"{place.name!r} must hold one volume or one file of outlines, it holds "
-            f"{len(volumes)} and {len(found.contours)}: open one by its own path"
+            f"{len(maps)} and {len(found.contours)} ({names}): open one by its own path"
         )
-    return read_map(volumes[0], place, roi)
+    if like is None:
+        return drawn
+    laid = onto(drawn.labels, like, place.name, budget)
+    return replace(laid, findings=drawn.findings + laid.findings)
 
 
 def _is_localizer(handle: Handle) -> bool:

@@ -49,8 +49,9 @@ def load_pair(
 
     Args:
         image_path: The image.
-        labels_path: The labels: a label map, outlines (drawn on the image's grid), or a folder of
-            masks.
+        labels_path: The labels: a label map (laid on the image's grid where both share a lattice),
+            outlines (drawn on it), a folder of masks, or a folder with one file of these and the
+            series that it was made on.
         config: For ``modality: CT`` a file that tells no unit is taken to be in HU.
         unit: Unit of the image; empty takes what file and configuration tell.
         on_mismatch: ``"resample"`` brings labels on another grid to the image's grid;
@@ -73,10 +74,12 @@ def load_pair(
         image = Image(image.data, image.grid, "HU", image.channels)
     frame = str(handle.meta.get("frame_of_reference", ""))
     drawn = io.open_regions(labels_path, like=image.grid, roi=roi, frame=frame)
-    notes += [f"labels: {f.message}" for f in drawn.findings if f.severity != "info"]
     labels = _named(drawn.labels, names or {})
     found = differences(image.grid, labels.grid)
-    if found and on_mismatch == "resample":
+    resampled = bool(found) and on_mismatch == "resample"
+    told = [f for f in drawn.findings if not (resampled and f.code == "other-lattice")]
+    notes += [f"labels: {f.message}" for f in told if f.severity != "info"]
+    if resampled:
         from vesalius.core import resample_labels
 
         labels = resample_labels(labels, like=image.grid)
