@@ -478,12 +478,12 @@ def test_a_report_is_refused_unless_it_is_cleaned(tmp_path):
 
 
 def test_a_name_that_stands_elsewhere_is_found(tmp_path):
-    image = plain(PatientName="Quimby^Zelda", ManufacturerModelName="Scanner of Quimby^Zelda")
+    image = plain(PatientID="QUIMBYZELDA", ValueType="QUIMBYZELDA")
     assert refused(image, tmp_path).startswith("left-over: a name or number of the patient")
 
 
 def test_what_another_tool_left_is_found(tmp_path):
-    image = plain(PatientName="Quimby^Zelda", ManufacturerModelName="Scanner of Quimby^Zelda")
+    image = plain(PatientID="QUIMBYZELDA", ValueType="QUIMBYZELDA")
     image.PatientIdentityRemoved = "YES"
     assert refused(image, tmp_path).startswith("left-over: ")
 

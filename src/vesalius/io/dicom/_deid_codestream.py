@@ -11,6 +11,8 @@ RESTARTS = range(0xD0, 0xD8)
 JPEG_KEPT = set(range(0xC0, 0xD0)) - {0xC8} | {0xDB, 0xDC, 0xDD, 0xF7, 0xF8}
 APPLICATION = {0xE0: (b"JFIF\0", 14), 0xE8: (b"mrfx", 5), 0xEE: (b"Adobe", 12)}
 """Application segments that a decoder needs, and how many of their bytes."""
+J2K_KEPT = {0xFF00 | low for low in (*range(0x50, 0x54), *range(0x56, 0x5A), *range(0x5C, 0x64))}
+"""CAP, SIZ, COD, COC, PRF, PLM, PLT, CPF, QCD, QCC, RGN, POC, PPM, PPT, CRG."""
 J2K_DROPPED = {0xFF64, 0xFF55}
 """COM, and TLM, whose lengths would no longer be true."""
 SOT, SOD, EOC = 0xFF90, 0xFF93, b"\xff\xd9"
@@ -119,7 +121,7 @@ def _j2k_header(data: bytes, at: int, last: int) -> tuple[bytes, int]:
         marker = struct.unpack_from(">H", data, at)[0]
         if marker == last:
             return bytes(out), at
-        if not 0xFF50 <= marker <= 0xFF7F:
+        if marker not in J2K_KEPT | J2K_DROPPED:
             raise ValueError("the compressed frame has a segment of no known kind")
         size = 2 + struct.unpack_from(">H", data, at + 2)[0]
         if marker not in J2K_DROPPED:

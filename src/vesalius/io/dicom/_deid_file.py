@@ -32,7 +32,7 @@ from vesalius.io.dicom._deid_refuse import (
 from vesalius.io.dicom._deid_report import FACES, MOSAIC, FileRow, Status
 from vesalius.io.dicom._deid_rules import Case, clean_dataset
 from vesalius.io.dicom._deid_uids import Key
-from vesalius.io.dicom._deid_values import DUMMY
+from vesalius.io.dicom._deid_values import DUMMY, telling_words
 
 IMPLEMENTATION = "2.25.210406829043706432741254306834019574561"
 DAMAGED = Refusal("damaged", "it is damaged, truncated, or not understood to its last byte")
@@ -187,7 +187,14 @@ def _made(path: Path, raw: bytes, number: int, digest: str, run: Run, journal: J
     moved = str(header.get("LongitudinalTemporalInformationModified", "")) == "MODIFIED"
     days = 0 if again and moved else run.key.days(patient)
     case = Case(
-        run.profile, run.key, patient, days, family(header), syntax == BIG, run.budget.depth
+        run.profile,
+        run.key,
+        patient,
+        days,
+        family(header),
+        syntax == BIG,
+        run.budget.depth,
+        telling_words(header),
     )
     made = clean_dataset(header, case)
     pixels = clean_pixels(path, header, mask, run.budget)

@@ -169,8 +169,9 @@ def _regions(header: Any) -> tuple[Box, ...]:
 def clean_pixels(path: Path, header: Any, mask: Mask | None, budget: Budget) -> Pixels | None:
     """Give the pixels of a file without what is no pixel, and without what is masked.
 
-    Bits above the highest one, bytes behind the last sample, and comments and application data of
-    compressed frames are dropped. Masked pictures are written uncompressed.
+    Bits that hold no value, bytes behind the last sample, and comments and application data of
+    compressed frames are dropped. Masked pictures are written uncompressed, as are compressed grey
+    ones with something in such bits, as old overlays are.
 
     Args:
         path: The file.
@@ -194,7 +195,7 @@ def clean_pixels(path: Path, header: Any, mask: Mask | None, budget: Budget) -> 
         return _blanked(path, header, mask, budget)
     if str(header.file_meta.get("TransferSyntaxUID", "")) in ("", *NATIVE):
         return _native(header, there[0])
-    return _encapsulated(header)
+    return _encapsulated(header, budget)
 
 
 def _native(header: Any, keyword: str) -> Pixels:
@@ -210,13 +211,14 @@ def _native(header: Any, keyword: str) -> Pixels:
         raise ValueError("fewer samples than the header promises")
     value = value[:size]
     if packed.bits_allocated in (8, 16, 32, 64):
-        value = _in_range(value, packed, str(header.file_meta.get("TransferSyntaxUID", "")) == BIG)
+        big = str(header.file_meta.get("TransferSyntaxUID", "")) == BIG
+        value = _in_range(value, packed, big=big)
     vr = {"FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}.get(keyword, "")
     vr = vr or ("OW" if packed.bits_allocated > 8 else "OB")
     return Pixels(keyword, vr, value + b"\0" * (len(value) % 2), EXPLICIT)
 
 
-def _in_range(value: bytes, packed: Any, big: bool) -> bytes:
+def _in_range(value: bytes, packed: Any, *, big: bool) -> bytes:
     """Clear the bits that hold no value, or fill them with the sign; little endian."""
     stored = np.frombuffer(value, packed.stored.newbyteorder(">" if big else "<"))
     width = packed.bits_allocated
@@ -230,7 +232,7 @@ def _in_range(value: bytes, packed: Any, big: bool) -> bytes:
     return bytes(value)
 
 
-def _encapsulated(header: Any) -> Pixels:
+def _encapsulated(header: Any, budget: Budget) -> Pixels:
     from pydicom.encaps import encapsulate, generate_frames
 
     from vesalius.io.dicom._codecs import SYNTAXES
@@ -248,8 +250,30 @@ def _encapsulated(header: Any) -> Pixels:
     cleaned = [clean_frame(frame, codec, plane) for frame in found]
     if len(cleaned) != frames:
         raise ValueError("another number of frames than the header promises")
+    plain = _without_overlays(cleaned, header, budget)
+    if plain:
+        return Pixels("PixelData", "OW", plain, EXPLICIT)
     fits = sum(map(len, cleaned)) < (1 << 32) - 16 * frames
     return Pixels("PixelData", "OB", encapsulate(cleaned, has_bot=fits), syntax)
+
+
+def _without_overlays(frames: list[bytes], header: Any, budget: Budget) -> bytes:
+    """Give the samples where bits beside the value are set (PS3.5 8.1.2), else nothing."""
+    from vesalius.io.dicom._codecs import decode
+    from vesalius.io.dicom._packed import pack
+
+    packed = pack(Path(), header)
+    if packed.samples != 1 or packed.bits_allocated != 16 or packed.bits_stored == 16:
+        return b""
+    budget.check_size("pixels", (len(frames), packed.rows, packed.columns), 2)
+    found, kept = [], []
+    for frame in frames:
+        values, precision = decode(frame, packed)
+        if 0 < precision <= packed.bits_stored:
+            return b""
+        found.append(values.astype(packed.stored).tobytes())
+        kept.append(_in_range(found[-1], packed, big=False))
+    return b"" if kept == found else b"".join(kept)
 
 
 def _blanked(path: Path, header: Any, mask: Mask, budget: Budget) -> Pixels:

@@ -21,6 +21,10 @@ Accept = Literal[
 Family = Literal["plain", "pet", "enhanced", "rt", "xray", "structured", "presentation"]
 STANDARD_CLASS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.[0-9.]{1,40}")
 DICOMDIR = "1.2.840.10008.1.3.10"
+SCREENS = frozenset({"OT", "DOC", "SC", "HC"})
+CONVERTED = frozenset({"DV", "DF", "SD", "SI", "DRW", "WSD"})
+"""Conversion types (PS3.3 C.8.6.1) of films, videos, drawings and screens."""
+CAMERAS = frozenset({"XC", "ES", "DMS"})
 HEAD = re.compile(
     r"HEAD|BRAIN|SKULL|FACE|FACIAL|ORBIT|SINUS|JAW|MAXILLA|MANDIB|NEURO|CEREB|CRANI|HIPPOCAMP", re.I
 )
@@ -130,6 +134,8 @@ def recognisable(header: Any) -> bool:
     """Say whether a face may be seen in, or rendered from, the pixels (PS3.15 E.3.2)."""
     if not any(keyword in header for keyword in PIXELS):
         return False
+    if str(header.get("RecognizableVisualFeatures", "") or "").upper() == "YES":
+        return True
     told = " ".join(str(header.get(keyword, "") or "") for keyword in TOLD)
     regions = header.get("AnatomicRegionSequence", None) or []
     told += " ".join(str(item.get("CodeMeaning", "")) for item in regions)
@@ -144,14 +150,17 @@ def _content(header: Any, profile: Profile) -> list[Refusal]:
     uid = str(header.get("SOPClassUID", "") or "")
     if not STANDARD_CLASS.fullmatch(uid):
         found.append(Refusal("private-class", "its SOP class is no standard one", "private-class"))
-    name = _class_name(header)
+    name, modality = _class_name(header), str(header.get("Modality", ""))
     if "EncapsulatedDocument" in header or name.startswith("Encapsulated"):
         found.append(Refusal("document", "it holds a document (PDF, CDA, STL)", "document"))
     structured = family(header) == "structured"
     if structured and "clean-structured-content" not in profile.options:
         reason = "it is a structured report: choose the option clean-structured-content"
         found.append(Refusal("structured", reason))
-    if name.startswith(("VLPhotographic", "VideoPhotographic", "VideoEndo", "VLEndo")):
+    if "Audio" in name or modality == "AU":
+        found.append(Refusal("sound", "it holds sound, in which names may be said", "document"))
+    photographs = ("VLPhotographic", "VideoPhotographic", "VideoEndo", "VLEndo", "Dermoscopic")
+    if name.startswith(photographs) or modality in CAMERAS:
         found.append(Refusal("photograph", "it is a photograph or a video", "photograph"))
     return found
 
@@ -165,8 +174,12 @@ def burned(header: Any) -> list[Refusal]:
     words = [str(word).upper() for word in header.get("ImageType", None) or []]
     if str(header.get("BurnedInAnnotation", "") or "").upper() == "YES":
         found.append(Refusal("burned-in", "its header says that text is burned in", "burned-in"))
+    labelled = str(header.get("SpecimenLabelInImage", "")).upper() == "YES"
+    if labelled or {"LABEL", "OVERVIEW"} & set(words):
+        found.append(Refusal("label", "it may show the label of a slide", "burned-in"))
     screen = any("SCREEN" in word or "DOSE" in word for word in words)
-    if "SecondaryCapture" in name or modality in ("OT", "DOC", "SC") or screen:
+    screen |= modality in SCREENS or str(header.get("ConversionType", "")).upper() in CONVERTED
+    if "SecondaryCapture" in name or screen:
         reason = "it is a secondary capture or a picture of a screen"
         found.append(Refusal("secondary-capture", reason, "secondary-capture"))
     if "Ultrasound" in name or modality in ("US", "IVUS"):

@@ -33,6 +33,8 @@ CODE = frozenset({0x00080100, 0x00080102, 0x00080104, 0x00080119, 0x00080120, 0x
 PATIENT = frozenset({0x00100010, 0x00100020})
 AGE, DOCUMENT, ZONE = 0x00101010, 0x00420011, 0x00080201
 CONTENT, PERSON_CODES, ACQUISITION_CONTEXT = 0x0040A730, 0x00401101, 0x00400555
+DEFINED = frozenset({0x00080060, 0x0040A010, 0x0040A040, 0x0040A043})
+"""Codes that a file cannot do without: modality, relationship and kind of a content item."""
 CLASSES = frozenset({0x00080016, 0x00081150, 0x0008001A, 0x0008001B, 0x00080062})
 BULK = frozenset(
     {
@@ -95,6 +97,7 @@ class Case:
         family: What kind of object the file is.
         big: Whether the file is big endian.
         depth: Deepest nesting of sequences.
+        hidden: Words of its names and numbers (``values.telling_words``), kept nowhere.
         actions: How often (attribute, action, reason) came.
     """
 
@@ -105,6 +108,7 @@ class Case:
     family: Family
     big: bool = False
     depth: int = 32
+    hidden: frozenset[str] = frozenset()
     actions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def has(self, option: str) -> bool:
@@ -247,6 +251,8 @@ def _possible(action: str, rule: Rule, vr: str) -> str:
 
 
 def _unlisted(tag: int, vr: str, case: Case) -> tuple[str, str]:
+    from pydicom.datadict import dictionary_is_retired
+
     if vr in DATES:
         chosen = {"K": case.has("retain-full-dates"), "C": case.has("retain-modified-dates")}
         action = next((name for name, there in chosen.items() if there), "Z")
@@ -255,6 +261,8 @@ def _unlisted(tag: int, vr: str, case: Case) -> tuple[str, str]:
         return ("K" if case.has("retain-uids") else "U"), "UID of no row"
     if vr in TEXT and tag not in MACHINE_TEXT:
         return "C", "text of no row"
+    if vr == "CS" and dictionary_is_retired(tag):
+        return "X", "retired"
     if vr in ("PN", "AE", "UR", "UN") or (vr in WIDTH and tag not in BULK):
         return "X", "of no row, and of a kind that may identify"
     return "K", "attribute that identifies nobody"
@@ -265,7 +273,7 @@ def _unlisted(tag: int, vr: str, case: Case) -> tuple[str, str]:
 
 def _value(element: Any, vr: str, action: str, case: Case, level: int) -> Any:
     """Give the new value, or None where the element goes."""
-    if int(element.tag) == DOCUMENT and "document" in case.profile.allow:
+    if int(element.tag) == DOCUMENT and level == 0 and "document" in case.profile.allow:
         return bytes(element.value or b"")
     if action == "X":
         return None
@@ -340,6 +348,10 @@ def _string(element: Any, vr: str, action: str, case: Case) -> Any:
         return None
     if vr in DATES and action == "C":
         texts = [values.shift(text, vr, case.days) for text in texts if text]
+    if vr == "CS" and tag not in DEFINED and tag >> 16 != 0x28:
+        texts = [text for text in texts if not values.tells(text, case.hidden)] if texts else [""]
+        if not texts:
+            return None
     if tag == AGE:
         texts = [values.capped_age(text) for text in texts if text]
     return texts[0] if len(texts) == 1 else texts
@@ -358,6 +370,8 @@ def _number_text(value: Any, vr: str) -> str:
 def _text(element: Any, vr: str, action: str, case: Case) -> Any:
     texts = [values.printable(str(value)) for value in _several(element.value)]
     tag = int(element.tag)
+    if action == "K" and any(values.tells(text, case.hidden) for text in texts):
+        return values.DUMMY
     if action == "K":
         return [text[:64] if vr in SHORT else text for text in texts] or ""
     if tag == ZONE:

@@ -65,6 +65,10 @@ SCHEMES: dict[str, str] = {
     "RFC5646": r"[a-z]{2,3}(-[A-Z]{2})?",
 }
 """Public coding schemes and the form of their values; codes of others are replaced."""
+NUMBERS = frozenset({0x00080050, 0x00100020, 0x00101000})
+"""Accession number, patient ID, other patient IDs."""
+LONG = 6
+_LETTERS = re.compile(r"[^\W_]+")
 _WORD = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+[A-Za-z]*)?")
 _MEASURE = re.compile(r"\d{1,4}(\.\d{1,3})?(mm|cm|ms|sec|min|kv|ma|mas|hz|mhz|ml)", re.I)
 
@@ -85,6 +89,39 @@ def clean_text(text: str, words: frozenset[str]) -> str:
     found = _WORD.findall(re.sub(r"(?i)\bw/o\b", "without", text))
     kept = [word for word in found if word.lower() in known or _MEASURE.fullmatch(word)]
     return " ".join(kept)[:60].rstrip()
+
+
+def telling_words(header: Any) -> frozenset[str]:
+    """Give the words of a header that tell who somebody is, in lower case.
+
+    They are the parts of its names, and its numbers of patients and orders. Words of descriptions
+    and of makers are not among them: a phantom may have such a name.
+
+    Args:
+        header: A pydicom dataset; nested ones are not looked into.
+
+    Returns:
+        The words, of three letters or more; numbers of four or more.
+    """
+    from pydicom.datadict import dictionary_VR
+
+    found: set[str] = set()
+    for tag in list(header.keys()):
+        try:
+            vr = "" if tag.is_private else dictionary_VR(tag)
+            text = str(header[tag].value or "") if vr == "PN" or int(tag) in NUMBERS else ""
+        except Exception:  # what cannot be read is removed elsewhere
+            continue
+        words = _LETTERS.findall(text.casefold()) if vr == "PN" else [text.strip().casefold()]
+        found |= {word for word in words if len(word) >= (3 if vr == "PN" else 4)}
+    return frozenset(found - _vocabulary() - set(_COMMON.split()))
+
+
+def tells(text: str, hidden: frozenset[str]) -> bool:
+    """Say whether one of the words stands in a text; long ones may be part of a word."""
+    low = text.casefold()
+    words = {*_LETTERS.findall(low), *low.split()}
+    return not hidden.isdisjoint(words) or any(len(h) >= LONG and h in low for h in hidden)
 
 
 def shift(text: str, vr: str, days: int) -> str:
@@ -188,6 +225,12 @@ def _vocabulary() -> frozenset[str]:
     return frozenset(_WORDS.split())
 
 
+_COMMON = """
+siemens philips ge medical systems healthcare healthineers toshiba canon hitachi fujifilm agfa
+carestream hologic varian elekta accuray bruker united imaging shimadzu samsung esaote patient
+anonymous anonymized none unknown removed other yes
+"""
+"""Words that stand in for names, and those of makers."""
 _WORDS = """
 ct mr mri pet pt us xa cr dx mg nm spect cbct dsa angio angiography cta mra mrv ctv fmri dti dwi
 adc swi swan flair stir tse fse se ge gre epi mprage spgr vibe lava thrive dixon bold asl tof pc
