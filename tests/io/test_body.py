@@ -85,7 +85,7 @@ def sparse(folder: Path, suffix: str) -> Path:
         text = head.tobytes()
     text = text.replace(b"sizes: 4 3 2", b"sizes: 2000 2000 2500")
     path.write_bytes(text.replace(b"DimSize = 4 3 2", b"DimSize = 2000 2000 2500"))
-    body = path if suffix == ".nii" else path.with_suffix(".raw")
+    body = {".nii": path, ".nhdr": folder / "a.nhdr.raw"}.get(suffix, folder / "a.raw")
     with body.open("r+b") as file:
         start = 352 if suffix == ".nii" else 0
         file.truncate(start + 2 * 2000 * 2000 * 2500)
@@ -120,14 +120,14 @@ def test_no_header_leads_out_of_its_folder(
     (inner / "sub").mkdir(parents=True)
     path = inner / f"a{suffix}"
     io.save(make_phantom(), path)
-    path.with_suffix(".raw").rename(tmp_path / "a.raw")
+    next(inner.glob("*.raw")).rename(tmp_path / "a.raw")
     (inner / "link.raw").symlink_to(tmp_path / "a.raw")
     named = named.format(root=tmp_path)
     named = f"LIST\n{named}" if listed else named
     text = path.read_bytes().replace(
         b"ElementDataFile = a.raw", f"ElementDataFile = {named}".encode()
     )
-    path.write_bytes(text.replace(b"data file: a.raw", f"data file: {named}".encode()))
+    path.write_bytes(text.replace(b"data file: a.nhdr.raw", f"data file: {named}".encode()))
     if listed and suffix == ".nhdr":
         path.write_bytes(path.read_bytes().replace(b"sizes: 6 5 4", b"sizes: 6 5 1").rstrip())
     with pytest.raises(FormatError, match="must have its samples in its own folder, it names"):

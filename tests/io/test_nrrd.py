@@ -282,8 +282,8 @@ def test_refuses_other_encodings_and_skips(tmp_path: Path) -> None:
 
 def test_refuses_absent_data(tmp_path: Path, phantom: Image) -> None:
     io.save(phantom, tmp_path / "a.nhdr")
-    (tmp_path / "a.raw").unlink()
-    with pytest.raises(FormatError, match=r"must have its samples beside it, 'a.raw' is not there"):
+    (tmp_path / "a.nhdr.raw").unlink()
+    with pytest.raises(FormatError, match=r"samples beside it, 'a.nhdr.raw' is not there"):
         io.open(tmp_path / "a.nhdr")
 
 

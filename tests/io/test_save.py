@@ -105,8 +105,17 @@ def test_equal_objects_give_equal_bytes(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [*VOLUMES, ".png"])
 def test_leaves_only_the_files_that_it_names(tmp_path: Path, suffix: str) -> None:
     io.save(make_phantom(shape=(1, 5, 6)), tmp_path / f"a{suffix}")
-    beside = {".nhdr": {"a.raw"}, ".mhd": {"a.raw"}}.get(suffix, set())
+    beside = {".nhdr": {"a.nhdr.raw"}, ".mhd": {"a.raw"}}.get(suffix, set())
     assert {p.name for p in tmp_path.iterdir()} == {f"a{suffix}"} | beside
+
+
+def test_no_format_replaces_the_samples_of_another(tmp_path: Path) -> None:
+    volumes = {suffix: make_phantom(shape=(2, 3, 4)) for suffix in VOLUMES}
+    for k, (suffix, volume) in enumerate(volumes.items()):
+        volume.data.add_(k)
+        io.save(volume, tmp_path / f"a{suffix}")
+    for suffix, volume in volumes.items():
+        assert torch.equal(io.open(tmp_path / f"a{suffix}").read().data, volume.data)
 
 
 @pytest.mark.parametrize("suffix", VOLUMES)

@@ -88,7 +88,7 @@ def open_nrrd(path: Path, rules: Rules) -> Handle:
 
 
 def save_nrrd(obj: Image | Labels, path: Path) -> None:
-    """Write .nrrd (gzip, one file), or .nhdr with its samples beside it in a .raw file.
+    """Write .nrrd (gzip, one file), or .nhdr with its samples beside it in a .nhdr.raw file.
 
     Args:
         obj: What to write, in LPS; channels become the fastest axis.
@@ -101,7 +101,7 @@ def save_nrrd(obj: Image | Labels, path: Path) -> None:
     text = _text(obj, samples.dtype.str[1:], path)
     body = interleaved(obj.data, samples).reshape(-1).view(np.uint8).data
     if path.name.lower().endswith(".nhdr"):
-        with atomic_write(path.with_suffix(".raw")) as file:
+        with atomic_write(_beside(path)) as file:
             file.write(body)
         with atomic_write(path) as file:
             file.write(text)
@@ -360,10 +360,15 @@ def _text(obj: Image | Labels, kind: str, path: Path) -> bytes:
         'space units: "mm" "mm" "mm"',
         f"space origin: {_vector(affine[:3, 3])}",
     ]
-    lines += [f"data file: {path.with_suffix('.raw').name}"] if detached else []
+    lines += [f"data file: {_beside(path).name}"] if detached else []
     note = _note.encode(obj)
     lines += [f"{_note.KEY}:={note}"] if note else []
     return ("\n".join(lines) + "\n\n").encode()
+
+
+def _beside(path: Path) -> Path:
+    # a.raw would be that of an a.mhd, which writing a.nhdr must not replace
+    return path.with_name(f"{path.name}.raw")
 
 
 def _vector(values: Array) -> str:
