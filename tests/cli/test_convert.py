@@ -7,6 +7,7 @@ import torch
 from phantoms_io import corners, make_phantom, sheared_affine, write_slice
 
 from vesalius import io
+from vesalius.cli._exits import in_shell
 from vesalius.core import Grid, Image, Labels, Series
 
 
@@ -49,7 +50,8 @@ def test_accepts_gaps_only_when_told(vesalius, tmp_path: Path) -> None:
         write_slice(tmp_path / "in", k, ImagePositionPatient=[0, 0, z])
     ended = vesalius("convert", tmp_path / "in", tmp_path / "a.nii")
     assert ended.code == 3
-    assert 'allow=("gaps",)' in ended.err
+    assert ended.err.rstrip().endswith("to read it all the same: convert it with --allow gaps")
+    assert ended.out == ""  # what refuses is told once
     assert not (tmp_path / "a.nii").exists()
     ended = vesalius("convert", tmp_path / "in", tmp_path / "a.nii", "--allow", "gaps")
     assert ended.code == 0
@@ -176,3 +178,32 @@ def test_writes_both_versions_of_ome_zarr(vesalius, tmp_path: Path) -> None:
     assert vesalius(*words).code == 0
     versions = [io.open(tmp_path / f"{name}.zarr").meta["format"] for name in ("new", "old")]
     assert versions == ["OME-Zarr 0.5", "OME-Zarr 0.4"]
+
+
+def test_refuses_a_file_of_an_unknown_format(vesalius, tmp_path: Path) -> None:
+    io.save(make_phantom(), tmp_path / "a.nii")
+    ended = vesalius("convert", tmp_path / "a.nii", tmp_path / "b.nifti")
+    assert ended.code == 3
+    assert "output 'b.nifti' must end in a known suffix (.nii, " in ended.err
+    assert not (tmp_path / "b.nifti").exists()
+    (tmp_path / "c.nifti").mkdir()
+    assert vesalius("convert", tmp_path / "a.nii", tmp_path / "c.nifti").code == 0
+    assert (tmp_path / "c.nifti" / "a.nii.gz").is_file()
+
+
+def test_tells_why_nothing_could_be_opened(vesalius, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_slice(tmp_path / "in", 0, Modality="PT")
+    ended = vesalius("convert", tmp_path / "in", tmp_path / "a.nii", "--unit", "kg")
+    assert ended.code == 3
+    assert "the unit of a PET series must be SUV, SUL or Bq/mL, got 'kg'" in ended.err
+
+
+def test_errors_speak_of_options_not_of_keywords() -> None:
+    both = 'a; to read it all the same: open it with allow=("tilt", "gaps",)'
+    assert in_shell(both) == "a; to read it all the same: convert it with --allow tilt,gaps"
+    forms = 'open it with form="sform" or form="qform"'
+    assert in_shell(forms) == "convert it with --form sform or --form qform"
+    frames = 'call read_series(), or open it with frames="channels" to have them as channels'
+    assert in_shell(frames).endswith("convert it with --frames channels to have them as channels")
+    assert in_shell("open it with care, or a unit") == "open it with care, or a unit"

@@ -60,7 +60,7 @@ def test_a_refused_file_ends_with_4_and_names_what_accepts_it(vesalius, tmp_path
     ended = vesalius(*words(tmp_path))
     assert ended.code == 4
     assert "accept: burned-in" in ended.out
-    assert "1 files were refused" in ended.err
+    assert "error: 1 file was refused" in ended.err
     assert vesalius(*words(tmp_path, "--allow", "burned-in")).code == 0
 
 
@@ -99,3 +99,12 @@ def test_the_help_says_what_is_not_done(vesalius):
     assert "Pixels are not searched for text" in text
     assert "faces stay" in text
     assert "--shift-dates" in text
+
+
+def test_a_folder_without_dicom_ends_with_3(vesalius, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("hello")
+    ended = vesalius("deidentify", tmp_path / "in", "-o", tmp_path / "out", "--key", tmp_path / "k")
+    assert ended.code == 3
+    assert "there must be a DICOM file to de-identify, there is none" in ended.err
+    assert "attributes:" not in ended.out

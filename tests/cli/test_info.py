@@ -63,7 +63,25 @@ def test_tells_files_that_cannot_be_read(vesalius, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     out = vesalius("info", tmp_path).out
     assert "REFUSED  'b.nii' must be a NIfTI" in out
-    assert out.splitlines()[-1] == "1 volume, 1 refused, 1 file passed over"
+    assert out.splitlines()[-2:] == [
+        "passed over: 'notes.txt'",
+        "1 volume, 1 refused, 1 file passed over",
+    ]
+    assert out.count("notes.txt") == 1
+
+
+def test_names_all_words_that_are_needed(vesalius, tmp_path: Path) -> None:
+    for k, z in enumerate((0, 3, 6, 12)):
+        write_slice(tmp_path, k, ImagePositionPatient=[0, z / 3, z])
+    assert vesalius("info", tmp_path).out.count("[--allow tilt,gaps]") == 2
+    assert vesalius("info", tmp_path, "--allow", "tilt,gaps").out.startswith("CHECK ")
+
+
+def test_leaves_with_3_where_nothing_can_be_opened(vesalius, tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_text("no DICOM")
+    ended = vesalius("info", tmp_path / "a.dcm")
+    assert ended.code == 3
+    assert "'a.dcm' must be" in ended.out + ended.err
 
 
 def test_leaves_with_3_where_there_is_nothing(vesalius, tmp_path: Path) -> None:

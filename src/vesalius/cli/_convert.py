@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vesalius.cli._exits import PARTIAL, REFUSED
+from vesalius.cli._exits import PARTIAL, REFUSED, in_shell
 from vesalius.cli._info import PATH_HELP
 from vesalius.cli._progress import Progress, watch
 from vesalius.cli._words import split_words
@@ -139,6 +139,6 @@ def _tell(done: "tuple[Converted, ...]", *, quiet: bool) -> None:
             if one.file is not None:
                 typer.echo(f"{one.name} -> {one.file}")
     for one in wrong:
-        typer.echo(f"error: {one.error}", err=True)
+        typer.echo(f"error: {in_shell(one.error)}", err=True)
     if wrong:
         raise typer.Exit(PARTIAL if len(wrong) < len(done) else REFUSED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vesalius.cli._exits import PARTIAL
+from vesalius.cli._exits import PARTIAL, REFUSED
 from vesalius.cli._progress import Progress, watch
 
 if TYPE_CHECKING:
@@ -102,9 +102,14 @@ def deidentify(
         )
     if not quiet:
         typer.echo(report.text)
-    if report.count("refused"):
-        typer.echo(f"error: {report.count('refused')} files were refused", err=True)
+    refused = report.count("refused")
+    if refused:
+        told = "1 file was" if refused == 1 else f"{refused} files were"
+        typer.echo(f"error: {told} refused", err=True)
         raise typer.Exit(PARTIAL)
+    if not report.count("written") + report.count("duplicate"):
+        typer.echo("error: there must be a DICOM file to de-identify, there is none", err=True)
+        raise typer.Exit(REFUSED)
 
 
 def _profile(options: list[str], allow: list[Risk], blank: list[str], words: str) -> "Profile":
@@ -124,6 +129,7 @@ def _box(text: str) -> tuple[int, int, int, int]:
         x, y, width, height = (int(word) for word in text.split(","))
     except ValueError as error:
         raise typer.BadParameter(
-            f"must be x,y,width,height in whole pixels, such as 0,0,640,40; got {text!r}"
+            f"must be x,y,width,height in whole pixels, such as 0,0,640,40; got {text!r}",
+            param_hint="'--blank'",
         ) from error
     return x, y, width, height

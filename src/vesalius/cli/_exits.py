@@ -1,6 +1,7 @@
 """Exits: what a person is told when something went wrong."""
 # SPDX-License-Identifier: Apache-2.0
 
+import re
 import tempfile
 import traceback
 from pathlib import Path
@@ -10,6 +11,9 @@ REFUSED = 3
 
 PARTIAL = 4
 """Exit code: the report is written, but something in it failed."""
+
+_ALLOW = re.compile(r"open it with allow=\(((?:\"[a-z]+\", ?)*(?:\"[a-z]+\",?)?)\)")
+_KEYWORD = re.compile(r"\b(form|unit|frames)=\"([^\"]*)\"")
 
 
 def explain(error: Exception) -> str:
@@ -21,7 +25,25 @@ def explain(error: Exception) -> str:
     Returns:
         The line.
     """
-    return f"error: {error}"
+    return f"error: {in_shell(str(error))}"
+
+
+def in_shell(text: str) -> str:
+    """Say with the options of ``vesalius convert`` what an error says with keywords of ``open``.
+
+    Args:
+        text: The text of an error.
+
+    Returns:
+        The text.
+    """
+    text = _ALLOW.sub(lambda found: f"convert it with --allow {_listed(found[1])}", text)
+    spoken = _KEYWORD.sub(r"--\1 \2", text)
+    return spoken if spoken == text else spoken.replace("open it with --", "convert it with --")
+
+
+def _listed(words: str) -> str:
+    return ",".join(re.findall(r"[a-z]+", words))
 
 
 def save_traceback(error: BaseException) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vesalius.cli._exits import PARTIAL
+from vesalius.cli._exits import PARTIAL, REFUSED
 from vesalius.cli._words import split_words
 
 PATH_HELP = "File, folder, archive or DICOMDIR."
@@ -49,12 +49,17 @@ def info(
         _show_findings(volume["findings"])
     for outlines in found["outlines"]:
         names = ", ".join(roi["name"] or "(no name)" for roi in outlines["regions"])
-        text = f"{WORDS[outlines['verdict']]:<8} {outlines['name']}  {len(outlines['regions'])}"
-        typer.echo(f"{text} outlined regions: {names}")
+        many = _count(len(outlines["regions"]), "outlined region")
+        typer.echo(f"{WORDS[outlines['verdict']]:<8} {outlines['name']}  {many}: {names}")
         _show_findings(outlines["findings"])
     for text in found["refused"]:
         typer.echo(f"REFUSED  {text}")
+    if found["skipped"]:
+        more = f" and {len(found['skipped']) - 3} more" if len(found["skipped"]) > 3 else ""
+        typer.echo(f"passed over: {', '.join(map(repr, found['skipped'][:3]))}{more}")
     typer.echo(_total(found))
+    if not found["volumes"] and not found["outlines"]:
+        raise typer.Exit(REFUSED)
 
 
 def _line(volume: dict[str, Any]) -> str:
@@ -79,8 +84,13 @@ def _line(volume: dict[str, Any]) -> str:
 
 
 def _show_findings(findings: list[dict[str, str]]) -> None:
+    words = dict.fromkeys(one["allow"] for one in findings if one["severity"] == "error")
     for one in findings:
-        way = f"  [--allow {one['allow']}]" if one["severity"] == "error" and one["allow"] else ""
+        if one["code"] == "skipped":
+            continue  # told once, at the end
+        # one word alone would not do where there are several errors
+        accepted = one["severity"] == "error" and all(words)
+        way = f"  [--allow {','.join(words)}]" if accepted else ""
         text = one["message"].strip()
         typer.echo(f"         {LETTERS[one['severity']]:<8}{one['code']}: {text}{way}")
 

@@ -130,7 +130,8 @@ def tell(outcome: "Outcome", out: Path, *, quiet: bool) -> None:
         typer.echo(f"error: {text}", err=True)
     if not quiet:
         rows = sum(len(part.table) for part in outcome.parts)
-        typer.echo(f"{rows} values of {len(outcome.report.keys)} regions in {out}")
+        regions = len(outcome.report.keys)
+        typer.echo(f"{rows} values of {regions} region{'s' * (regions != 1)} in {out}")
         typer.echo(f"report: {out / 'report.html'}")
     if not outcome.complete:
         raise typer.Exit(PARTIAL)
@@ -141,7 +142,8 @@ def _values(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.replace(",", " ").split())
     except ValueError as error:
         raise typer.BadParameter(
-            f"must be whole numbers with commas between, such as 3,5; got {text!r}"
+            f"must be whole numbers with commas between, such as 3,5; got {text!r}",
+            param_hint="'--label'",
         ) from error
 
 

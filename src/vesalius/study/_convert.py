@@ -29,6 +29,7 @@ from vesalius.study._upright import upright_grid
 Volume = Image | Labels | Series
 NO_DICOM = Dicom()
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
+_SUFFIX = re.compile(r"\.[a-z]{2,5}$", re.I)
 
 
 @final
@@ -101,8 +102,9 @@ def convert(
         One entry for each volume, each file of outlines and each thing that was refused.
 
     Raises:
-        OutputError: ``out`` is a file and there are several things to write.
-        FormatError: Nothing was found.
+        OutputError: ``out`` is a file and there are several things to write, or it looks like a
+            file of an unknown format.
+        FormatError: The format is unknown.
     """
     if not is_format(how.to):
         raise FormatError(
@@ -110,6 +112,8 @@ def convert(
             f"{', '.join(io.formats())}, got {how.to!r}"
         )
     things: list[Handle | io.Contours] = [*_volumes(found), *found.contours]
+    if not things:
+        return _refused(found)
     if how.bids:
         return _derivative(things, out, how)
     single = bool(format_of(out.name)) and not (out.is_dir() and not out.name.endswith(".zarr"))
@@ -122,7 +126,7 @@ def convert(
             "name a folder, or open one of them"
         )
     if not single:
-        out.mkdir(parents=True, exist_ok=True)
+        _make_folder(out)
     done: list[Converted] = []
     taken: set[str] = set()
     for k, thing in enumerate(things):
@@ -130,8 +134,21 @@ def convert(
         done.append(_one(thing, target, word, how))
         if on_step is not None:
             on_step(Step(f"convert: {target.name}", k + 1, len(things)))
-    refused = [Converted("", None, str(error)) for error in found.refused]
-    return (*done, *refused)
+    return (*done, *_refused(found))
+
+
+def _refused(found: io.Survey) -> tuple[Converted, ...]:
+    return tuple(Converted("", None, str(error)) for error in found.refused)
+
+
+def _make_folder(out: Path) -> None:
+    """Make the output folder, unless its name looks like that of a file of an unknown format."""
+    if not out.exists() and _SUFFIX.search(out.name):
+        raise OutputError(
+            f"output {out.name!r} must end in a known suffix ({', '.join(io.formats())}) or be a "
+            "folder: choose such a suffix, or make the folder first"
+        )
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def _volumes(found: io.Survey) -> list[Handle]:
@@ -202,7 +219,7 @@ def _one(thing: "Handle | io.Contours", target: Path, word: str, how: Conversion
 
 
 def _notes(findings: list[io.Finding]) -> tuple[str, ...]:
-    return tuple(f"{f.severity}: {f.message}" for f in findings if f.severity != "info")
+    return tuple(f"{f.severity}: {f.message}" for f in findings if f.severity == "warning")
 
 
 def _read(thing: "Handle | io.Contours", how: Conversion, found: list[io.Finding]) -> Volume:

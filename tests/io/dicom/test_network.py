@@ -316,6 +316,8 @@ def test_a_node_that_is_down_is_told_after_retries() -> None:
     ):
         echo(node, retry=Retry(tries=3, first_s=0.1))
     assert time.monotonic() - start >= 0.3
+    with pytest.raises(NetworkError, match=r"refused.* \(tried once\)"):
+        echo(node, retry=Retry(tries=1))
 
 
 def test_a_wrong_title_is_refused_at_once(archive: Path) -> None:

@@ -102,7 +102,8 @@ class DeidReport:
         done = Counter[str]()
         for one in self.actions:
             done[one.action] += one.count
-        lines.append("attributes: " + ", ".join(f"{n} {name}" for name, n in sorted(done.items())))
+        told = ", ".join(f"{n} {name}" for name, n in sorted(done.items()))
+        lines += [f"attributes: {told}"] if told else []
         return "\n".join([*lines, NOTICE])
 
 

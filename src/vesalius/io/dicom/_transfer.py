@@ -134,7 +134,8 @@ def persist(retry: Retry, attempt: Callable[[], T], progress: Callable[[], int])
                 before, left, wait = now, retry.tries, retry.first_s
             left -= 1
             if left <= 0:
-                raise NetworkError(f"{error} (tried {retry.tries} times)") from error
+                often = "once" if retry.tries == 1 else f"{retry.tries} times"
+                raise NetworkError(f"{error} (tried {often})") from error
             time.sleep(min(max(wait, error.wait_s), retry.longest_s))
             wait *= 2
 
