@@ -1,6 +1,7 @@
 """Filling polygons: against slow loops, scikit-image and exact areas."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -204,3 +205,52 @@ def test_refuses_starts_that_do_not_fit(starts):
         fill_polygons(points, torch.tensor(starts), SHAPE)
     with pytest.raises(ShapeError, match="starts must ascend from 0 to at most 3"):
         inside_polygons(points, points, torch.tensor(starts))
+
+
+# ---- many edges
+
+
+def ring(count, jagged=0.0):
+    """A circle of radius 40 about (50, 50)."""
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    radius = 40 + jagged * np.sin(angle * count * 0.618)
+    return np.stack([50 + radius * np.sin(angle), 50 + radius * np.cos(angle)], axis=1)
+
+
+@pytest.mark.parametrize("policy", ["centre", "area"])
+def test_a_million_vertices_take_little_time(policy):
+    fill([ring(100)], (100, 100), policy)
+    start = time.process_time()
+    filled = fill([ring(1_000_000)], (100, 100), policy)
+    assert time.process_time() - start < 5
+    assert float(filled.sum()) == pytest.approx(math.pi * 40**2, rel=5e-3)
+
+
+def test_areas_of_edges_that_cross_without_end_are_refused_before_they_take_long():
+    points = np.random.default_rng(3).uniform(0, 100, (100_000, 2))
+    fill([points[:9]], (100, 100), "area")
+    start = time.process_time()
+    with pytest.raises(GeometryError, match=r"must cross less often for policy='area', 100000 edg"):
+        fill([points], (100, 100), "area")
+    assert time.process_time() - start < 10
+    assert fill([points], (100, 100)).any()
+
+
+def test_areas_of_a_jagged_ring_are_those_of_the_ring():
+    inside = fill([ring(5000, jagged=0.2)], (100, 100), "area")
+    plain = fill([ring(5000)], (100, 100), "area")
+    assert int((inside != plain).sum()) < 60
+    assert inside[50, 50]
+    assert not inside[0, 0]
+
+
+def test_areas_agree_with_scribbles_counted_by_points():
+    points = np.random.default_rng(5).uniform(-1, 10, (40, 2))
+    found = fill([points], (9, 9), "area")
+    fine = (torch.arange(9 * 40, dtype=torch.float64) + 0.5) / 40 - 0.5
+    at = torch.cartesian_prod(fine, fine)
+    inside = inside_polygons(at, *packed([points])).reshape(9, 40, 9, 40).double()
+    share = inside.mean(dim=(1, 3))
+    sure = (share - 0.5).abs() > 0.02
+    assert int(sure.sum()) > 50
+    assert torch.equal(found[sure], (share > 0.5)[sure])

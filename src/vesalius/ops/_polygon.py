@@ -18,6 +18,7 @@ Policy = Literal["centre", "area"]
 _SAME = 1e-9
 _FAR = 1e12
 _LISTED = 1 << 26
+_WORK = 1 << 26
 
 
 def fill_polygons(
@@ -46,14 +47,20 @@ def fill_polygons(
 
     Raises:
         ShapeError: The starts do not fit the points.
-        GeometryError: A vertex is not finite or absurdly far away.
+        GeometryError: A vertex is not finite or absurdly far away, or edges cross so often that
+            their areas would take seconds.
     """
     edges = _checked_edges(points, starts)
     inside = np.zeros(shape, np.uint8)
     _fill_centres(edges, inside)
     if policy == "area":
         order = np.argsort(edges[:, 0], kind="stable")
-        _fill_areas(edges[order], inside)
+        if not _fill_areas(edges[order], inside):
+            raise GeometryError(
+                "polygons must cross less often for policy='area', "
+                f"{len(edges)} edges on {shape[0]} x {shape[1]} pixels do so too often: "
+                "use policy='centre', or simplify them"
+            )
     return torch.from_numpy(inside.view(np.bool_))
 
 
@@ -193,11 +200,14 @@ def _fill_centres(edges, inside):
 @kernel
 @no_type_check
 def _fill_areas(edges, inside):
-    """Replace the centres' answer by that of the areas; edges in ascending order of low y."""
+    """Replace the centres' answer by that of the areas; edges in ascending order of low y.
+
+    Gives whether that took no more than the bound on work.
+    """
     rows, columns = inside.shape
-    cover = np.empty(columns)
+    cover, jump = np.empty(columns), np.empty(columns)
     active = np.empty(len(edges), np.int64)
-    n, next_edge = 0, 0
+    n, next_edge, left = 0, 0, _WORK
     for y in range(rows):
         top, bottom = y - 0.5, y + 0.5
         while next_edge < len(edges) and edges[next_edge, 0] < bottom:
@@ -209,58 +219,108 @@ def _fill_areas(edges, inside):
                 active[kept] = active[i]
                 kept += 1
         n = kept
-        cover[:] = 0.0
+        cover[:], jump[:] = 0.0, 0.0
         if n > 0:
-            _cover_row(edges[active[:n]], top, bottom, cover)
+            left = _cover_row(edges[active[:n]], top, bottom, cover, jump, left)
+            if left < 0:
+                return False
+        full = 0.0
         for x in range(columns):
-            if abs(cover[x] - 0.5) > _SAME:
-                inside[y, x] = cover[x] > 0.5
+            full += jump[x]
+            share = cover[x] + full
+            if abs(share - 0.5) > _SAME:
+                inside[y, x] = share > 0.5
+    return True
 
 
 @kernel
 @no_type_check
-def _cover_row(edges, top, bottom, cover):
-    """Add up the area inside each pixel of a row, in bands in which no two edges cross."""
-    cuts = _cuts(edges, top, bottom)
+def _cover_row(edges, top, bottom, cover, jump, left):
+    """Add up the area inside each pixel of a row, in bands in which no two edges cross.
+
+    Gives what is left of the bound on work, negative where that was not enough.
+    """
+    found, left = _crossings(edges, top, bottom, left)
+    if left < 0:
+        return left
+    cuts = _cuts(edges, top, bottom, found)
     n = len(edges)
+    active, near = np.empty(n, np.int64), 0
     middle, ends = np.empty(n), np.empty((n, 2))
+    next_edge = 0
     for k in range(len(cuts) - 1):
         a, b = cuts[k], cuts[k + 1]
+        while next_edge < n and edges[next_edge, 0] <= a:
+            active[near] = next_edge
+            near, next_edge = near + 1, next_edge + 1
+        left -= near
+        if left < 0:
+            return left
         count = 0
-        for e in range(n):
-            if edges[e, 0] <= a and edges[e, 2] >= b:
+        for i in range(near):
+            e = active[i]
+            if edges[e, 2] >= b:
+                active[count] = e
                 ends[count, 0], ends[count, 1] = _at(edges[e], a), _at(edges[e], b)
                 middle[count] = ends[count, 0] + ends[count, 1]
                 count += 1
+        near = count
         order = np.argsort(middle[:count])
         for rank in range(count):
             sign = 1.0 if rank % 2 == 0 else -1.0
-            _cover_right(ends[order[rank]], sign * (b - a), cover)
+            _cover_right(ends[order[rank]], sign * (b - a), cover, jump)
+    return left
 
 
 @kernel
 @no_type_check
-def _cuts(edges, top, bottom):
+def _cuts(edges, top, bottom, found):
     """List, ascending, the heights in a row at which an edge ends or two edges cross."""
-    n = len(edges)
-    found = [top, bottom]
-    for i in range(n):
+    for i in range(len(edges)):
         if top < edges[i, 0] < bottom:
             found.append(edges[i, 0])
         if top < edges[i, 2] < bottom:
             found.append(edges[i, 2])
+    found.append(top)
+    found.append(bottom)
+    return np.unique(np.array(found))
+
+
+@kernel
+@no_type_check
+def _crossings(edges, top, bottom, left):
+    """List the heights in a row at which two edges cross; sweep along x, so that few are tried."""
+    n = len(edges)
+    spans = np.empty((n, 2))
+    for i in range(n):
+        a = _at(edges[i], max(top, edges[i, 0]))
+        b = _at(edges[i], min(bottom, edges[i, 2]))
+        spans[i, 0], spans[i, 1] = min(a, b), max(a, b)
+    active, near = np.empty(n, np.int64), 0
+    found = [top]
+    for i in np.argsort(spans[:, 0]):
         slope = (edges[i, 3] - edges[i, 1]) / (edges[i, 2] - edges[i, 0])
-        for j in range(i):
+        left -= near
+        if left < 0:
+            return found, left
+        kept = 0
+        for k in range(near):
+            j = active[k]
+            if spans[j, 1] < spans[i, 0]:
+                continue
+            active[kept] = j
+            kept += 1
             other = (edges[j, 3] - edges[j, 1]) / (edges[j, 2] - edges[j, 0])
             if slope == other:
                 continue
             at = edges[i, 1] - slope * edges[i, 0] - (edges[j, 1] - other * edges[j, 0])
             y = at / (other - slope)
-            if top < y < bottom:
+            low = max(top, edges[i, 0], edges[j, 0])
+            if low < y < min(bottom, edges[i, 2], edges[j, 2]):
                 found.append(y)
-    cuts = np.array(found)
-    cuts.sort()
-    return cuts
+        active[kept] = i
+        near = kept + 1
+    return found, left
 
 
 @kernel
@@ -272,16 +332,20 @@ def _at(edge, y):
 
 @kernel
 @no_type_check
-def _cover_right(ends, height, cover):
-    """Add to each pixel the share of it that lies right of an edge across a band."""
+def _cover_right(ends, height, cover, jump):
+    """Add to each pixel the share of it that lies right of an edge across a band.
+
+    From the first pixel on that lies right of it as a whole, the share is told once, as a jump.
+    """
     low, high = min(ends[0], ends[1]), max(ends[0], ends[1])
     columns = len(cover)
     first = int(min(max(np.floor(low + 0.5), 0.0), columns))
     for x in range(first, columns):
         right, left = x + 0.5 - low, x + 0.5 - high
         if left >= 1.0:
-            cover[x] += height
-        elif right - left < _SAME:
+            jump[x] += height
+            return
+        if right - left < _SAME:
             cover[x] += height * min(max(0.5 * (left + right), 0.0), 1.0)
         else:
             cover[x] += height * (_ramp(right) - _ramp(left)) / (right - left)
