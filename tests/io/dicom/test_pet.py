@@ -38,7 +38,11 @@ def header(**entries: object) -> Dataset:
 DRUG = ("RadiopharmaceuticalStartDateTime",)
 
 
+MAKERS = {0x0009: "GEMS_PETD_01", 0x7053: "Philips PET Private Group"}
+
+
 def private(one: Dataset, group: int, element: int, value: object, kind: str) -> Dataset:
+    one.add_new((group, 0x0010), "LO", MAKERS[group])
     one.add_new((group, element), kind, value)
     return one
 

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from vesalius.errors import FormatError
 from vesalius.io._handle import Finding
+from vesalius.io.dicom._csa import private
 
 SUV, SUL, ACTIVITY = "SUV", "SUL", "Bq/mL"
 ASKED = {"": SUV, "suv": SUV, "suvbw": SUV, "g/ml": SUV, "sul": SUL, "bq/ml": ACTIVITY}
@@ -17,7 +18,11 @@ HEAVIEST_KG = 500.0
 """Above it a PatientWeight is taken to be in grams."""
 LEAST_BQ = 1e5
 """Below it a dose cannot be in Bq."""
-PHILIPS_SUV, PHILIPS_ACTIVITY, GE_SCAN = (0x7053, 0x1000), (0x7053, 0x1009), (0x0009, 0x100D)
+PHILIPS, GE = "Philips PET Private Group", "GEMS_PETD_01"
+PHILIPS_SUV, PHILIPS_ACTIVITY = (0x7053, PHILIPS, 0x00), (0x7053, PHILIPS, 0x09)
+GE_SCAN = (0x0009, GE, 0x0D)
+"""Group, creator of the block, and element in it."""
+Tag = tuple[int, str, int]
 
 
 @final
@@ -233,15 +238,15 @@ def _number(header: Any, keyword: str) -> float:
         return math.nan
 
 
-def _private(header: Any, tag: tuple[int, int]) -> float:
+def _private(header: Any, tag: Tag) -> float:
     try:
         return float(_plain(header, tag))
     except ValueError:
         return math.nan
 
 
-def _plain(header: Any, tag: tuple[int, int]) -> str:
+def _plain(header: Any, tag: Tag) -> str:
     """Give the text of a private element, also where its number type is not known."""
-    value = header[tag].value if tag in header else ""
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    value = private(header, *tag)
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
     return text.strip("\0 ")

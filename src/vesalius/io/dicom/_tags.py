@@ -43,10 +43,12 @@ TABLE = """
 00282110 CS LossyImageCompression       00283000 SQ ModalityLUTSequence
 00541001 CS Units                       00541102 CS DecayCorrection
 00280051 CS CorrectedImage              00541300 DS FrameReferenceTime
-0019100c IS SiemensBValue               20011003 FL PhilipsBValue
-00431039 IS GEBValue                    52009230 SQ PerFrameFunctionalGroupsSequence
+0019100c IS SiemensBValue               00190010 LO SiemensCreator
+20011003 FL PhilipsBValue               20010010 LO PhilipsCreator
+00431039 IS GEBValue                    00430010 LO GECreator
+52009230 SQ PerFrameFunctionalGroupsSequence
 """
-"""PS3.6, and three private tags of diffusion weighting (dcm2niix reads the same)."""
+"""PS3.6, and three private tags of diffusion weighting with the creators of their blocks."""
 
 _WORDS = TABLE.split()
 TAGS = {
@@ -54,7 +56,12 @@ TAGS = {
     for tag, vr, keyword in zip(_WORDS[::3], _WORDS[1::3], _WORDS[2::3], strict=True)
 }
 """Tag and value representation by keyword."""
-PRIVATE = ("SiemensBValue", "PhilipsBValue", "GEBValue")
+PRIVATE_B_VALUES = {
+    "SiemensBValue": ("SiemensCreator", "SIEMENS MR HEADER"),
+    "PhilipsBValue": ("PhilipsCreator", "Philips Imaging DD 001"),
+    "GEBValue": ("GECreator", "GEMS_PARM_01"),
+}
+"""Private b-values, each with the creator that its block must have."""
 
 ACQUISITION = (
     "Modality",
@@ -92,8 +99,11 @@ PER_SLICE = (
     "ComplexImageComponent",
     "DiffusionBValue",
     "SiemensBValue",
+    "SiemensCreator",
     "PhilipsBValue",
+    "PhilipsCreator",
     "GEBValue",
+    "GECreator",
     "TemporalPositionIdentifier",
     "TemporalResolution",
     "TriggerTime",
