@@ -131,6 +131,7 @@ def test_masks_old_overlays_and_extends_signs(
     tmp_path_factory: pytest.TempPathFactory, bits: int, high: int, signed: bool, raw: list[int]
 ) -> None:
     high = max(high, bits - 1)
+    raw = [word >> (high + 1 - bits) << (high + 1 - bits) for word in raw]
     values = np.array(raw, np.uint16).reshape(1, 2, 2, 1)
     path = write_pixels(
         tmp_path_factory.mktemp("masks"),

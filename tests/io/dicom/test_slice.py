@@ -152,10 +152,11 @@ def test_refuses_a_table_that_it_cannot_apply(
 def test_takes_the_bits_of_the_value_only(
     tmp_path: Path, allocated: int, signed: int, shift: int
 ) -> None:
-    """Against a slow loop over bits: the value lies below HighBit, rubbish everywhere else."""
+    """Against a slow loop over bits: the value lies below HighBit, rubbish above it."""
     bits = allocated - 3
     generator = np.random.default_rng(allocated + signed + shift)
-    stored = generator.integers(0, 1 << allocated, (3, 4)).astype(f"u{allocated // 8}")
+    stored = generator.integers(0, 1 << allocated - shift, (3, 4)).astype(f"u{allocated // 8}")
+    stored <<= shift
     told = {"BitsAllocated": allocated, "BitsStored": bits, "HighBit": bits - 1 + shift}
     told |= {"PixelRepresentation": signed, "RescaleIntercept": 0, "RescaleSlope": 1}
     image = io.open(write_slice(tmp_path, 0, values=stored, **told)).read()

@@ -11,7 +11,7 @@ import numpy as np
 from vesalius.errors import FormatError
 from vesalius.io._handle import Array
 from vesalius.io.dicom._cine import frame_times_ms, ultrasound_spacing_mm
-from vesalius.io.dicom._slice import Slice
+from vesalius.io.dicom._slice import LARGEST, Slice, check_spacing
 from vesalius.io.dicom._stacks import dose_frames, nuclear_frames
 
 MACROS = (
@@ -171,10 +171,11 @@ def _placed(one: Slice, groups: Groups) -> Slice:
         said = {"PlaceAssumed": "it is placed in the space of the transducer"}
         entries |= {} if position is None else said
     spacing = groups.numbers("PixelMeasuresSequence", "PixelSpacing", 2)
+    check_spacing(spacing)
     slope = groups.numbers("PixelValueTransformationSequence", "RescaleSlope", 1)
     intercept = groups.numbers("PixelValueTransformationSequence", "RescaleIntercept", 1)
-    if slope is not None and slope[0] == 0:
-        raise ValueError("the rescale slope of a frame is 0")
+    if slope is not None and not 0 < abs(float(slope[0])) < LARGEST:
+        raise ValueError(f"the rescale slope of a frame is {slope[0]:g}")
     rescaled = {"rescaled": True} if slope is not None else {}
     return replace(
         one,

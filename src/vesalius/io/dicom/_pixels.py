@@ -16,7 +16,7 @@ from vesalius.io.dicom._colour import Palette, ybr_to_rgb
 from vesalius.io.dicom._fragments import Element, find_pixels, frame_spans, read_span
 from vesalius.io.dicom._packed import Packed, pack
 
-__all__ = ["Packed", "cannot_read", "check_packed", "pack", "read_frames"]
+__all__ = ["Packed", "cannot_read", "check_packed", "clean", "pack", "read_frames"]
 
 PHOTOMETRIC = {
     "MONOCHROME1": 1,
@@ -233,16 +233,43 @@ def _trim(values: Array, packed: Packed, precision: int) -> Array:
     bits, high = packed.bits_stored, packed.high_bit
     if precision and precision <= high:
         bits, high = min(bits, precision), min(bits, precision) - 1
-    width = 8 * values.dtype.itemsize
-    if bits == width:
+    if bits == 8 * values.dtype.itemsize:
         return values
+    if not values.flags.writeable:
+        values = values.copy()
+    clean(values, packed, high, bits)
+    return values
+
+
+def clean(values: Array, packed: Packed, high: int, bits: int) -> None:
+    """Clear the bits that are not the value's and extend its sign, in place.
+
+    Args:
+        values: Samples as they are stored.
+        packed: What the header says.
+        high: Highest bit of a value.
+        bits: Number of its bits.
+
+    Raises:
+        FormatError: Bits below the value's are set where it does not begin at the lowest, so that
+            the header may be wrong (PS3.5 8.1.1 wants the lowest bits).
+    """
+    width, kind = 8 * values.dtype.itemsize, values.dtype.kind
     plain = values.view(f"u{values.dtype.itemsize}")
-    if not plain.flags.writeable:
-        plain = plain.copy()
+    if high >= bits and (plain & plain.dtype.type((1 << (high + 1 - bits)) - 1)).any():
+        raise FormatError(
+            f"{packed.path.name!r} must say which bits hold its values, it says bits "
+            f"{high + 1 - bits} to {high}, and bits below those are set: repair its HighBit "
+            f"({bits - 1} is usual for {bits} bits)"
+        )
+    if bits == width:
+        return
+    if kind == "u" and high == bits - 1:
+        plain &= plain.dtype.type((1 << bits) - 1)
+        return
     # upwards to drop what is above, downwards to drop what is below and copy the sign
-    up: Array = np.left_shift(plain, width - 1 - high, out=plain).view(values.dtype)
-    np.right_shift(up, width - bits, out=up)
-    return up
+    np.left_shift(plain, width - 1 - high, out=plain)
+    np.right_shift(values, width - bits, out=values)
 
 
 def _coloured(values: Array, packed: Packed) -> Array:

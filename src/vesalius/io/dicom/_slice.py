@@ -34,6 +34,8 @@ HOSTILE = {
     b"\xfe\xed\xfa": "a macOS program",
 }
 """First bytes of what a preamble may hide; TIFF is what it was made for (PS3.10 7.1)."""
+LARGEST = 1e280
+"""A rescale beyond it gives no finite values."""
 PLAIN = {keyword: TAGS[keyword][0] for keyword in ACQUISITION + PER_SLICE}
 TELLING = {keyword: TAGS[keyword][0] for keyword in IDENTIFYING}
 Kind = Literal["image", "outlines", "segmentation", "map", "other"]
@@ -221,16 +223,20 @@ def _expanded(one: Slice, header: Header, budget: Budget) -> tuple[Slice, ...]:
 def _slice(path: Path, header: Header, budget: Budget) -> Slice:
     packed = _packed(path, header)
     slope, intercept = header.number("RescaleSlope", 1.0), header.number("RescaleIntercept", 0.0)
-    if not (math.isfinite(slope) and math.isfinite(intercept) and slope != 0):
+    if slope == 0 or not max(abs(slope), abs(intercept)) < LARGEST:
         raise ValueError(f"its rescale slope is {slope:g} and its intercept {intercept:g}")
     orientation = _numbers(header, "ImageOrientationPatient", 6)
     spacing = _numbers(header, "PixelSpacing", 2)
+    at_detector = spacing is None
     if spacing is None:
         spacing = _numbers(header, "ImagerPixelSpacing", 2)
-    table, first, kind = _table(path, header, budget)
+    check_spacing(spacing)
+    table, first, kind = _table(packed, header, budget)
     if table is not None and (slope, intercept) != (1.0, 0.0):
         raise ValueError("it has both a rescale and a modality lookup table")
     own: dict[str, object] = {"rescaled": header.has("RescaleSlope") or table is not None}
+    own |= {"AtDetector": True} if at_detector and spacing is not None else {}
+    own |= {"ExtraBytes": extra} if (extra := _extra(header, packed)) else {}
     own |= {"RescaleType": kind} if table is not None else {}
     return Slice(
         packed=packed,
@@ -277,6 +283,30 @@ def _packed(path: Path, header: Header) -> Packed:
     )
 
 
+def check_spacing(spacing: Array | None) -> None:
+    """Check distances between pixels, which would mirror or flatten the image if they were not.
+
+    Raises:
+        ValueError: One is not positive.
+    """
+    if spacing is not None and not float(spacing.min()) > 0:
+        raise ValueError(f"its pixel spacing must be positive, it is {spacing.tolist()}")
+
+
+def _needed(packed: Packed) -> int:
+    """Bytes that uncompressed samples take."""
+    bits = packed.bits_allocated * packed.samples
+    if packed.photometric == "YBR_FULL_422":
+        bits = 2 * packed.bits_allocated
+    return -(-packed.rows * packed.columns * packed.frames * bits // 8)
+
+
+def _extra(header: Header, packed: Packed) -> int:
+    """Bytes of uncompressed samples that the header does not account for, padding aside."""
+    needed = _needed(packed)
+    return max(header.length - needed - needed % 2, 0) if header.syntax in NATIVE else 0
+
+
 def _broken(header: Header, packed: Packed) -> str:
     """Say why the samples cannot be whole; empty where they can."""
     if header.element == 0:
@@ -285,11 +315,10 @@ def _broken(header: Header, packed: Packed) -> str:
         return ""
     if header.length < 0:
         return "" if header.pixels < header.size else f"it ends at byte {header.size}"
-    bits = packed.bits_allocated * packed.samples
-    if packed.photometric == "YBR_FULL_422":
-        bits = 2 * packed.bits_allocated
-    needed = -(-packed.rows * packed.columns * packed.frames * bits // 8)
+    needed = _needed(packed)
     there = min(header.length, header.size - header.pixels)
+    if header.syntax in NATIVE and needed > 0 and there >= 2 * needed + needed % 2:
+        return f"it holds {there} bytes of samples where its header describes {needed}"
     if header.syntax not in NATIVE or there >= needed:
         return ""
     return (
@@ -303,17 +332,19 @@ def _hidden(preamble: bytes) -> str:
     return next((what for mark, what in HOSTILE.items() if start.startswith(mark)), "")
 
 
-def _table(path: Path, header: Header, budget: Budget) -> tuple[Array | None, int, str]:
+def _table(packed: Packed, header: Header, budget: Budget) -> tuple[Array | None, int, str]:
     """Read a modality lookup table (PS3.3 C.11.1): values, what the first is for, their type."""
     if not header.has("ModalityLUTSequence"):
         return None, 0, ""
-    items = full_header(path, budget).ModalityLUTSequence
+    items = full_header(packed.path, budget).ModalityLUTSequence
     if not items:
         return None, 0, ""
     if len(items) > 1:
         raise ValueError(f"it has {len(items)} modality lookup tables")
     count, first, bits = (int(v) for v in items[0].LUTDescriptor)
     count, raw = count or 1 << 16, items[0].LUTData
+    if packed.signed and first >= 1 << 15:  # written as if it had no sign
+        first -= 1 << 16
     if isinstance(raw, bytes):
         raw = np.frombuffer(raw, "<u2" if len(raw) >= 2 * count else "u1")
     values = np.atleast_1d(np.asarray(raw)).astype(np.int64)

@@ -12,10 +12,12 @@ from vesalius.errors import FormatError
 from vesalius.io._budget import Budget
 from vesalius.io._handle import Array, Window
 from vesalius.io.dicom._header import EXPLICIT, IMPLICIT
-from vesalius.io.dicom._pixels import Packed, read_frames
+from vesalius.io.dicom._pixels import Packed, clean, read_frames
 from vesalius.io.dicom._slice import Slice
 
 INTEGERS = (np.int16, np.int32, np.int64)
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Steps between values that a float of 32 bits can hold."""
 MANY, READERS = 1 << 24, 4
 """Bytes of a volume from which on so many threads read its files."""
 AT_ONCE = 1 << 26
@@ -77,7 +79,9 @@ class Volume:
 
 
 def sample_type(slices: Iterable[Slice], resampled: bool) -> "np.dtype[Any]":
-    """Give the smallest number type that holds all rescaled values (float where resampled).
+    """Give the smallest number type that tells all rescaled values apart.
+
+    Floats where they are interpolated, no whole numbers, or beyond 64 bits.
 
     Args:
         slices: The slices.
@@ -86,14 +90,23 @@ def sample_type(slices: Iterable[Slice], resampled: bool) -> "np.dtype[Any]":
     packs = list(slices)
     bits = max(64 if s.packed.floats and s.packed.bits_allocated > 32 else 0 for s in packs)
     wide = bits or max(0 if one.packed.floats else one.packed.bits_stored for one in packs)
-    if resampled or not all(one.is_whole or one.table is not None for one in packs):
-        return np.dtype(np.float32 if wide <= 16 else np.float64)
     low = min(one.bounds[0] for one in packs)
     high = max(one.bounds[1] for one in packs)
+    if resampled or not all(one.is_whole or one.table is not None for one in packs):
+        single = wide <= 16 and all(_fits_single(one) for one in packs)
+        return np.dtype(np.float32 if single else np.float64)
     if low >= 0 and high <= 255:
         return np.dtype(np.uint8)
     fits = [t for t in INTEGERS if np.iinfo(t).min <= low and high <= np.iinfo(t).max]
-    return np.dtype(fits[0] if fits else np.int64)
+    return np.dtype(fits[0] if fits else np.float64)
+
+
+def _fits_single(one: Slice) -> bool:
+    """Whether floats of 32 bits tell the values of a slice apart."""
+    if one.packed.floats or one.table is not None:
+        return True
+    step = abs(one.slope)
+    return SMALLEST < step < LARGEST and max(map(abs, one.bounds)) <= step * 2.0**24
 
 
 def fill(jobs: list[tuple[Slice, Array]], window: Window, budget: Budget) -> None:
@@ -209,7 +222,7 @@ def _read_plain(one: Slice, part: Array, window: Window) -> None:
             f"{packed.path.name!r} must hold all samples that its header promises, it ends at "
             f"byte {start + (got or 0)}: the file is truncated or damaged, copy it again"
         )
-    clean(raw, packed)
+    clean(raw, packed, packed.high_bit, packed.bits_stored)
     if not straight:
         part[0] = rescaled(raw[:, x : x + columns], one, part.dtype)
     elif one.table is not None:
@@ -219,20 +232,6 @@ def _read_plain(one: Slice, part: Array, window: Window) -> None:
             part *= part.dtype.type(int(one.slope))
         if one.intercept != 0:
             part += part.dtype.type(int(one.intercept))
-
-
-def clean(raw: Array, packed: Packed) -> None:
-    """Clear the bits that are not the value's and extend its sign, in place (PS3.5 8.1.1)."""
-    width = 8 * raw.dtype.itemsize
-    bits, high = packed.bits_stored, packed.high_bit
-    if bits == width:
-        return
-    if not packed.signed and high == bits - 1:
-        raw &= raw.dtype.type((1 << bits) - 1)
-        return
-    # upwards to drop what is above, downwards to drop what is below and copy the sign
-    raw <<= width - 1 - high
-    raw >>= width - bits
 
 
 def _decoded(packed: Packed, wanted: set[int], budget: Budget) -> Iterator[tuple[int, Array]]:
