@@ -212,24 +212,27 @@ def test_b_values_that_do_not_agree_from_place_to_place_are_frames(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("tag", "vr", "values_told"),
+    ("tag", "maker", "vr", "values_told"),
     [
-        ((0x0019, 0x100C), "IS", ["0", "700"]),
-        ((0x2001, 0x1003), "FL", [0.0, 700.0]),
-        ((0x0043, 0x1039), "IS", [["0", "8"], ["1000000700", "8"]]),
+        ((0x0019, 0x100C), "SIEMENS MR HEADER", "IS", ["0", "700"]),
+        ((0x2001, 0x1003), "Philips Imaging DD 001", "FL", [0.0, 700.0]),
+        ((0x0043, 0x1039), "GEMS_PARM_01", "IS", [["0", "8"], ["1000000700", "8"]]),
+        ((0x0019, 0x100C), "ACME", "IS", ["0", "700"]),
     ],
 )
-def test_private_b_values_are_known(
-    tmp_path: Path, tag: tuple[int, int], vr: str, values_told: list[object]
+def test_private_b_values_are_known_by_their_maker(
+    tmp_path: Path, tag: tuple[int, int], maker: str, vr: str, values_told: list[object]
 ) -> None:
     for k in range(PLACES):
         for t in range(2):
             path = write(tmp_path, k, t, AcquisitionNumber=t + 1)
             file = pydicom.dcmread(path)
-            file.add_new((tag[0], 0x0010), "LO", "SOME MAKER")
+            file.add_new((tag[0], 0x0010), "LO", maker)
             file.add_new(tag, vr, values_told[t])
             file.save_as(path)
-    assert io.open(tmp_path).content.channels == ("b=0", "b=700")
+    content = io.open(tmp_path).content
+    assert content.channels == (() if maker == "ACME" else ("b=0", "b=700"))
+    assert content.frames == (2 if maker == "ACME" else 1)
 
 
 # ---- kinds that are volumes of their own
@@ -242,7 +245,7 @@ def test_private_b_values_are_known(
         ("EchoNumbers", [1, 2], "echo 2"),
         ("InversionTime", [100, 200], "inversion time 200"),
         ("StackID", ["1", "2"], "stack 2"),
-        ("ComplexImageComponent", ["MAGNITUDE", "PHASE"], "component PHASE"),
+        ("ComplexImageComponent", ["MAGNITUDE", "PHASE"], "part PHASE"),
         ("ConvolutionKernel", ["B30", "B70"], "kernel B70"),
         ("FlipAngle", [5, 15], "flip angle 15"),
         ("KVP", [80, 140], "tube voltage 140"),
@@ -269,7 +272,9 @@ def test_a_kind_that_no_repeat_needs_splits_nothing(tmp_path: Path) -> None:
     for k in range(PLACES):
         words = ["ORIGINAL", "PRIMARY", "AXIAL", "ADD"][: 3 + k % 2]
         write(tmp_path, k, 0, ImageType=words)
-    assert io.open(tmp_path).findings == ()
+    handle = io.open(tmp_path)
+    assert [(f.severity, f.code) for f in handle.findings] == [("info", "mixed-kinds")]
+    assert handle.grid.shape[0] == PLACES
 
 
 def test_echoes_in_time_are_split_by_echo_only(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_the_localizer_is_no_volume(tmp_path: Path, data_dir: Path) -> None:
 
 def test_the_uneven_tilted_series_is_refused_naming_both(tmp_path: Path, data_dir: Path) -> None:
     handle = io.open(unpack(data_dir / "dicom" / "ct_ge_tilt_varspacing", tmp_path))
-    assert [(f.severity, f.code, f.allow) for f in handle.findings] == [
+    assert [(f.severity, f.code, f.allow) for f in handle.findings if f.severity != "info"] == [
         ("error", "tilted", "tilt"),
         ("error", "uneven-gaps", "gaps"),
     ]

@@ -387,7 +387,7 @@ def test_refuses_several_slices_without_position_unless_their_order_is_allowed(
         ({"ImageType": ["ORIGINAL", "MOSAIC"]}, "must say how many slices its mosaic has"),
         ({"RescaleSlope": 0}, "its rescale slope is .* and its intercept"),
         ({"BitsStored": 4000}, "it has 4000 bits up to bit"),
-        ({"PixelSpacing": [0, 0]}, "must place its samples in the world"),
+        ({"PixelSpacing": [0, 0]}, "its pixel spacing must be positive"),
         ({"PixelSpacing": [1, 1, 1]}, "PixelSpacing must be 2 numbers, it is"),
         ({"PhotometricInterpretation": "HSV"}, "it is HSV with 1: convert it first"),
     ],
@@ -407,7 +407,7 @@ def test_a_cut_slice_is_never_left_out_without_a_word(tmp_path: Path) -> None:
     assert findings(handle) == {"unreadable": "error"}
     with pytest.raises(
         FormatError,
-        match=r"'90.dcm' is cut: its 24 bytes of samples begin at byte \d+, it ends aft",
+        match=r"'90.dcm' is not whole: its 24 bytes of samples begin at byte \d+, it ends aft",
     ):
         handle.read()
     rest = io.open(tmp_path, allow=("unreadable",))
@@ -567,7 +567,7 @@ def test_a_file_without_pixels_is_told(tmp_path: Path) -> None:
     write_slice(tmp_path, 4, PixelData=None)
     handle = io.open(tmp_path)
     assert findings(handle) == {"unreadable": "error"}
-    assert "'86.dcm' is cut: it ends at byte" in handle.refusal
+    assert "'86.dcm' is not whole: it ends at byte" in handle.refusal
 
 
 def test_several_unreadable_files_are_counted(tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def _has_copies(column: list[Slice]) -> bool:
 def _unique(column: list[Slice], budget: Budget) -> list[Slice]:
     seen: dict[object, Slice] = {}
     for one in column:
-        seen.setdefault((_digest(one, budget), one.slope, one.intercept), one)
+        told = _digest(one, budget), one.slope, one.intercept, str([key(one) for key in MOMENTS])
+        seen.setdefault(told, one)
     return list(seen.values())
 
 
@@ -326,3 +327,5 @@ KEYS: tuple[tuple[str, Number], ...] = (
 )
 COUNTED = ("TemporalPositionIdentifier", "AcquisitionNumber")
 """Keys that number frames: every place must have the same ones."""
+MOMENTS = tuple(key for word, key in KEYS if word not in ("ContentTime", "InstanceNumber"))
+"""What a copy has in common with its original; writing it again changes the rest."""

@@ -9,13 +9,21 @@ from typing import final
 import numpy as np
 
 from vesalius.io._handle import Array
+from vesalius.io.dicom._moved import moved_frames
 from vesalius.io.dicom._slice import Slice
+from vesalius.io.dicom._tags import PRIVATE_B_VALUES
 
 SAME_MM = 1e-3
+NOISE_MM = 1e-2
+"""Gaps below it are digits of positions that were rounded, where there are larger ones."""
 GAP_TOLERANCE = 0.01
 SAME_DEG = 0.1
 SAME_SPACING_MM = 0.1
 """Pixel spacings are one where the far edge of the slice moves by less."""
+MOVED = "moved frame "
+COMPLEX = {"P": "PHASE", "R": "REAL", "I": "IMAGINARY"}
+"""The third word of ImageType where it names a part of a complex number."""
+REFERENCE = "FrameOfReferenceUID"
 Key = Callable[[Slice], object]
 
 
@@ -36,9 +44,11 @@ class Group:
 def split_series(slices: Sequence[Slice]) -> list[Group]:
     """Split the slices of one series into those that can be one volume.
 
-    Matrix, orientation (0.1 deg) and pixel spacing always split. Where positions repeat, image
-    type, component, stack, echo, inversion time and reconstruction do, if that explains the
-    repeats; acquisition and b-value only where they repeat unevenly (else they are frames).
+    Matrix, modality, frame of reference, magnitude and phase, orientation (0.1 deg) and pixel
+    spacing always split, and so do frames that lie elsewhere than the first, as prospective motion
+    correction leaves them. Where positions repeat, image type, component, stack, echo, inversion
+    time and reconstruction do, if that explains the repeats; acquisition and b-value only where
+    they repeat unevenly (else they are frames).
 
     Args:
         slices: Slices of one SeriesInstanceUID.
@@ -47,7 +57,7 @@ def split_series(slices: Sequence[Slice]) -> list[Group]:
         The groups, in the order in which they were met.
     """
     groups = [Group(tuple(slices))]
-    for divide in (_by_size, _by_axes, _by_spacing):
+    for divide in ALWAYS:
         groups = [part for group in groups for part in divide(group)]
     return [part for group in groups for part in _by_kind(group, KINDS)]
 
@@ -68,7 +78,7 @@ def places(slices: Sequence[Slice]) -> tuple[Array, Array]:
     along = np.array([one.position_mm for one in slices], dtype=np.float64) @ normal
     order = np.argsort(along, kind="stable")
     gaps = np.diff(along[order])
-    real = gaps[gaps > SAME_MM]
+    real = gaps[gaps > NOISE_MM]
     tolerance = max(SAME_MM, GAP_TOLERANCE * float(np.median(real)) if len(real) else 0.0)
     number = np.empty(len(slices), dtype=np.int64)
     number[order] = np.concatenate([[0], np.cumsum(gaps > tolerance)])
@@ -82,10 +92,10 @@ def has_place(one: Slice) -> bool:
 
 
 def b_value(one: Slice) -> float:
-    """Diffusion weighting, s/mm^2; NaN where it is not told (private tags as in dcm2niix)."""
-    for keyword in ("DiffusionBValue", "SiemensBValue", "PhilipsBValue", "GEBValue"):
+    """Diffusion weighting, s/mm^2; NaN where it is not told."""
+    for keyword in ("DiffusionBValue", *PRIVATE_B_VALUES):
         value = one.acquisition.get(keyword)
-        if value is not None:
+        if value is not None and _is_known(one, keyword):
             try:
                 # GE adds 1e9 to mark that its gradients are turned with the slices
                 number = float(str(value).split(",")[0])
@@ -95,8 +105,48 @@ def b_value(one: Slice) -> float:
     return math.nan
 
 
+def _is_known(one: Slice, keyword: str) -> bool:
+    """Whether an element is public, or in the block of the maker that gives it its meaning."""
+    creator, name = PRIVATE_B_VALUES.get(keyword, ("", ""))
+    return not creator or one.acquisition.get(creator) == name
+
+
 def _by_size(group: Group) -> list[Group]:
     return _parts(group, lambda one: one.size, lambda size: f"{size[0]} x {size[1]}")
+
+
+def _by_modality(group: Group) -> list[Group]:
+    return _parts(group, lambda one: one.acquisition.get("Modality", "none"), str)
+
+
+def _by_part(group: Group) -> list[Group]:
+    """Split magnitude, phase, real and imaginary part: as one volume they mean nothing."""
+    return _parts(group, _complex_part, lambda part: f"part {part}")
+
+
+def _complex_part(one: Slice) -> object:
+    told = str(one.acquisition.get("ComplexImageComponent", ""))
+    third = "/".join(one.image_type[2:3]).upper()
+    return told or COMPLEX.get(third, "MAGNITUDE")
+
+
+def _by_reference(group: Group) -> list[Group]:
+    """Split by frame of reference, but where each slice has one of its own: those mean nothing."""
+    parts = _parts(group, lambda one: one.identifying.get(REFERENCE, ""), lambda _: "")
+    if min(len(part.slices) for part in parts) < 2:
+        return [group]
+    words = [(f"frame of reference {k + 1}",) if len(parts) > 1 else () for k in range(len(parts))]
+    return [Group(part.slices, group.words + told) for part, told in zip(parts, words, strict=True)]
+
+
+def _by_motion(group: Group) -> list[Group]:
+    frames = moved_frames(group.slices)
+    if not frames:
+        return [group]
+    return [
+        Group(tuple(frame), (*group.words, f"{MOVED}{k + 1} of {len(frames)}"))
+        for k, frame in enumerate(frames)
+    ]
 
 
 def _by_axes(group: Group) -> list[Group]:
@@ -216,7 +266,6 @@ def _b_kind(one: Slice) -> object:
 
 KINDS: tuple[tuple[str, Key], ...] = (
     ("image type", lambda one: "/".join(one.image_type)),
-    ("component", _kind("ComplexImageComponent")),
     ("stack", _kind("StackID")),
     ("echo", _echo),
     ("inversion time", _kind("InversionTime")),
@@ -230,3 +279,13 @@ UNEVEN: tuple[tuple[str, Key], ...] = (
     ("b-value", _b_kind),
 )
 """What does where they repeat unevenly."""
+ALWAYS = (
+    _by_size,
+    _by_modality,
+    _by_part,
+    _by_reference,
+    _by_motion,
+    _by_axes,
+    _by_spacing,
+)
+"""What splits a series whether positions repeat or not, in this order."""

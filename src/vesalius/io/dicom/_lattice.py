@@ -15,6 +15,8 @@ from vesalius.io.dicom._slice import Slice
 
 TILT_DEG = 0.1
 HOLE_TOLERANCE = 0.05
+DRIFT = 0.1
+"""Small differences of gaps may add up to so much of a gap."""
 FINEST = 8
 """A row is resampled to at most so many times its slices."""
 
@@ -68,7 +70,7 @@ def make_lattice(
     first = row[0]
     assert first.axes is not None
     normal = np.cross(first.axes[:, 0], first.axes[:, 1])
-    if not abs(float(np.linalg.norm(normal)) - 1) < 1e-3:
+    if not float(np.abs(first.axes.T @ first.axes - np.eye(2)).max()) < 1e-3:
         raise FormatError(
             f"series {name!r} must have rows and columns at right angles, "
             f"ImageOrientationPatient is {first.axes.T.reshape(-1).tolist()}: repair its header"
@@ -138,6 +140,9 @@ def spacing(one: Slice, findings: list[Finding]) -> tuple[float, float]:
     """Give the distance between rows and between columns, mm; 1 where it is not told."""
     if one.spacing_mm is None:
         findings.append(Finding("warning", "no-spacing", "no pixel spacing: 1 mm assumed"))
+    elif one.acquisition.get("AtDetector"):
+        text = "pixel spacing is that at the detector: what lies before it is shown larger"
+        findings.append(Finding("warning", "detector-spacing", text))
     return one.spacing_mm or (1.0, 1.0)
 
 
@@ -173,11 +178,16 @@ def _tilted(tilt: float, uneven: bool, allow: tuple[Allow, ...]) -> Finding:
 
 
 def _uneven(along: Array, start: float) -> str:
-    """Say where a row is uneven; empty where all gaps are alike to 1%."""
+    """Say where a row is uneven; empty where gaps are alike to 1% and places to 10% of one."""
     gaps = np.diff(along)
     middle = float(np.median(gaps))
-    if not (np.abs(gaps - middle) > GAP_TOLERANCE * middle).any():
+    drift = np.abs(along - np.linspace(0, along[-1], len(along)))
+    alike = not (np.abs(gaps - middle) > GAP_TOLERANCE * middle).any()
+    if alike and drift.max() <= DRIFT * middle:
         return ""
+    if alike:
+        where = along[int(np.argmax(drift))] + start
+        return f"small differences add up to {drift.max():.4g} mm at {where:.2f} mm"
     at = int(np.argmax(gaps))
     low, high = along[at] + start, along[at + 1] + start
     return f"the largest gap, {gaps[at]:.4g} mm, lies between {low:.2f} and {high:.2f} mm"

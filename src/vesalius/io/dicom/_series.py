@@ -13,7 +13,7 @@ from vesalius.io._contours import Contours
 from vesalius.io._frames import grid_from_xyz
 from vesalius.io._handle import Allow, Array, Content, Finding, Handle, Rules, Window
 from vesalius.io.dicom._frames import Arranged, arrange
-from vesalius.io.dicom._group import Group, has_place, split_series
+from vesalius.io.dicom._group import KINDS, MOVED, REFERENCE, Group, has_place, split_series
 from vesalius.io.dicom._lattice import Lattice, make_lattice, stack
 from vesalius.io.dicom._mark import mark
 from vesalius.io.dicom._slice import Slice, full_header, look, series_of
@@ -65,7 +65,7 @@ def open_dicom(files: Sequence[Path], name: str, rules: Rules) -> Found:
 class _Pile:
     """Files by what they are; what could not be read, by its series or else by its folder."""
 
-    series: dict[str, list[Slice]]
+    series: dict[tuple[str, str, str], list[Slice]]
     unread: dict[str | Path, list[str]]
     contours: list[Contours]
     handles: list[Handle]
@@ -87,7 +87,14 @@ class _Pile:
             self.unread.setdefault(place, []).append(str(error))
             return
         for one in looked.slices:
-            self.series.setdefault(one.series, []).append(one)
+            self.series.setdefault(_series_key(one), []).append(one)
+
+
+def _series_key(one: Slice) -> tuple[str, str, str]:
+    """Say what a slice shares with its series: patients without UIDs are kept apart by folder."""
+    study = str(one.identifying.get("StudyInstanceUID", ""))
+    patient = str(one.identifying.get("PatientID", ""))
+    return one.series or str(one.path.parent), study, patient
 
 
 def _beside(one: Slice) -> tuple[str | Path, ...]:
@@ -131,6 +138,12 @@ def _open_group(
     if group.words:
         text = f"the series was split: this part is {', '.join(group.words)}"
         findings.append(Finding("info", "split", text))
+    if any(word.startswith(MOVED) for word in group.words):
+        text = (
+            "frames lie in places of their own, as prospective motion correction leaves them: each "
+            "is a volume; to have a series, resample them onto the first"
+        )
+        findings.append(Finding("warning", "moved", text))
     sound = [one for one in group.slices if not one.broken]
     if not sound:
         one = group.slices[0]
@@ -145,7 +158,7 @@ def _open_group(
     dtype = sample_type(slices, lattice.is_resampled)
     rows, columns, samples = first.size
     grid = grid_from_xyz(name, (columns, rows, lattice.size), lattice.affine)
-    findings += _remarks(slices, rules.allow)
+    findings += _remarks(slices, rules.allow) + _mixtures(arranged)
     volume = Volume(arranged.frames, lattice.nodes, dtype, rules.budget)
     content, as_channels = _content(arranged, unit, samples, rules)
     meta = _meta(slices, len(arranged.frames), rules)
@@ -161,7 +174,7 @@ def _unread(
     group: Group, unread: dict[str | Path, list[str]], allow: tuple[Allow, ...]
 ) -> list[Finding]:
     """Tell of files that a volume may lack: cut ones of its own, unreadable ones beside it."""
-    texts = [f"{s.path.name!r} is cut: {s.broken}" for s in group.slices if s.broken]
+    texts = [f"{s.path.name!r} is not whole: {s.broken}" for s in group.slices if s.broken]
     places = {place for one in group.slices for place in _beside(one)}
     texts += [text for place, said in unread.items() if place in places for text in said]
     if not texts:
@@ -242,14 +255,21 @@ def _remarks(slices: list[Slice], allow: tuple[Allow, ...]) -> list[Finding]:
     if any(one.packed.photometric == "MONOCHROME1" for one in slices):
         text = "MONOCHROME1: meant to be shown with low values bright; the values are kept"
         found.append(Finding("info", "monochrome1", text))
-    packed = slices[0].packed
-    if packed.high_bit != packed.bits_stored - 1:
+    high = next((s.packed for s in slices if s.packed.high_bit != s.packed.bits_stored - 1), None)
+    if high is not None:
         text = (
-            f"HighBit is {packed.high_bit} for {packed.bits_stored} stored bits, PS3.5 8.1.1 wants "
-            f"{packed.bits_stored - 1}: values are the bits below it, as DCMTK takes them; other "
-            "readers take the lowest bits"
+            f"HighBit is {high.high_bit} for {high.bits_stored} stored bits, PS3.5 8.1.1 wants "
+            f"{high.bits_stored - 1}: values are the bits below it, and a slice with bits set "
+            "below those is refused when it is read"
         )
         found.append(Finding("warning", "high-bit", text))
+    longer = [one for one in slices if "ExtraBytes" in one.acquisition]
+    if longer:
+        text = (
+            f"{len(longer)} files hold more bytes than their headers describe, such as "
+            f"{longer[0].path.name!r} ({longer[0].acquisition['ExtraBytes']} more): they were left"
+        )
+        found.append(Finding("warning", "extra-bytes", text))
     if any(_is_lossy(one) for one in slices):
         text = "the samples went through lossy compression: values are not what was measured"
         found.append(Finding("warning", "lossy", text))
@@ -274,6 +294,41 @@ def _remarks(slices: list[Slice], allow: tuple[Allow, ...]) -> list[Finding]:
         text = f"the preamble of {hidden.path.name!r} begins like {hidden.preamble}: never run it"
         found.append(_unless("preamble", text, allow))
     return found
+
+
+def _mixtures(arranged: Arranged) -> list[Finding]:
+    """Tell of frames whose slices are not all of one kind."""
+    found = []
+    for word, key in (*KINDS, ("photometric interpretation", _photometric)):
+        several = max(({key(one) for one in row} for row in arranged.frames), key=len)
+        if len(several) > 1 and word != "echo":  # echoes are told for themselves
+            text = f"slices of {len(several)} kinds by {word} are mixed in one volume"
+            # a type may tell no more than how a slice was averaged
+            found.append(
+                Finding("info" if word == "image type" else "warning", "mixed-kinds", text)
+            )
+    slices = [one for row in arranged.frames for one in row]
+    units = {tuple(str(one.acquisition.get(word, "none")) for word in UNITS) for one in slices}
+    if len(units) > 1:
+        shown = " and ".join(" ".join(words) for words in sorted(units)[:2])
+        text = f"slices must be in one unit, they differ in {', '.join(UNITS)}, such as {shown}"
+        found.append(Finding("error", "mixed-units", text))
+    references = {one.identifying.get(REFERENCE, "") for one in slices}
+    if len(references) > 1:
+        text = (
+            f"slices have {len(references)} frames of reference: their positions were taken to be "
+            "in one"
+        )
+        found.append(Finding("warning", "frames-of-reference", text))
+    return found
+
+
+def _photometric(one: Slice) -> object:
+    return one.packed.photometric
+
+
+UNITS = ("rescaled", "RescaleType", "Units")
+"""What says the unit of a slice's values."""
 
 
 def _unless(word: Allow, text: str, allow: tuple[Allow, ...]) -> Finding:
