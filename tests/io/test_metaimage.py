@@ -167,6 +167,17 @@ def test_converts_lengths(tmp_path: Path, unit: str, factor: float) -> None:
     assert grid.spacing_mm == pytest.approx((4 * factor, 3 * factor, 2 * factor))
 
 
+def test_says_where_it_differs_from_what_the_header_asks_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mha", DistanceUnits="um")
+    assert [f.code for f in io.open(path).findings] == ["unit-converted"]
+    path = write(tmp_path / "a.mha", ElementToIntensityFunctionSlope="2")
+    handle = io.open(path)
+    assert [f.code for f in handle.findings] == ["not-scaled"]
+    assert torch.equal(handle.read().data, io.from_simpleitk(sitk.ReadImage(str(path))).data)
+    path = write(tmp_path / "a.mha", ElementToIntensityFunctionOffset="0")
+    assert io.open(path).findings == ()
+
+
 def test_says_when_there_is_no_spacing(tmp_path: Path) -> None:
     handle = io.open(write(tmp_path / "a.mha", ElementSpacing=None))
     assert [f.code for f in handle.findings] == ["no-spacing"]

@@ -209,6 +209,40 @@ def test_reads_frames_as_a_series(tmp_path: Path) -> None:
     assert torch.equal(channels.data, series.data[:, 0])
 
 
+@pytest.mark.parametrize(
+    ("unit", "apart", "refused"), [("meter", 1e-3, True), ("micron", 5, False)]
+)
+def test_positions_are_compared_in_millimetres(
+    tmp_path: Path, unit: str, apart: float, refused: bool
+) -> None:
+    image = nibabel.Nifti1Image(XYZ, np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.header.set_xyzt_units(unit, "sec")
+    moved = image.affine.copy()
+    moved[0, 3] += apart
+    image.set_qform(image.affine, 1)
+    image.set_sform(moved, 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    if refused:
+        with pytest.raises(FormatError, match="sform and qform differ by up to 1 mm"):
+            io.open(tmp_path / "a.nii")
+    else:
+        x = float(io.open(tmp_path / "a.nii").grid.affine[0, 3])
+        assert x == pytest.approx(-apart * 1e-3)
+
+
+@pytest.mark.parametrize("code", [1006, 1007])
+def test_says_that_a_vector_lies_on_the_axis_of_time(tmp_path: Path, code: int) -> None:
+    samples = np.stack([XYZ, XYZ + 1, XYZ + 2], axis=-1)
+    for shape, told in ((samples.shape, True), ((*XYZ.shape, 1, 3), False)):
+        image = nibabel.Nifti1Image(samples.reshape(shape), RAS)
+        image.header.set_intent(code)
+        nibabel.save(image, tmp_path / "a.nii")
+        codes = [f.code for f in io.open(tmp_path / "a.nii").findings]
+        assert ("vector-in-time" in codes) == told
+        image = io.open(tmp_path / "a.nii", frames="channels").read()
+        assert torch.equal(image.data[2, ..., 0, 0], torch.from_numpy(XYZ[0, 0] + 2))
+
+
 def test_refuses_a_series_without_times(tmp_path: Path) -> None:
     samples = np.stack([XYZ, XYZ], axis=-1)
     nibabel.save(nibabel.Nifti1Image(samples, RAS), tmp_path / "a.nii")

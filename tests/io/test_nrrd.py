@@ -106,6 +106,28 @@ def test_reads_spacings_where_there_are_no_directions(tmp_path: Path) -> None:
     assert {f.code for f in handle.findings} == {"no-origin", "no-orientation", "no-spacing"}
 
 
+@pytest.mark.parametrize("centre", [None, "cell cell cell", "node node node"])
+def test_places_axes_without_a_space_by_their_least_value_as_itk_does(
+    tmp_path: Path, centre: str | None
+) -> None:
+    changes = {"space": None, "space_directions": None, "space_origin": None}
+    more = changes | {"axis_mins": "5 6 7", "centerings": centre}
+    path = write(tmp_path / "a.nrrd", spacings="2 3 4", **more)
+    grid = io.open(path).grid
+    theirs = io.from_simpleitk(sitk.ReadImage(str(path))).grid
+    torch.testing.assert_close(corners(grid), corners(theirs), rtol=0, atol=1e-9)
+    # 6, 5 and 4 samples, or as many steps less one between nodes
+    maxs = "15 18 19" if centre and "node" in centre else "17 21 23"
+    both = io.open(write(tmp_path / "b.nrrd", axis_maxs=maxs, **more)).grid
+    torch.testing.assert_close(corners(both), corners(grid), rtol=0, atol=1e-9)
+
+
+def test_refuses_least_values_that_are_no_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nrrd", space_directions=None, axis_mins="1 2")
+    with pytest.raises(FormatError, match="must have a number for each axis in axis mins"):
+        io.open(path)
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("mm", 1), ("um", 1e-3), ("cm", 10), ("m", 1000)])
 def test_converts_lengths(tmp_path: Path, unit: str, factor: float) -> None:
     handle = io.open(write(tmp_path / "a.nrrd", space_units=" ".join([f'"{unit}"'] * 3)))

@@ -257,18 +257,21 @@ def _affine(header: _Header, findings: list[Finding]) -> Array:
     if not {"ElementSpacing", "ElementSize"} & set(header.fields):
         findings.append(Finding("warning", "no-spacing", "no ElementSpacing: 1 mm assumed"))
     affine = compose(spacing, direction, origin)
-    affine[:3] *= _length_mm(header)
+    affine[:3] *= _length_mm(header, findings)
     _check_letters(header, affine, findings)
     return affine
 
 
-def _length_mm(header: _Header) -> float:
+def _length_mm(header: _Header, findings: list[Finding]) -> float:
     unit = header.text("DistanceUnits").lower()
     if unit not in LENGTH_MM:
         raise FormatError(
             f"{header.name!r} must give lengths in mm, um or cm, DistanceUnits is {unit!r}: "
             "repair its header"
         )
+    if LENGTH_MM[unit] != 1.0:
+        text = f"lengths converted from {unit} to mm; ITK takes them for mm"
+        findings.append(Finding("info", "unit-converted", text))
     return LENGTH_MM[unit]
 
 
@@ -293,6 +296,10 @@ def _letters(affine: Array) -> str:
 
 def _content(header: _Header, rules: Rules, layout: Layout, findings: list[Finding]) -> Content:
     content = _note.decode(header.text(_note.KEY), unit=rules.unit, channels=layout.channels)
+    line = [header.text(f"ElementToIntensityFunction{part}") for part in ("Slope", "Offset")]
+    if line[0] not in ("", "1") or line[1] not in ("", "0"):
+        text = "ElementToIntensityFunction is not applied, nor does ITK: samples are as stored"
+        findings.append(Finding("warning", "not-scaled", text))
     if layout.frames > 1:
         text = f"{layout.frames} frames without times in seconds"
         findings.append(Finding("warning", "no-times", text))

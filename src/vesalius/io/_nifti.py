@@ -40,6 +40,7 @@ SAME_PLACE_MM = 0.1
 COMMENT = 6
 TABLES = (0, 30)
 VECTOR = 1007
+VECTORS = (1006, VECTOR)
 GZIP_LEVEL = 1
 HEADER_BYTES = 544
 LONGEST_COMMENT = 1 << 26
@@ -183,7 +184,7 @@ def orientation(
         return np.diag([*sizes, 1.0])
     if form == "agree" and sform is not None and qform is not None:
         shape = (*header.get_data_shape(), 1, 1, 1)[:3]
-        apart = corner_distance(shape, sform, qform)
+        apart = corner_distance(shape, sform, qform) * LENGTH_MM[_units(name, header)[0]]
         if not apart <= SAME_PLACE_MM:
             raise FormatError(
                 f"{name!r} must have one position, its sform and qform differ by up to "
@@ -412,6 +413,11 @@ def _content(header: Any, rules: Rules, layout: _Layout, findings: list[Finding]
         content = replace(content, channels=tuple("RGBA"[: layout.colours]))
     if layout.frames == 1:
         return content
+    if int(header["intent_code"]) in VECTORS and layout.shape[4] == 1:
+        text = (
+            "the intent is a vector, its parts lie on the axis of time: open with frames='channels'"
+        )
+        findings.append(Finding("warning", "vector-in-time", text))
     times = _times(header, layout.frames)
     if not times:
         text = f"{layout.frames} frames without a time unit or step"

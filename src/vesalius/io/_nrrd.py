@@ -206,19 +206,18 @@ def _directions(header: Mapping[str, Any]) -> list[Array | None] | None:
 
 def _affine(name: str, header: Mapping[str, Any], layout: Layout, findings: list[Finding]) -> Array:
     affine = np.eye(4)
-    directions = _directions(header)
+    directions, origin = _directions(header), header.get("space origin")
     if directions is None:
-        steps = np.asarray(header.get("spacings", [np.nan] * len(layout.sizes)), float)
-        known = [float(steps[axis]) for axis in layout.space]
-        if not np.isfinite(known).all():
+        steps, mins = _steps(name, header, layout)
+        if not np.isfinite(steps).all():
             text = "neither space directions nor spacings are given: 1 mm along L, P, S assumed"
             findings.append(Finding("warning", "no-spacing", text))
-            known = [1.0] * len(known)
-        affine[range(len(known)), range(len(known))] = known
+            steps = np.ones(len(steps))
+        affine[range(len(steps)), range(len(steps))] = steps
+        origin = mins if origin is None and np.isfinite(mins).all() else origin
     else:
         columns = np.stack([r for r in (directions[a] for a in layout.space) if r is not None])
         affine[: columns.shape[1], : columns.shape[0]] = columns.T
-    origin = header.get("space origin")
     if origin is None:
         findings.append(Finding("warning", "no-origin", "no space origin is given: 0 assumed"))
     else:
@@ -227,6 +226,33 @@ def _affine(name: str, header: Mapping[str, Any], layout: Layout, findings: list
         affine[:3, 2] = _unit_normal(affine)
     affine[:3] *= _length_mm(name, header)
     return _signs(header, findings) @ affine
+
+
+def _steps(name: str, header: Mapping[str, Any], layout: Layout) -> tuple[Array, Array]:
+    """Give spacing and position of the first sample along each axis of space, NaN where absent.
+
+    Fields of NRRD without a space; as in its library, samples are taken for cells, whose minimum
+    lies half a step before them, unless they are said to be nodes.
+    """
+    lines = [_per_axis(name, header, key, layout) for key in ("spacings", "axis mins", "axis maxs")]
+    centres = [str(one).lower() for one in header.get("centerings", [])]
+    cells = np.array([(centres + ["cell"] * 9)[axis] != "node" for axis in layout.space])
+    sizes = np.array([layout.sizes[axis] for axis in layout.space])
+    steps, mins, maxs = lines
+    within = (maxs - mins) / np.maximum(sizes - ~cells, 1)
+    steps = np.where(np.isfinite(steps), steps, within)
+    return steps, mins + np.where(cells, steps / 2, 0.0)
+
+
+def _per_axis(name: str, header: Mapping[str, Any], key: str, layout: Layout) -> Array:
+    told = header.get(key, header.get(key.replace(" ", ""), [np.nan] * len(layout.sizes)))
+    try:
+        values = np.array(told.split() if isinstance(told, str) else told, float)
+        return values[list(layout.space)]
+    except (ValueError, IndexError):
+        raise FormatError(
+            f"{name!r} must have a number for each axis in {key}, it has not: repair its header"
+        ) from None
 
 
 def _unit_normal(affine: Array) -> Array:
