@@ -9,7 +9,7 @@ import numpy.typing as npt
 from vesalius.errors import GeometryError
 
 Floats = npt.NDArray[np.float64]
-SAME_SLICE = 0.01
+SAME_SLICE, MOST_SLICE = 0.01, 0.05
 FLAT_MM = 0.1
 SAME_MM = 0.01
 
@@ -29,16 +29,18 @@ class Plane:
     starts: npt.NDArray[np.int64]
 
 
-def planes_along(index: list[Floats]) -> list[Plane]:
+def planes_along(index: list[Floats], step_mm: float) -> list[Plane]:
     """Sort outlines that lie in slices by their height.
 
     Args:
         index: Outlines, (n, 3) array indices (z, y, x); each within half a slice.
+        step_mm: Distance of slices; outlines 0.01 mm or 0.01 slices apart are in one plane.
 
     Returns:
         The planes by ascending height (slices); points are (y, x).
     """
-    return _together([(float(p[:, 0].mean()), p[:, 1:]) for p in index], SAME_SLICE)
+    same = max(SAME_SLICE, min(MOST_SLICE, SAME_MM / step_mm))
+    return _together([(float(p[:, 0].mean()), p[:, 1:]) for p in index], same)
 
 
 def planes_across(name: str, world: list[Floats]) -> tuple[Floats, list[Plane]]:

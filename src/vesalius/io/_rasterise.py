@@ -21,6 +21,10 @@ from vesalius.ops._polygon import Policy, fill_polygons, inside_polygons
 Floats = npt.NDArray[np.float64]
 Box = tuple[slice, slice, slice]
 ON_SLICE = 0.01
+SAME_STACK = 0.1
+"""Planes no farther off the slices than this were drawn on them, and rounded."""
+MOST_COMPARED = 64
+"""Outlines of a plane up to which each is compared with each."""
 ROUNDING = 1e-6
 
 
@@ -192,14 +196,10 @@ def _draw(
     roi: Roi, contours: Contours, like: Grid, policy: Policy, findings: list[Finding]
 ) -> _Patch | None:
     """Draw one region; None where none of it is near the grid."""
-    closed = [line for line in roi.outlines if line.kind == "closed" and len(line.points) > 2]
-    if len(closed) < len(roi.outlines):
-        text = f"{len(roi.outlines) - len(closed)} open outlines or points of {roi.name!r}"
-        findings.append(Finding("info", "not-closed", f"{text} enclose nothing and are left out"))
-    if not closed:
+    points = _enclosing(roi, findings)
+    if not points:
         empty = torch.zeros((0, 0, 0), dtype=torch.bool)
         return _Patch(roi, (slice(0, 0),) * 3, empty)
-    points = [line.points.numpy() for line in closed]
     index = points if contours.space == "pixel" else [_to_index(p, like) for p in points]
     if all(float(np.ptp(p[:, 0])) < 0.5 for p in index):
         return _draw_in_slices(roi, index, like, policy, findings)
@@ -212,6 +212,26 @@ def _draw(
     return _draw_across(roi, world, like, findings)
 
 
+def _enclosing(roi: Roi, findings: list[Finding]) -> list[Floats]:
+    """Give the points of the outlines that enclose something, each once."""
+    closed = [line for line in roi.outlines if line.kind == "closed" and len(line.points) > 2]
+    if len(closed) < len(roi.outlines):
+        text = f"{len(roi.outlines) - len(closed)} open outlines or points of {roi.name!r}"
+        findings.append(Finding("info", "not-closed", f"{text} enclose nothing and are left out"))
+    once = {_shape_of(line.points.numpy()): line.points.numpy() for line in closed}
+    if len(once) < len(closed):
+        text = f"{len(closed) - len(once)} outlines of {roi.name!r} stand in the file twice or more"
+        findings.append(Finding("warning", "twice", f"{text}: each is drawn once"))
+    return list(once.values())
+
+
+def _shape_of(points: Floats) -> bytes:
+    """Give bytes that are equal for equal outlines, wherever and whichever way they begin."""
+    first = int(np.lexsort(points.T[::-1])[0])
+    ahead, back = np.roll(points, -first, axis=0), np.roll(points[::-1], first + 1, axis=0)
+    return min(ahead.tobytes(), back.tobytes())
+
+
 def _to_index(points: Floats, like: Grid) -> Floats:
     # sums of one column after the other: equal points give equal bits, wherever they stand
     inverse = np.linalg.inv(like.affine.numpy())
@@ -222,10 +242,11 @@ def _to_index(points: Floats, like: Grid) -> Floats:
 def _draw_in_slices(
     roi: Roi, index: list[Floats], like: Grid, policy: Policy, findings: list[Finding]
 ) -> _Patch | None:
-    planes = planes_along(index)
+    planes = planes_along(index, like.spacing_mm[0])
     heights = np.array([plane.height for plane in planes])
     off = float(np.abs(heights - np.rint(heights)).max())
-    reach = 0.5 if off <= ON_SLICE else max(0.5, _gap(heights) / 2)
+    reach = 0.5 if off <= SAME_STACK else max(0.5, _gap(heights) / 2)
+    off = max(off, *(float(np.abs(p[:, 0] - np.rint(p[:, 0].mean())).max()) for p in index))
     first = max(0, int(np.ceil(heights[0] - reach)))
     last = min(like.shape[0] - 1, int(np.floor(heights[-1] + reach)))
     (y, y_end), (x, x_end) = (_reach(index, axis, like.shape[axis]) for axis in (1, 2))
@@ -242,12 +263,30 @@ def _draw_in_slices(
     if not used:
         return None
     findings += _remarks(roi, planes, used, off, like)
+    crossing = sum(_cross(planes[p], (y, x), (y_end - y, x_end - x)) for p in set(used.values()))
+    if crossing:
+        text = f"outlines of {roi.name!r} cross each other in {crossing} planes: what two of them "
+        text += "share counts as outside"
+        findings.append(Finding("warning", "crossing", text))
     return _Patch(roi, (slice(first, last + 1), slice(y, y_end), slice(x, x_end)), mask)
 
 
 def _fill(plane: Plane, origin: tuple[int, int], shape: tuple[int, int], policy: Policy) -> Tensor:
     points = torch.from_numpy(plane.points - np.array(origin, float))
     return fill_polygons(points, torch.from_numpy(plane.starts), shape, policy)
+
+
+def _cross(plane: Plane, origin: tuple[int, int], shape: tuple[int, int]) -> bool:
+    """Say whether two outlines share some voxels of each and not all of one, as no hole does."""
+    count = len(plane.starts)
+    if not 1 < count <= MOST_COMPARED:
+        return False
+    points = np.split(plane.points - np.array(origin, float), plane.starts[1:])
+    first = torch.zeros(1, dtype=torch.int64)
+    masks = [fill_polygons(torch.from_numpy(p), first, shape) for p in points]
+    each = torch.stack(masks).flatten(1).to(torch.float32)
+    shared, own = each @ each.T, each.sum(dim=1)
+    return bool(((shared > 0) & (shared < torch.minimum(own[:, None], own))).any())
 
 
 def _reach(index: list[Floats], axis: int, size: int) -> tuple[int, int]:
@@ -273,7 +312,7 @@ def _remarks(
     unused = len(set(inside) - set(used.values()))
     if unused:
         text = f"{unused} planes of {roi.name!r} lie between slices that others are nearer to"
-        found.append(Finding("info", "planes-unused", text))
+        found.append(Finding("warning", "planes-unused", text))
     empty = max(used) - min(used) + 1 - len(used)
     if empty:
         text = f"{empty} slices between outlines of {roi.name!r} have none and stay empty"

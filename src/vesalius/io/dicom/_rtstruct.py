@@ -20,6 +20,8 @@ from vesalius.io.dicom._mark import mark
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 CONTOUR_DATA = 0x30060050
+LONGEST = 64
+"""Most characters of a number; the standard has 16, and some write more."""
 KINDS: dict[str, Kind] = {
     "CLOSED_PLANAR": "closed",
     "CLOSEDPLANAR_XOR": "closed",
@@ -190,8 +192,10 @@ def _outline(file: str, roi: str, item: Any, findings: list[Finding]) -> Outline
 
 def _numbers(file: str, roi: str, raw: bytes) -> npt.NDArray[np.float64]:
     words = raw.strip(b" \0").split(b"\\") if raw.strip(b" \0") else []
+    # the array is as wide as its longest word: one long word would make it huge
+    fits = max(map(len, words), default=0) <= LONGEST
     try:
-        numbers = np.array(words, dtype="S").astype(np.float64) if words else np.empty(0)
+        numbers = np.array(words if fits else [b"nan"], dtype="S").astype(np.float64)
     except ValueError:
         numbers = np.full(1, np.nan)
     if len(numbers) % 3 or not bool((np.abs(numbers) <= FAR).all()):
