@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 
 from vesalius.io._budget import Budget
-from vesalius.io._handle import Allow, Finding
+from vesalius.io._handle import Allow, Array, Finding
 from vesalius.io.dicom._group import b_value, places
 from vesalius.io.dicom._pixels import read_frames
 from vesalius.io.dicom._slice import Slice
@@ -19,6 +19,7 @@ from vesalius.io.dicom._slice import Slice
 Row = tuple[Slice, ...]
 Number = Callable[[Slice], float]
 BESIDE_MM = 0.1
+DAY_S = 86400.0
 EXACT = 0.05
 """Repetition time and acquisition times agree if they differ by less than this part."""
 
@@ -171,7 +172,7 @@ def _duplicates(columns: list[list[Slice]], allow: tuple[Allow, ...]) -> Finding
 def _in_order(columns: list[list[Slice]], findings: list[Finding]) -> Arranged | None:
     """Order frames by the first key that tells them apart at each place."""
     for word, number in KEYS:
-        values = np.array([[number(one) for one in column] for column in columns])
+        values = _past_midnight(np.array([[number(one) for one in row] for row in columns]), word)
         ordered = np.sort(values, axis=1)
         if np.isnan(ordered).any() or not (np.diff(ordered, axis=1) > 0).all():
             continue
@@ -256,7 +257,10 @@ def _complete(
 def _times(frames: list[Row]) -> tuple[tuple[float, ...], str]:
     """Find when frames were taken, seconds; empty where nothing tells."""
     first = frames[0][0].acquisition
-    acquired = _rising([min(map(acquired_s, row)) for row in frames])
+    acquired: tuple[float, ...] = ()
+    for clock in (_stamp_s, _acquired_s):
+        begun = np.array([min(map(clock, row)) for row in frames])
+        acquired = acquired or _rising(_past_midnight(begun, "AcquisitionTime").tolist())
     repetition = first.get("RepetitionTime")
     planar = "EP" in str(first.get("ScanningSequence", ""))
     if planar and isinstance(repetition, (int, float)) and repetition > 0:
@@ -285,11 +289,22 @@ def _rising(values: list[float]) -> tuple[float, ...]:
     return tuple(value - values[0] for value in values)
 
 
-def acquired_s(one: Slice) -> float:
-    """When a slice was acquired, seconds from the year 0; NaN where it is not told."""
+def _past_midnight(values: Array, word: str) -> Array:
+    """Move times behind the others where they began again at midnight and the date did not."""
+    if word not in CLOCKS or np.isnan(values).any() or np.ptp(values // DAY_S) > 0:
+        return values
+    began_again = values < values.max() - DAY_S / 2
+    return np.asarray(values + DAY_S * began_again)
+
+
+def _stamp_s(one: Slice) -> float:
+    """When a slice was acquired by AcquisitionDateTime, seconds; NaN where that is absent."""
     told = str(one.identifying.get("AcquisitionDateTime", ""))
-    if len(told) >= 14:
-        return _clock_s(told[:8], told[8:])
+    return _clock_s(told[:8], told[8:]) if len(told) >= 14 else math.nan
+
+
+def _acquired_s(one: Slice) -> float:
+    """When a slice was acquired by date and time, seconds from the year 0; NaN if not told."""
     date = one.identifying.get("AcquisitionDate", one.identifying.get("ContentDate", ""))
     return _clock_s(str(date), str(one.identifying.get("AcquisitionTime", "")))
 
@@ -320,11 +335,13 @@ KEYS: tuple[tuple[str, Number], ...] = (
     ("TemporalPositionIdentifier", lambda one: _number(one, "TemporalPositionIdentifier")),
     ("TriggerTime", lambda one: _number(one, "TriggerTime")),
     ("FrameReferenceTime", lambda one: _number(one, "FrameReferenceTime")),
-    ("AcquisitionTime", acquired_s),
+    ("AcquisitionDateTime", _stamp_s),
+    ("AcquisitionTime", _acquired_s),
     ("AcquisitionNumber", lambda one: _number(one, "AcquisitionNumber")),
     ("ContentTime", _content_s),
     ("InstanceNumber", lambda one: _number(one, "InstanceNumber")),
 )
+CLOCKS = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime")
 COUNTED = ("TemporalPositionIdentifier", "AcquisitionNumber")
 """Keys that number frames: every place must have the same ones."""
 MOMENTS = tuple(key for word, key in KEYS if word not in ("ContentTime", "InstanceNumber"))

@@ -52,6 +52,8 @@ def _is_moved(frames: Frames) -> bool:
     gaps = np.diff(rows @ normal, axis=1)
     if not gaps.min() > 0 or np.linalg.norm(shift, axis=2).max() > FURTHEST * length:
         return False
+    if _is_even(np.sort((rows @ normal).ravel())):
+        return False  # interleaved
     along = shift @ normal
     across = np.linalg.norm(shift - along[..., None] * normal, axis=2)
     turn = max(_turn_deg(one, first) for frame in frames for one in frame)
@@ -59,6 +61,12 @@ def _is_moved(frames: Frames) -> bool:
         return False
     near = GAP_PART * float(np.median(gaps))
     return bool(turn > TURN_DEG or across.max() > BESIDE_MM or np.abs(along).max() > near)
+
+
+def _is_even(along: Array) -> bool:
+    gaps = np.diff(along)
+    middle = float(np.median(gaps))
+    return bool((np.abs(gaps - middle) < GAP_PART * middle).all())
 
 
 def _row(frame: list[Slice], normal: Array) -> Array:

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import final
 
@@ -313,6 +314,10 @@ def _mixtures(arranged: Arranged) -> list[Finding]:
         shown = " and ".join(" ".join(words) for words in sorted(units)[:2])
         text = f"slices must be in one unit, they differ in {', '.join(UNITS)}, such as {shown}"
         found.append(Finding("error", "mixed-units", text))
+    alternating = max((_turns(row) for row in arranged.frames), default=0)
+    if alternating:
+        text = "slices of several acquisitions alternate: motion between them shows as steps"
+        found.append(Finding("info", "interleaved", text))
     references = {one.identifying.get(REFERENCE, "") for one in slices}
     if len(references) > 1:
         text = (
@@ -321,6 +326,13 @@ def _mixtures(arranged: Arranged) -> list[Finding]:
         )
         found.append(Finding("warning", "frames-of-reference", text))
     return found
+
+
+def _turns(row: Sequence[Slice]) -> int:
+    """Number of times that the acquisition changes along a row to one that was there before."""
+    numbers = [one.acquisition.get("AcquisitionNumber", "") for one in row]
+    changes = sum(a != b for a, b in pairwise(numbers))
+    return changes - (len(set(numbers)) - 1)
 
 
 def _photometric(one: Slice) -> object:

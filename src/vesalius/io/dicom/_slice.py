@@ -222,9 +222,7 @@ def _expanded(one: Slice, header: Header, budget: Budget) -> tuple[Slice, ...]:
 
 def _slice(path: Path, header: Header, budget: Budget) -> Slice:
     packed = _packed(path, header)
-    slope, intercept = header.number("RescaleSlope", 1.0), header.number("RescaleIntercept", 0.0)
-    if slope == 0 or not max(abs(slope), abs(intercept)) < LARGEST:
-        raise ValueError(f"its rescale slope is {slope:g} and its intercept {intercept:g}")
+    slope, intercept = _rescale(header)
     orientation = _numbers(header, "ImageOrientationPatient", 6)
     spacing = _numbers(header, "PixelSpacing", 2)
     at_detector = spacing is None
@@ -281,6 +279,20 @@ def _packed(path: Path, header: Header) -> Packed:
         offset=header.pixels if native else -1,
         floats=floats,
     )
+
+
+def _rescale(header: Header) -> tuple[float, float]:
+    """Give slope and intercept of the modality rescale (PS3.3 C.11.1), 1 and 0 where absent."""
+    slopes, intercepts = (
+        _numbers(header, word, 1) for word in ("RescaleSlope", "RescaleIntercept")
+    )
+    slope = 1.0 if slopes is None else float(slopes[0])
+    intercept = 0.0 if intercepts is None else float(intercepts[0])
+    if slope == 0 or not max(abs(slope), abs(intercept)) < LARGEST:
+        raise ValueError(f"its rescale slope is {slope:g} and its intercept {intercept:g}")
+    if slopes is None and intercept != 0:
+        raise ValueError(f"it has a rescale intercept of {intercept:g} and no slope")
+    return slope, intercept
 
 
 def check_spacing(spacing: Array | None) -> None:
