@@ -175,6 +175,21 @@ def test_several_mosaics_are_frames(tmp_path: Path) -> None:
         assert np.array_equal(series.data[volume, 0].numpy().astype(np.uint16), tiles(volume))
 
 
+def test_mosaics_that_moved_are_volumes_of_their_own(tmp_path: Path) -> None:
+    """Each file is one frame; prospective motion correction gives it a place of its own."""
+    for volume in range(3):
+        place = [-50 + 0.5 * volume, -40, 10 + 0.25 * volume]
+        write_mosaic(tmp_path, volume, ImagePositionPatient=place, AcquisitionNumber=1)
+    handles = io.scan(tmp_path)
+    assert [{f.code for f in h.findings} for h in handles] == [{"moved", "split", "mosaic"}] * 3
+    for volume, handle in enumerate(handles):
+        assert np.array_equal(handle.read().data[0].numpy(), tiles(volume))
+        # half a picture less half a tile lies between its corner and that of the first tile
+        assert world(handle, 0, 0, 0) == pytest.approx(
+            [-50 + 0.5 * volume + 1.5 * 6, -40 + 2.0 * 4, 10 + 0.25 * volume]
+        )
+
+
 def test_takes_the_number_of_tiles_from_the_mr_header(tmp_path: Path) -> None:
     csa = write_csa({"SliceNormalVector": ["0", "0", "1"]})
     path = write_mosaic(tmp_path, csa=csa)

@@ -56,7 +56,7 @@ def _is_moved(frames: Frames) -> bool:
         return False  # interleaved
     along = shift @ normal
     across = np.linalg.norm(shift - along[..., None] * normal, axis=2)
-    turn = max(_turn_deg(one, first) for frame in frames for one in frame)
+    turn = _turn_deg(frames, first)
     if turn > STEEPEST_DEG:
         return False
     near = GAP_PART * float(np.median(gaps))
@@ -75,9 +75,10 @@ def _row(frame: list[Slice], normal: Array) -> Array:
     return np.asarray(places[np.argsort(places @ normal)])
 
 
-def _turn_deg(one: Slice, first: Array) -> float:
-    assert one.axes is not None
-    chord = float(np.linalg.norm(one.axes - first, axis=0).max())
+def _turn_deg(frames: Frames, first: Array) -> float:
+    """Largest angle between the rows or columns of a slice and those of the first, degrees."""
+    axes = np.array([one.axes for frame in frames for one in frame], dtype=np.float64)
+    chord = float(np.linalg.norm(axes - first, axis=1).max())
     return float(np.degrees(2 * np.arcsin(min(chord / 2, 1.0))))
 
 
