@@ -103,7 +103,8 @@ def _of_suffix(suffix: str) -> Target:
         elif suffix in (".img", ".img.gz"):
             (folder / f"a.hdr{packed}").write_bytes(_header(packed))
         elif suffix in (".nhdr", ".mhd"):
-            (folder / "a.raw").write_bytes(bytes(480))
+            beside = "a.raw" if suffix == ".mhd" else "a.nhdr.raw"
+            (folder / beside).write_bytes(bytes(480))
         if suffix in OUTLINES:
             _draw(path)
         else:

@@ -1,6 +1,7 @@
 """NIfTI: RAS to LPS, sform and qform, scaling, units, frames, damaged files."""
 
 import gzip
+import logging
 import time
 from pathlib import Path
 
@@ -296,6 +297,14 @@ def test_tells_what_was_repaired_and_prints_nothing(
     handle = io.open(write(tmp_path / "a.nii", sform_code=150))
     assert [f.code for f in handle.findings] == ["header-repaired", "no-orientation"]
     assert "sform_code 150 not valid" in handle.findings[0].message
+    logger = logging.getLogger("nibabel.global")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)  # as the command line does
+    try:
+        assert io.open(tmp_path / "a.nii").findings == handle.findings
+        assert logger.level == logging.CRITICAL
+    finally:
+        logger.setLevel(before)
     assert capfd.readouterr() == ("", "")
 
 

@@ -287,13 +287,16 @@ def _repairs(findings: list[Finding]) -> Iterator[None]:
     """Note what nibabel repairs in a header, which it would print."""
     from nibabel import imageglobals
 
-    collector = _Collector(findings)
+    collector, logger = _Collector(findings), imageglobals.logger
+    before = logger.level
     with imageglobals.LoggingOutputSuppressor():
-        imageglobals.logger.addHandler(collector)
+        logger.addHandler(collector)
+        logger.setLevel(logging.WARNING)  # a program may have silenced it
         try:
             yield
         finally:
-            imageglobals.logger.removeHandler(collector)
+            logger.setLevel(before)
+            logger.removeHandler(collector)
 
 
 @final
