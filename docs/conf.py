@@ -71,6 +71,7 @@ sphinx_gallery_conf = {
     "plot_gallery": True,
     "abort_on_example_error": False,
     "image_srcset": ["2x"],
+    "reset_modules": ("matplotlib", "_style.style"),
 }
 
 html_theme = "furo"
