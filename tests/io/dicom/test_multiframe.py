@@ -1,5 +1,6 @@
 """Multi-frame images: each frame gets its place, its time and its rescale."""
 
+import math
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -601,6 +602,22 @@ def test_projections_are_no_volume(tmp_path: Path) -> None:
         io.open(path).read()
 
 
+def test_tells_that_tomographic_slices_are_taken_to_be_their_thickness_apart(
+    tmp_path: Path,
+) -> None:
+    told = {"SliceVector": [1, 2, 3], "SpacingBetweenSlices": None}
+    handle = io.open(write_nuclear(tmp_path, 3, **told, SliceThickness=4))
+    assert [(f.severity, f.code) for f in handle.findings] == [("warning", "no-position")]
+    assert "their thickness apart" in handle.findings[0].message
+    assert handle.grid.spacing_mm[0] == 4
+
+
+def test_tomographic_slices_without_a_distance_have_no_place(tmp_path: Path) -> None:
+    told = {"SliceVector": [1, 2, 3], "SpacingBetweenSlices": None, "SliceThickness": None}
+    with pytest.raises(FormatError, match="do not say where they lie"):
+        io.open(write_nuclear(tmp_path, 3, **told)).read()
+
+
 def write_dose(folder: Path, offsets: list[float], **entries: object) -> Path:
     header: dict[str, object] = {
         "SOPClassUID": uid.RTDoseStorage,
@@ -624,8 +641,25 @@ def test_places_doses_by_offset_or_by_position(tmp_path: Path, offsets: list[flo
     assert np.array_equal(samples(handle), enhanced_values(3)[..., 0] * np.float32(0.25))
 
 
+@pytest.mark.parametrize(
+    ("offsets", "axes"),
+    [([5.0, 7.5, 10.0], [1, 0, 0, 0, 1, 0]), ([3.0, 5.5, 8.0], [0, 1, 0, 0, 0, -1])],
+    ids=["begins elsewhere", "is not axial"],
+)
+def test_refuses_doses_whose_offsets_can_be_read_in_two_ways(
+    tmp_path: Path, offsets: list[float], axes: list[float]
+) -> None:
+    path = write_dose(tmp_path, offsets, ImageOrientationPatient=axes)
+    with pytest.raises(FormatError, match=r"must count its dose planes from 0, .* at z 3"):
+        io.open(path)
+
+
 def test_refuses_doses_without_places(tmp_path: Path) -> None:
-    for wrong in ({"ImagePositionPatient": None}, {"GridFrameOffsetVector": [0.0, 1.0]}):
+    for wrong in (
+        {"ImagePositionPatient": None},
+        {"GridFrameOffsetVector": [0.0, 1.0]},
+        {"GridFrameOffsetVector": [0.0, math.nan, 5.0]},
+    ):
         with pytest.raises(FormatError, match="3 offsets of its dose planes, it gives"):
             io.open(write_dose(tmp_path, [0.0, 2.5, 5.0], **wrong))
 

@@ -305,6 +305,18 @@ def test_a_copy_among_equal_frames_is_dropped_alone(tmp_path: Path) -> None:
     assert_in_place(handle, puts)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
+def test_an_endless_time_is_none(tmp_path: Path) -> None:
+    """What orders frames must be a time: the next key does."""
+    told = {"AcquisitionTime": None, "AcquisitionNumber": None, "FrameReferenceTime": None}
+    for k in range(2):
+        for t in range(2):
+            put(tmp_path, k, t, **MR, **told, TriggerTime=("0", "inf")[t])
+    handle = io.open(tmp_path)
+    assert (handle.content.frames, handle.content.times_s) == (2, ())
+    assert codes(handle) == {"frames-by-number": "warning"}
+
+
 MOVED: dict[str, Callable[[int, int], Entries]] = {
     "along the normal": lambda k, t: {"ImagePositionPatient": [-10, 20, 30 + 2.5 * k + 0.4 * t]},
     "by a gap": lambda k, t: {"ImagePositionPatient": [-10, 20, 30 + 2.5 * (k + t)]},
@@ -442,6 +454,7 @@ REFUSED: dict[str, tuple[str, Callable[[int], Entries]]] = {
         "must be a readable DICOM file",
         lambda k: {"RescaleSlope": "nan" if k == 2 else 1},
     ),
+    "half a sign": ("must be 0 or 1, it is 7", lambda k: {"PixelRepresentation": 7}),
     "bits below the value": ("says bits 4 to 15, and bits below", lambda k: {"HighBit": 15}),
 }
 

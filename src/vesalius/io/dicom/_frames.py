@@ -97,7 +97,8 @@ def _serial(one: Slice) -> tuple[float, str, int]:
 
 def _number(one: Slice, keyword: str, default: float = math.nan) -> float:
     value = one.acquisition.get(keyword)
-    return float(value) if isinstance(value, (int, float)) else default
+    known = isinstance(value, (int, float)) and math.isfinite(value)
+    return float(str(value)) if known else default
 
 
 # ---- copies

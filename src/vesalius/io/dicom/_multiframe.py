@@ -45,6 +45,7 @@ CONVERTED = (
     "UnassignedPerFrameConvertedAttributesSequence",
 )
 """Where legacy-converted images keep entries of single-frame images (C.7.6.16.2.25)."""
+NOWHERE = "the image has no position in the patient"
 KEPT = ("EchoTime", "TriggerTime", "AcquisitionNumber", "FrameReferenceTime", "InversionTime")
 
 
@@ -168,7 +169,7 @@ def _placed(one: Slice, groups: Groups) -> Slice:
     if position is None:  # ultrasound volumes lie in a space of their own (C.8.24.2)
         position = groups.numbers("PlanePositionVolumeSequence", "ImagePositionVolume", 3)
         axes = groups.numbers("PlaneOrientationVolumeSequence", "ImageOrientationVolume", 6)
-        said = {"PlaceAssumed": "it is placed in the space of the transducer"}
+        said = {"PlaceAssumed": f"{NOWHERE}: it is placed in the space of the transducer"}
         entries |= {} if position is None else said
     spacing = groups.numbers("PixelMeasuresSequence", "PixelSpacing", 2)
     check_spacing(spacing)
@@ -220,7 +221,7 @@ def _cine(numbered: list[Slice], header: Any) -> list[Slice]:
     position, axes, assumed = first.position_mm, first.axes, {}
     if not is_placed:
         position, axes = np.zeros(3), np.eye(3)[:, :2]
-        assumed = {"PlaceAssumed": "it is placed at the origin"}
+        assumed = {"PlaceAssumed": f"{NOWHERE}: it is placed at the origin"}
     return [
         replace(
             one,

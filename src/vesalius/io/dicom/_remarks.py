@@ -67,7 +67,7 @@ def _of_place(slices: list[Slice], allow: tuple[Allow, ...]) -> list[Finding]:
         text = "the series is a localizer: its slices are no volume"
         found.append(_unless("localizer", text, allow))
     if "PlaceAssumed" in slices[0].acquisition:
-        text = f"the image has no position in the patient: {slices[0].acquisition['PlaceAssumed']}"
+        text = str(slices[0].acquisition["PlaceAssumed"])
         found.append(Finding("warning", "no-position", text))
     if slices[0].box is not None:
         text = "each file is a mosaic: its tiles were taken apart by the header of Siemens"

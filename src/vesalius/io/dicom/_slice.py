@@ -16,6 +16,7 @@ from vesalius.io._budget import Budget
 from vesalius.io._handle import Array
 from vesalius.io.dicom._header import NATIVE, Header, inflated, read_header
 from vesalius.io.dicom._pixels import Packed, check_packed
+from vesalius.io.dicom._reason import reason_of
 from vesalius.io.dicom._tags import ACQUISITION, IDENTIFYING, PER_SLICE, TAGS
 
 SUFFIXES = (".dcm", ".ima")
@@ -162,9 +163,8 @@ def look(path: Path, budget: Budget) -> Looked:
     except FormatError:
         raise
     except Exception as error:  # a damaged value may fail anywhere
-        reason = str(error).replace(str(path), path.name) or type(error).__name__
         raise FormatError(
-            f"{path.name!r} must be a readable DICOM file, it is not: {reason}: "
+            f"{path.name!r} must be a readable DICOM file, it is not: {reason_of(error, path)}: "
             "the file is truncated or damaged, copy it again"
         ) from error
 
@@ -263,6 +263,9 @@ def _packed(path: Path, header: Header) -> Packed:
     )
     bits = allocated if floats else int(header.number("BitsStored", allocated))
     native = header.syntax in NATIVE and header.length >= 0
+    sign = header.number("PixelRepresentation", 0)
+    if sign not in (0, 1):
+        raise ValueError(f"PixelRepresentation must be 0 or 1, it is {sign:g}")
     return Packed(
         path=path,
         syntax=header.syntax,
@@ -272,7 +275,7 @@ def _packed(path: Path, header: Header) -> Packed:
         bits_allocated=allocated,
         bits_stored=bits,
         high_bit=int(header.number("HighBit", bits - 1)) if not floats else bits - 1,
-        signed=bool(header.number("PixelRepresentation", 0)) and not floats,
+        signed=bool(sign) and not floats,
         photometric=header.text("PhotometricInterpretation") or "MONOCHROME2",
         planar=int(header.number("PlanarConfiguration", 0)),
         frames=max(1, int(header.number("NumberOfFrames", 1))),

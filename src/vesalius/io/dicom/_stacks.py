@@ -10,6 +10,8 @@ from vesalius.errors import FormatError
 from vesalius.io._handle import Array
 from vesalius.io.dicom._slice import Slice
 
+AXIAL, SAME_MM = 0.9999, 0.01
+THICK = "SpacingBetweenSlices is absent: slices are taken to be their thickness apart"
 MOMENTS = ("TimeSlotVector", "TimeSliceVector", "PhaseVector")
 SOURCES = ("EnergyWindowVector", "DetectorVector", "RRIntervalVector")
 
@@ -28,18 +30,27 @@ def dose_frames(frames: list[Slice], header: Any) -> list[Slice]:
         The frames with positions, and DoseGridScaling as slope.
 
     Raises:
-        FormatError: There is no position, or not one offset for each frame.
+        FormatError: There is no position, or not one offset for each frame, or they can be read
+            in two ways.
     """
     first = frames[0]
     offsets = np.array([float(v) for v in np.atleast_1d(header.GridFrameOffsetVector)])
-    if first.position_mm is None or first.axes is None or len(offsets) != len(frames):
+    whole = len(offsets) == len(frames) and bool(np.isfinite(offsets).all())
+    if first.position_mm is None or first.axes is None or not whole:
         raise FormatError(
             f"{first.path.name!r} must give position, orientation and {len(frames)} offsets of "
             f"its dose planes, it gives {len(offsets)} offsets: the file is damaged"
         )
     normal = np.cross(first.axes[:, 0], first.axes[:, 1])
     if offsets[0] != 0:
-        offsets = (offsets - first.position_mm[2]) * np.sign(normal[2])
+        z = float(first.position_mm[2])
+        if abs(float(normal[2])) < AXIAL or abs(offsets[0] - z) > SAME_MM:
+            raise FormatError(
+                f"{first.path.name!r} must count its dose planes from 0, or give the z of axial "
+                f"planes, the first offset is {offsets[0]:g} and its position lies at z {z:g}: "
+                "repair GridFrameOffsetVector"
+            )
+        offsets = (offsets - z) * np.sign(normal[2])
     scale = header.get("DoseGridScaling", None)
     slope = float(scale) if scale not in (None, "") else 1.0
     said = {"rescaled": scale is not None, "DoseUnits": str(header.get("DoseUnits", ""))}
@@ -76,23 +87,26 @@ def nuclear_frames(frames: list[Slice], header: Any) -> list[Slice]:
     position = first.position_mm if position is None else position
     row_column = first.axes if axes is None else axes.reshape(2, 3).T
     slices = _vector(header, "SliceVector", count)
-    gap = header.get("SpacingBetweenSlices", None) or header.get("SliceThickness", None)
+    gap = header.get("SpacingBetweenSlices", None)
+    assumed = {} if slices is None or gap else {"PlaceAssumed": THICK}
+    gap = gap or header.get("SliceThickness", None)
     moments = [v for v in (_vector(header, word, count) for word in MOMENTS) if v is not None]
     sources = [v for v in (_vector(header, word, count) for word in SOURCES) if v is not None]
     ranks = _ranks(moments)
     is_projection = "RotationVector" in header and slices is None
     placed = []
     for k, one in enumerate(frames):
-        said = dict(one.acquisition)
+        said = {**one.acquisition, **assumed}
         if moments:
             said["TemporalPositionIdentifier"] = ranks[k]
         if sources:
             said["StackID"] = "-".join(str(vector[k]) for vector in sources)
         where = None
-        if position is not None and row_column is not None and not is_projection:
+        is_told = bool(gap or slices is None) and not is_projection
+        if position is not None and row_column is not None and is_told:
             normal = np.cross(row_column[:, 0], row_column[:, 1])
             number = 0 if slices is None else slices[k] - 1
-            where = position + number * float(gap or 1.0) * normal
+            where = position + number * float(gap or 0.0) * normal
         placed.append(replace(one, position_mm=where, axes=row_column, acquisition=said))
     return placed
 
