@@ -101,9 +101,9 @@ def test_an_attempt_lets_strange_errors_through_and_cleans_up(tmp_path: Path) ->
 @pytest.mark.slow
 def test_the_guided_fuzzer_runs(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris has no wheel for this Python")
-    command = [sys.executable, "fuzz/run.py", "--seconds", "2", "--out", str(tmp_path)]
+    command = [sys.executable, "fuzz/run.py", "--seconds", "1", "--out", str(tmp_path)]
     done = subprocess.run(
-        [*command, "--target", "mha", "--target", "csa"],
+        [*command, "--target", "csa"],
         capture_output=True,
         text=True,
         check=False,
@@ -111,4 +111,4 @@ def test_the_guided_fuzzer_runs(tmp_path: Path) -> None:
         timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("sound") == 2
+    assert done.stdout.count("sound") == 1

@@ -171,7 +171,7 @@ def test_refuses_a_file_beyond_the_budget(tmp_path: Path) -> None:
 # ---- out
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=volumes)
 def test_labels_come_back(tmp_path: Path, data: np.ndarray) -> None:
     grid = Grid.from_spacing((3, 8, 9), (2.0, 0.5, 0.5))

@@ -70,7 +70,7 @@ def test_agrees_with_scikit_image(seed: int, rings: int, count: int) -> None:
     assert torch.equal(drawn.labels.data[0, 2] != 0, wanted)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 100_000), by=st.integers(0, 30), policy=st.sampled_from(["centre", "area"])
 )

@@ -52,6 +52,7 @@ def codes(drawn):
 
 
 @grids
+@settings(max_examples=30)
 @given(volumes)
 def test_drawing_the_trace_gives_the_labels_back(grid, data):
     labels = Labels(torch.from_numpy(data)[None], grid, {(0, 7): "liver"})
@@ -62,6 +63,7 @@ def test_drawing_the_trace_gives_the_labels_back(grid, data):
     assert drawn.labels.names == {(0, v): labels.name(v) for _, v in labels.values}
 
 
+@settings(max_examples=40)
 @given(volumes)
 def test_drawing_the_trace_in_pixels_gives_the_labels_back(data):
     grid = Grid(SHAPE, AFFINES["oblique"])

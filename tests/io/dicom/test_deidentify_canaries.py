@@ -56,7 +56,8 @@ def test_more_than_sixty_tags_of_every_kind_hold_canaries():
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED])
 def test_nothing_that_the_standard_knows_lets_a_canary_out(tmp_path, syntax):
-    image, found = planted()
+    # every attribute once; the other encodings with those that the table lists
+    image, found = planted(listed=syntax != IMPLICIT)
     write(image, tmp_path / "in" / "a.dcm", syntax)
     data = everything(run(tmp_path))
     machine = {canary_of(image[tag].value) for tag in MACHINE_TEXT & set(found)}

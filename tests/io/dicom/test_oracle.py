@@ -149,15 +149,19 @@ def test_the_uneven_tilted_series_is_refused_naming_both(tmp_path: Path, data_di
 
 @pytest.mark.slow
 def test_each_slice_of_the_uneven_tilted_series_comes_back(tmp_path: Path, data_dir: Path) -> None:
-    """Bar: 20 HU mean absolute error over the whole plane of each slice; the mean is below 6."""
+    """Bar: 20 HU mean absolute error over the plane of each slice; the mean is below 6.
+
+    Every third pixel along rows and columns stands for the plane.
+    """
     folder = unpack(data_dir / "dicom" / "ct_ge_tilt_varspacing", tmp_path)
     image = io.open(folder, allow=("tilt", "gaps")).read()
-    errors = []
+    data, errors = image.data.double(), []
     for path in sorted(folder.rglob("*.dcm")):
         file = pydicom.dcmread(path)
-        at = image.grid.to_index(torch.from_numpy(pixel_places(file)))
-        found = sample(image.data.double(), at, interpolation="linear")[0].numpy()
-        stored = file.pixel_array * float(file.RescaleSlope) + float(file.RescaleIntercept)
+        at = image.grid.to_index(torch.from_numpy(pixel_places(file)[1::3, 1::3]))
+        found = sample(data, at, interpolation="linear")[0].numpy()
+        pixels = file.pixel_array[1::3, 1::3]
+        stored = pixels * float(file.RescaleSlope) + float(file.RescaleIntercept)
         errors.append(float(np.abs(found - stored).mean()))
     assert len(errors) == 28
     assert max(errors) < 12

@@ -80,7 +80,7 @@ def test_labels_come_back_voxel_for_voxel(series, tmp_path, frame, holes):
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=volumes)
 def test_any_labels_come_back(series, tmp_path, frame, data):
     folder, grid = series[frame]

@@ -463,35 +463,39 @@ HUGE = """
 import resource, sys, time
 from vesalius import io
 from vesalius.errors import FormatError
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.perf_counter()
-handle = io.open(sys.argv[1])
-assert handle.grid.shape == (30000, 30000, 32000), handle.grid
-try:
-    handle.read()
-except FormatError as error:
-    assert "its header claims" in str(error), error
-else:
-    raise SystemExit("was read")
-part = handle.read((slice(9, 12), slice(500, 520), slice(31_000, 31_030)))
-assert int(part.data.sum()) == 0
-spent = time.perf_counter() - start
-grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-print(f"{spent:.2f} s, {grown:.0f} MB")
-assert spent < 2 and grown < 500
+def attack(path):
+    handle = io.open(path)
+    assert handle.grid.shape == (30000, 30000, 32000), handle.grid
+    try:
+        handle.read()
+    except FormatError as error:
+        assert "its header claims" in str(error), error
+    else:
+        raise SystemExit("was read")
+    part = handle.read((slice(9, 12), slice(500, 520), slice(31_000, 31_030)))
+    assert int(part.data.sum()) == 0
+
+for path in sys.argv[1:]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    attack(path)
+    spent = time.perf_counter() - start
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{spent:.2f} s, {grown:.0f} MB")
+    assert spent < 2 and grown < 500
 """
 
 
 @pytest.mark.slow
-@BOTH
-def test_29_tb_are_opened_and_refused_whole_within_2_s_and_500_mb(tmp_path, version: int) -> None:
-    path = tmp_path / "a.zarr"
-    zarr.create_array(
-        store=str(path / "0"), shape=(1, 30000, 30000, 32000), chunks=(1, 64, 64, 64),
-        dtype="u1", zarr_format=version, fill_value=0,
-    )  # fmt: skip
-    describe(path, versioned(multiscale([1] * 4), version), version=version)
-    call = [sys.executable, "-c", HUGE, str(path)]
+def test_29_tb_are_opened_and_refused_whole_within_2_s_and_500_mb(tmp_path) -> None:
+    for version in (2, 3):
+        path = tmp_path / f"{version}.zarr"
+        zarr.create_array(
+            store=str(path / "0"), shape=(1, 30000, 30000, 32000), chunks=(1, 64, 64, 64),
+            dtype="u1", zarr_format=version, fill_value=0,
+        )  # fmt: skip
+        describe(path, versioned(multiscale([1] * 4), version), version=version)
+    call = [sys.executable, "-c", HUGE, *(str(tmp_path / f"{k}.zarr") for k in (2, 3))]
     found = subprocess.run(call, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
 
