@@ -243,10 +243,13 @@ def open_labels(
         GeometryError: Outlines do not lie on the grid, or labels on another lattice than its.
     """
     drawn = open_regions(path, like=like, roi=roi, form=form, allow=allow, budget=budget)
-    apart = [finding.message for finding in drawn.findings if finding.code == "other-lattice"]
+    if like is None:
+        return drawn.labels
+    laid = onto(drawn.labels, like, Path(path).name, budget)
+    apart = [finding.message for finding in laid.findings if finding.code == "other-lattice"]
     if apart:
         raise GeometryError(apart[0])
-    return drawn.labels
+    return laid.labels
 
 
 def open_regions(
@@ -263,8 +266,10 @@ def open_regions(
 
     Args:
         path: See ``open_labels``; a folder of masks, one structure in each file, is joined.
-        like: See ``open_labels``; outlines in the folder of one volume are drawn on that. Labels
-            on another lattice keep their grid, and that is told as an error.
+        like: Grid that outlines are drawn on; those in the folder of one volume are drawn on that
+            where none is given. A DICOM SEG, which may leave empty planes out, is laid on it where
+            both share a lattice; where not, it keeps its grid, and that is told as an error. Other
+            label maps keep their grid.
         roi: See ``open_labels``.
         form: See ``open``.
         allow: See ``open``.
@@ -284,10 +289,9 @@ def open_regions(
     if found.refused:
         raise found.refused[0]
     volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
-    maps = [h for h in volumes if h.meta.get("Modality") == "SEG"]
-    if len(found.contours) == 1 and not maps:
+    maps = [h for h in volumes if h.meta.get("Modality") == "SEG"] or volumes
+    if len(found.contours) == 1 and maps is volumes:
         return draw_outlines(found.contours[0], volumes, Canvas(like, frame), roi, budget)
-    maps = maps or volumes
     if len(maps) > 1 and not found.contours and (place.is_dir() or is_archive(place.name)):
         drawn = join_masks(place.resolve().name, maps, roi, budget)
     elif len(maps) == 1 and not found.contours:
@@ -299,7 +303,7 @@ def open_regions(
             f"{place.name!r} must hold one volume or one file of outlines, it holds "
             f"{len(maps)} and {len(found.contours)} ({names}): open one by its own path"
         )
-    if like is None:
+    if like is None or maps is volumes:
         return drawn
     laid = onto(drawn.labels, like, place.name, budget)
     return replace(laid, findings=drawn.findings + laid.findings)

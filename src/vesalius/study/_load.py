@@ -49,9 +49,9 @@ def load_pair(
 
     Args:
         image_path: The image.
-        labels_path: The labels: a label map (laid on the image's grid where both share a lattice),
-            outlines (drawn on it), a folder of masks, or a folder with one file of these and the
-            series that it was made on.
+        labels_path: The labels: a label map, a DICOM SEG (laid on the image's grid where both
+            share a lattice), outlines (drawn on it), a folder of masks, or a folder with one file
+            of these and the series that it was made on.
         config: For ``modality: CT`` a file that tells no unit is taken to be in HU.
         unit: Unit of the image; empty takes what file and configuration tell.
         on_mismatch: ``"resample"`` brings labels on another grid to the image's grid;
