@@ -137,3 +137,12 @@ def test_validates_a_bids_folder(vesalius, tmp_path: Path) -> None:
     bad = vesalius("info", "--validate", tmp_path)
     assert bad.code == 4
     assert "bids-description" in bad.out
+
+
+def test_leaves_with_3_where_nothing_can_be_read_in_json_too(vesalius, tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0004\nbroken")
+    (tmp_path / "b.nrrd").write_bytes(b"NRRD0004\nbroken")
+    for words in ([], ["--json"]):
+        ended = vesalius("info", tmp_path, *words)
+        assert ended.code == 3
+        assert "a.nrrd" in ended.out

@@ -12,6 +12,7 @@ import typer
 
 from vesalius.cli._exits import PARTIAL
 from vesalius.cli._progress import Progress, watch
+from vesalius.cli._words import printable
 
 if TYPE_CHECKING:
     from vesalius.io.dicom import Match, Outcome, Tls
@@ -263,17 +264,12 @@ def _line(one: "Match", *, identifying: bool, as_json: bool) -> str:
     told = dict(one.entries) if identifying else {}
     if as_json:
         return json.dumps(shown | ({"entries": told} if told else {}), ensure_ascii=True)
-    return _printable("  ".join(f"{k}={v}" for k, v in (shown | told).items() if v != ""))
-
-
-def _printable(text: str) -> str:
-    # what a node answers could steer the terminal
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable("  ".join(f"{k}={v}" for k, v in (shown | told).items() if v != ""))
 
 
 def _tell(done: "Outcome", verb: str, where: str, *, quiet: bool) -> None:
     for failure in done.failures[:_TOLD]:
-        typer.echo(_printable(f"error: {failure.name}: {failure.reason}"), err=True)
+        typer.echo(printable(f"error: {failure.name}: {failure.reason}"), err=True)
     if len(done.failures) > _TOLD:
         typer.echo(f"error: and {len(done.failures) - _TOLD} more", err=True)
     if not quiet:

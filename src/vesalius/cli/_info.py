@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vesalius.cli._exits import PARTIAL, REFUSED
-from vesalius.cli._words import split_words
+from vesalius.cli._words import printable, split_words
 
 PATH_HELP = "File, folder, archive or DICOMDIR."
 WORDS = {"good": "good", "check": "CHECK", "refused": "REFUSED"}
@@ -43,21 +43,28 @@ def info(
     found = describe(survey(path, patient=patient, allow=split_words(allow)))
     if json:
         typer.echo(json_module.dumps(found, indent=2, allow_nan=False))
+        _leave(found)
         return
     for volume in found["volumes"]:
-        typer.echo(_line(volume))
+        typer.echo(printable(_line(volume)))
         _show_findings(volume["findings"])
     for outlines in found["outlines"]:
         names = ", ".join(roi["name"] or "(no name)" for roi in outlines["regions"])
         many = _count(len(outlines["regions"]), "outlined region")
-        typer.echo(f"{WORDS[outlines['verdict']]:<8} {outlines['name']}  {many}: {names}")
+        text = f"{WORDS[outlines['verdict']]:<8} {outlines['name']}  {many}: {names}"
+        typer.echo(printable(text))
         _show_findings(outlines["findings"])
     for text in found["refused"]:
-        typer.echo(f"REFUSED  {text}")
+        typer.echo(printable(f"REFUSED  {text}"))
     if found["skipped"]:
         more = f" and {len(found['skipped']) - 3} more" if len(found["skipped"]) > 3 else ""
         typer.echo(f"passed over: {', '.join(map(repr, found['skipped'][:3]))}{more}")
     typer.echo(_total(found))
+    _leave(found)
+
+
+def _leave(found: dict[str, Any]) -> None:
+    """Leave with 3 where nothing can be read."""
     if not found["volumes"] and not found["outlines"]:
         raise typer.Exit(REFUSED)
 
@@ -92,7 +99,8 @@ def _show_findings(findings: list[dict[str, str]]) -> None:
         accepted = one["severity"] == "error" and all(words)
         way = f"  [--allow {','.join(words)}]" if accepted else ""
         text = one["message"].strip()
-        typer.echo(f"         {LETTERS[one['severity']]:<8}{one['code']}: {text}{way}")
+        shown = f"         {LETTERS[one['severity']]:<8}{one['code']}: {text}{way}"
+        typer.echo(printable(shown))
 
 
 def _total(found: dict[str, Any]) -> str:

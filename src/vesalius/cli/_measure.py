@@ -10,6 +10,7 @@ import typer
 from vesalius.cli._exits import PARTIAL, explain
 from vesalius.cli._group import ITSELF, VerbGroup
 from vesalius.cli._progress import Progress, watch
+from vesalius.cli._words import printable
 from vesalius.errors import OutputError, VesaliusError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _show_plan(pair: "Pair", task: "Task") -> None:
         typer.echo(f"note: {text}")
     for region in plan(pair.labels, task.regions):
         size = f"{region.voxels:>10} voxels  {region.volume_mm3:.6g} mm^3"
-        typer.echo(f"{region.value:>5}  {region.name:<24} {size}")
+        typer.echo(f"{region.value:>5}  {printable(region.name):<24} {size}")
     bars = f", up to {task.config.perturb.count} perturbed measurements" if task.uncertainty else ""
     families = len(task.config.features.families)
     typer.echo(f"would measure {families} families{bars}; configuration {task.config.digest}")

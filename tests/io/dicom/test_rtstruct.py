@@ -75,7 +75,7 @@ def test_a_point_is_a_point_and_an_unknown_kind_is_told(tmp_path: Path) -> None:
     found = read(tmp_path, file)
     assert [r.outlines[0].kind for r in found.rois] == ["point", "open"]
     assert codes(found) == ["unknown-contour"]
-    assert "'q' is of the unknown kind 'S'" in found.findings[0].message
+    assert "'q' is of an unknown kind" in found.findings[0].message
 
 
 def test_tells_what_is_odd_and_reads_the_rest(tmp_path: Path) -> None:
@@ -271,3 +271,11 @@ def test_a_grid_elsewhere_is_refused(tmp_path: Path) -> None:
     path = write_structure_set(tmp_path, structure_set({1: ("a", [contour(SQUARE)])}))
     with pytest.raises(ValueError, match=r"outlines of 'rs.dcm' must lie on the grid"):
         rasterise(read_rtstruct(path, RULES), Grid.from_spacing((3, 3, 3)))
+
+
+def test_ten_thousand_odd_contours_are_told_in_a_few_words(tmp_path: Path) -> None:
+    items = [contour(SQUARE, NumberOfContourPoints=k + 5) for k in range(200)]
+    found = read(tmp_path, structure_set({1: ("a", items)})).findings
+    assert [f.code for f in found] == ["point-count"] * 6
+    assert found[-1].message == "and 195 more likewise"
+    assert {f.severity for f in found} == {"warning"}

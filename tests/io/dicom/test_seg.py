@@ -288,7 +288,7 @@ REFUSED = {
     "must describe each segment, segment 9 has frames but no description": _unknown,
     "must place each of its 6 frames, 0 are placed: a tiled slide": _tiled,
     "must have 1 bit for each sample of a BINARY segmentation": _bits,
-    "must be a BINARY, FRACTIONAL or LABELMAP segmentation, it is 'SURFACE'": _strange,
+    "must be a BINARY, FRACTIONAL or LABELMAP segmentation, it is of another": _strange,
     r"must be a readable DICOM segmentation, it is not \(AttributeError\)": _nothing,
 }
 

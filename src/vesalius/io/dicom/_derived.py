@@ -13,6 +13,7 @@ import numpy as np
 from vesalius.errors import FormatError
 from vesalius.io._budget import Budget
 from vesalius.io._handle import Array, Finding
+from vesalius.io.dicom._reason import reason_of
 
 SAME_MM = 1e-4
 PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
@@ -78,11 +79,10 @@ def read_header(path: Path, budget: Budget) -> tuple[Any, int]:
     except FormatError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged value meets first
-        reason = str(error).replace(str(path), path.name).splitlines()[:1] or [""]
         raise FormatError(
             f"{path.name!r} must be a readable DICOM file, it is not "
-            f"({type(error).__name__}: {reason[0]}): the file is truncated or damaged, "
-            "copy it again"
+            f"({type(error).__name__}: {reason_of(error, path)}): the file is truncated or "
+            "damaged, copy it again"
         ) from error
 
 
@@ -297,10 +297,9 @@ def _unpacked(stored: Stored, frames: Sequence[int]) -> Iterator[Array]:
         dataset = pydicom.dcmread(stored.path)
         array = np.asarray(dataset.pixel_array).reshape(-1, *stored.size)
     except Exception as error:  # a decoder raises what it likes
-        reason = str(error).replace(str(stored.path), stored.path.name).splitlines()[:1]
         raise FormatError(
             f"{stored.path.name!r} must hold all samples that its header promises, it does not: "
-            f"{reason[0] if reason else type(error).__name__}: the file is damaged, or its packing "
+            f"{reason_of(error, stored.path)}: the file is damaged, or its packing "
             "needs pip install vesalius[dicom]"
         ) from error
     for frame in frames:

@@ -10,6 +10,7 @@ from vesalius.errors import FormatError
 from vesalius.io._budget import Budget
 from vesalius.io._handle import Finding
 from vesalius.io._walk import stays_inside
+from vesalius.io.dicom._reason import reason_of
 
 MEDIA_DIRECTORY = b"1.2.840.10008.1.3.10"
 """Media Storage Directory Storage, the SOP class of a DICOMDIR (PS3.4 table I.4-1)."""
@@ -117,10 +118,9 @@ def _records(path: Path, budget: Budget) -> list[Any]:
             for keyword in KEYWORDS:
                 record.get(keyword)  # values are parsed when they are looked at
     except Exception as error:  # pydicom raises whatever a damaged value meets first
-        reason = str(error).replace(str(path), path.name) or type(error).__name__
         raise FormatError(
             f"{path.name!r} must be a DICOMDIR with a sequence of records, it is not: "
-            f"{reason.splitlines()[0][:200]}: open the folder that holds it"
+            f"{reason_of(error, path)}: open the folder that holds it"
         ) from error
     if len(records) > budget.files:
         raise FormatError(

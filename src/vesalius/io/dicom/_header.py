@@ -18,6 +18,7 @@ from typing import final
 
 from vesalius.errors import FormatError
 from vesalius.io._budget import Budget
+from vesalius.io.dicom._reason import reason_of
 from vesalius.io.dicom._tags import TAGS
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -462,9 +463,8 @@ def _by_pydicom(path: Path, size: int, first: bytes) -> Header:
         syntax = str(data.file_meta.get("TransferSyntaxUID", ""))
         implicit, little = data.original_encoding
     except Exception as error:  # pydicom raises whatever a damaged value meets first
-        reason = str(error).replace(str(path), path.name) or type(error).__name__
         raise FormatError(
-            f"{path.name!r} must be a readable DICOM file, it is not: {reason}: "
+            f"{path.name!r} must be a readable DICOM file, it is not: {reason_of(error, path)}: "
             "the file is truncated or damaged, copy it again"
         ) from error
     if not syntax:  # files without a preamble: pydicom has seen how they are encoded

@@ -17,9 +17,11 @@ from vesalius.io._contours import FAR, Contours, Kind, Outline, Roi
 from vesalius.io._handle import Finding, Rules
 from vesalius.io.dicom._header import inflated, read_header
 from vesalius.io.dicom._mark import mark
+from vesalius.io.dicom._reason import reason_of
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 CONTOUR_DATA = 0x30060050
+MOST_TOLD = 5
 LONGEST = 64
 """Most characters of a number; the standard has 16, and some write more."""
 KINDS: dict[str, Kind] = {
@@ -30,15 +32,15 @@ KINDS: dict[str, Kind] = {
     "POINT": "point",
 }
 HEADER = (
-    "StructureSetLabel",
     "Manufacturer",
     "ManufacturerModelName",
     "SoftwareVersions",
-    "ApprovalStatus",
 )
+APPROVALS = ("APPROVED", "UNAPPROVED", "REJECTED")
 IDENTIFYING = (
     "PatientID",
     "PatientName",
+    "StructureSetLabel",
     "StructureSetDate",
     "StudyInstanceUID",
     "SOPInstanceUID",
@@ -79,15 +81,26 @@ def read_rtstruct(path: Path, rules: Rules) -> Contours:
     except FormatError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged value meets first
-        reason = (str(error) or type(error).__name__).replace(str(path), path.name).splitlines()[0]
         raise FormatError(
-            f"{path.name!r} must be an RT structure set, it is not: {reason}: "
+            f"{path.name!r} must be an RT structure set, it is not: {reason_of(error, path)}: "
             "the file is damaged or of another kind, copy it again"
         ) from error
     if said:
         text = f"{len(said)} values are not of the form that DICOM asks for; read as they stand"
         findings.append(Finding("info", "odd-values", text))
-    return Contours(path.name, rois, meta, tuple(findings))
+    return Contours(path.name, rois, meta, _few(findings))
+
+
+def _few(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Keep a few of each kind: a file of ten thousand odd contours is told once."""
+    kept: list[Finding] = []
+    for code in dict.fromkeys(finding.code for finding in findings):
+        alike = [finding for finding in findings if finding.code == code]
+        kept += alike[:MOST_TOLD]
+        if len(alike) > MOST_TOLD:
+            text = f"and {len(alike) - MOST_TOLD} more likewise"
+            kept.append(Finding(alike[0].severity, code, text))
+    return tuple(kept)
 
 
 def _read(path: Path, budget: Budget) -> Any:
@@ -182,7 +195,7 @@ def _outline(file: str, roi: str, item: Any, findings: list[Finding]) -> Outline
         findings.append(Finding("warning", "point-count", text))
     told = str(item.get("ContourGeometricType", ""))
     if told not in KINDS:
-        text = f"a contour of {roi!r} is of the unknown kind {told!r}: it encloses nothing"
+        text = f"a contour of {roi!r} is of an unknown kind: it encloses nothing"
         findings.append(Finding("warning", "unknown-contour", text))
     kind = KINDS.get(told, "open")
     if kind == "closed" and len(points) > 1 and bool((points[0] == points[-1]).all()):
@@ -215,6 +228,8 @@ def _colour(region: Any) -> tuple[int, ...]:
 def _meta(header: Any, rois: tuple[Roi, ...], *, patient: bool) -> dict[str, object]:
     meta: dict[str, object] = {"format": "RTSTRUCT", "regions": len(rois)}
     meta |= {k: str(header.get(k)) for k in HEADER if header.get(k)}
+    if header.get("ApprovalStatus") in APPROVALS:
+        meta["ApprovalStatus"] = str(header.ApprovalStatus)
     frames = {
         str(item.get("ReferencedFrameOfReferenceUID", ""))
         for item in header.get("StructureSetROISequence", None) or []

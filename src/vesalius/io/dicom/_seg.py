@@ -100,7 +100,7 @@ def _handle(path: Path, header: Any, offset: int, rules: Rules) -> Handle:
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise FormatError(
             f"{path.name!r} must be a BINARY, FRACTIONAL or LABELMAP segmentation, "
-            f"it is {kind!r}: convert it first"
+            "it is of another kind: convert it first"
         )
     size = int(header.Rows), int(header.Columns)
     stored = Stored(path, size, _sample(path.name, header, kind), offset)
