@@ -473,7 +473,24 @@ def test_refuses_pet_in_two_units(tmp_path: Path) -> None:
     told = {"Modality": "PT", "RescaleIntercept": 0, "RescaleType": None}
     for k in range(N):
         put(tmp_path, k, **told, Units="BQML" if k < 3 else "GML")
-    with pytest.raises(FormatError, match=r"must be in one unit, .* BQML and .* GML"):
+    with pytest.raises(FormatError, match=r"must be in one unit, .* BQML none and .* GML"):
+        io.open(tmp_path).read()
+
+
+@pytest.mark.parametrize(
+    ("word", "values", "what"),
+    [
+        ("DecayCorrection", ("START", "ADMIN"), "must be in one unit, .* ADMIN and .* START"),
+        ("PatientWeight", (60, 80), "must be of one patient's weight"),
+    ],
+)
+def test_refuses_pet_that_one_factor_does_not_fit(
+    tmp_path: Path, word: str, values: tuple[object, object], what: str
+) -> None:
+    told = {"Modality": "PT", "Units": "BQML", "RescaleIntercept": 0, "RescaleType": None}
+    for k in range(N):
+        put(tmp_path, k, **told | {word: values[k // 3]})
+    with pytest.raises(FormatError, match=what):
         io.open(tmp_path).read()
 
 

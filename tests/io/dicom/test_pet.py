@@ -55,6 +55,22 @@ def test_start_decays_the_dose_to_the_start_of_the_series() -> None:
     assert scale.findings == ()
 
 
+def test_a_dynamic_scan_begins_before_the_dose_is_given() -> None:
+    """30 s are 0.004555 half lives, in which the dose at the start would have lost 0.3152%."""
+    late = header(RadiopharmaceuticalStartTime="101030")
+    scale = pet_scale(late, ACQUIRED, "")
+    assert scale.factor == pytest.approx(80000 / (3.5e8 * 2 ** (30 / 6586.2)), rel=1e-5)
+    assert [(f.severity, f.code) for f in scale.findings] == [("info", "injection-late")]
+
+
+def test_a_dose_that_is_long_gone_gives_no_suv() -> None:
+    """Two hours after the start must be the day before: 12 half lives of fluorine."""
+    wrong = header(RadiopharmaceuticalStartTime="121000")
+    scale = pet_scale(wrong, ACQUIRED, "")
+    assert [f.code for f in scale.findings] == ["not-suv"]
+    assert "decayed for 12 half-lives" in scale.findings[0].message
+
+
 def test_admin_takes_the_dose_as_it_was_given() -> None:
     scale = pet_scale(header(DecayCorrection="ADMIN"), ACQUIRED, "SUVbw")
     assert scale.factor == pytest.approx(80000 / 3.5e8)
@@ -76,7 +92,7 @@ def test_a_weight_in_grams_is_seen_and_said() -> None:
     assert [f.code for f in scale.findings] == ["weight-in-grams"]
 
 
-@given(minutes=st.integers(0, 24 * 60 - 1))
+@given(minutes=st.integers(0, 1097))  # ten half lives
 def test_an_injection_before_midnight_belongs_to_the_day_before(minutes: int) -> None:
     clock = (10 * 60 + 10 - minutes) % (24 * 60)
     told = f"{clock // 60:02d}{clock % 60:02d}00"

@@ -18,6 +18,10 @@ HEAVIEST_KG = 500.0
 """Above it a PatientWeight is taken to be in grams."""
 LEAST_BQ = 1e5
 """Below it a dose cannot be in Bq."""
+LATEST = timedelta(hours=1)
+"""A dynamic scan may begin so long before the dose is given."""
+MOST_HALF_LIVES = 10
+"""Nothing is left to be seen of a dose that decayed for longer."""
 PHILIPS, GE = "Philips PET Private Group", "GEMS_PETD_01"
 PHILIPS_SUV, PHILIPS_ACTIVITY = (0x7053, PHILIPS, 0x00), (0x7053, PHILIPS, 0x09)
 GE_SCAN = (0x0009, GE, 0x0D)
@@ -170,6 +174,14 @@ def _dose_bq(header: Any, acquired: Sequence[tuple[str, str]], findings: list[Fi
         raise FormatError(f"DecayCorrection is {correction or 'absent'}, not START or ADMIN")
     scan = _scan_start(header, acquired, half_life, findings)
     elapsed = (scan - _injection(drug, scan, findings)).total_seconds()
+    if elapsed > MOST_HALF_LIVES * half_life:
+        raise FormatError(
+            f"the dose would have decayed for {elapsed / half_life:.3g} half-lives before the "
+            "scan: its time or that of the series is wrong"
+        )
+    if elapsed < 0:
+        text = f"the dose was given {-elapsed:g} s after the scan began, as for a dynamic scan"
+        findings.append(Finding("info", "injection-late", text))
     return dose * math.exp2(-elapsed / half_life)
 
 
@@ -201,7 +213,7 @@ def _scan_start(
 def _injection(drug: Any, scan: datetime, findings: list[Finding]) -> datetime:
     """When the dose was given; a date of its own that cannot be right gives way to the clock."""
     told = _stamp(drug.get("RadiopharmaceuticalStartDateTime"))
-    if told is not None and timedelta(0) <= scan - told < timedelta(days=1):
+    if told is not None and -LATEST <= scan - told < timedelta(days=1):
         return told
     clock = _moment(scan.strftime("%Y%m%d"), drug.get("RadiopharmaceuticalStartTime"))
     if clock is None and told is not None:
@@ -211,7 +223,7 @@ def _injection(drug: Any, scan: datetime, findings: list[Finding]) -> datetime:
     if told is not None:
         text = "the date of injection is not before the scan: only its time of day was taken"
         findings.append(Finding("warning", "injection-date", text))
-    return clock if clock <= scan else clock - timedelta(days=1)
+    return clock if clock <= scan + LATEST else clock - timedelta(days=1)
 
 
 def _moment(date: object, time: object) -> datetime | None:

@@ -11,7 +11,7 @@ from vesalius.io.dicom._slice import Slice
 
 LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 """Transfer syntaxes that are always lossy: JPEG with a cosine transform."""
-UNITS = ("rescaled", "RescaleType", "Units")
+UNITS = ("rescaled", "RescaleType", "Units", "DecayCorrection")
 """What says the unit of a slice's values."""
 
 
@@ -102,6 +102,10 @@ def mixtures(arranged: Arranged) -> list[Finding]:
     if len(units) > 1:
         shown = " and ".join(" ".join(words) for words in sorted(units)[:2])
         text = f"slices must be in one unit, they differ in {', '.join(UNITS)}, such as {shown}"
+        found.append(Finding("error", "mixed-units", text))
+    weights = {one.identifying.get("PatientWeight", 0) for one in slices}
+    if len(weights) > 1 and "Units" in slices[0].acquisition:
+        text = "slices must be of one patient's weight to be one SUV, they give several"
         found.append(Finding("error", "mixed-units", text))
     alternating = max((_turns(row) for row in arranged.frames), default=0)
     if alternating:
