@@ -27,10 +27,12 @@ from deid_files import (
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
+from vesalius.io._budget import DEFAULT
 from vesalius.io.dicom import Profile, deidentify
 from vesalius.io.dicom._annex_e import CODES, rules
+from vesalius.io.dicom._deid_file import Run
 from vesalius.io.dicom._deid_rules import MACHINE_TEXT, Case, clean_dataset
-from vesalius.io.dicom._deid_uids import Key
+from vesalius.io.dicom._deid_uids import Key, read_key
 from vesalius.io.dicom._deid_values import telling_words, tells
 
 NAME = word(1)
@@ -248,3 +250,14 @@ def test_two_patients_of_one_name_stay_two_and_one_patient_stays_one(tmp_path):
 
 def _twice(made: Dataset, all_: dict[Path, Dataset]) -> bool:
     return sum(other.PatientID == made.PatientID for other in all_.values()) == 2
+
+
+def test_nothing_of_the_key_or_the_table_is_shown(tmp_path):
+    (tmp_path / "key").write_text("ab" * 32 + "\n")
+    (tmp_path / "key").chmod(0o600)
+    made = Run(tmp_path, read_key(tmp_path / "key"), Profile(), {NAME: "P1"}, DEFAULT)
+    assert "abab" not in f"{made!r} {made.key!r} {made.key} {made.fingerprint}"
+    assert NAME not in repr(made)
+    write(plain(), tmp_path / "in" / "a.dcm")
+    run(tmp_path)
+    assert leaks(everything(tmp_path / "out"), "ab" * 8) == []

@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -64,7 +64,7 @@ class Run:
     out: Path
     key: Key
     profile: Profile
-    pseudonyms: Mapping[str, str]
+    pseudonyms: Mapping[str, str] = field(repr=False)
     budget: Budget
 
     @property
