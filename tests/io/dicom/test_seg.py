@@ -355,3 +355,80 @@ def test_values_that_are_large_come_back(tmp_path: Path) -> None:
     for kind in ("BINARY", "LABELMAP"):
         save_seg(Labels(data, grid), tmp_path / "a.dcm", kind=kind)
         assert torch.equal(io.open_labels(tmp_path / "a.dcm").data.int(), data)
+
+
+# ---- as other programs may order and word them
+
+
+def _reversed(file: pydicom.Dataset) -> None:
+    """The frames in the other order, their groups with them."""
+    count = file.NumberOfFrames
+    bits = np.unpackbits(np.frombuffer(file.PixelData, np.uint8), bitorder="little")
+    frames = bits[: count * 42].reshape(count, 42)[::-1]
+    packed = np.packbits(frames.reshape(-1), bitorder="little").tobytes()
+    file.PixelData = packed + b"\0" * (len(packed) % 2)
+    file.PerFrameFunctionalGroupsSequence = list(file.PerFrameFunctionalGroupsSequence)[::-1]
+
+
+def _shuffled(file: pydicom.Dataset) -> None:
+    """No frame where it was."""
+    count = file.NumberOfFrames
+    order = np.random.default_rng(7).permutation(count)
+    bits = np.unpackbits(np.frombuffer(file.PixelData, np.uint8), bitorder="little")
+    packed = np.packbits(bits[: count * 42].reshape(count, 42)[order].ravel(), bitorder="little")
+    file.PixelData = packed.tobytes() + b"\0" * (len(packed.tobytes()) % 2)
+    groups = list(file.PerFrameFunctionalGroupsSequence)
+    file.PerFrameFunctionalGroupsSequence = [groups[k] for k in order]
+
+
+def _bare(file: pydicom.Dataset) -> None:
+    """Nothing tells of the images that it was made on."""
+    for group in file.PerFrameFunctionalGroupsSequence:
+        group.pop("DerivationImageSequence", None)
+    for keyword in ("ReferencedSeriesSequence", "FrameOfReferenceUID"):
+        file.pop(keyword, None)
+
+
+@pytest.mark.parametrize("how", [_reversed, _shuffled, _bare])
+def test_the_order_of_frames_and_references_do_not_matter(tmp_path: Path, how: Change) -> None:
+    path = foreign(tmp_path, crossing(), omit_empty_frames=False)
+    before = io.open_labels(path)
+    after = io.open_labels(change(path, how))
+    assert torch.equal(after.data, before.data)
+    assert torch.equal(after.grid.affine, before.grid.affine)
+
+
+@pytest.mark.parametrize("top", [1, 100, 255])
+@pytest.mark.parametrize("sort", ["PROBABILITY", "OCCUPANCY"])
+def test_fractions_are_of_what_the_file_calls_whole(tmp_path: Path, top: int, sort: str) -> None:
+    masks = np.zeros((5, 6, 7, 2), np.float32)
+    masks[1:4, 1:3, 1:5, 0] = 1.0
+    masks[2, 3:5, 3:5, 1] = 1.0
+    options = {"max_fractional_value": top, "fractional_type": sort}
+    handle = io.open(foreign(tmp_path, masks, "FRACTIONAL", omit_empty_frames=False, **options))
+    image = handle.read()
+    assert float(image.data.max()) == 1.0
+    assert torch.equal(image.data, torch.from_numpy(masks.transpose(3, 0, 1, 2)))
+    assert handle.meta["fraction"] == sort
+
+
+def test_a_fraction_of_half_belongs_to_the_segment(tmp_path: Path) -> None:
+    masks = np.zeros((5, 6, 7, 1), np.float32)
+    masks[2, 2, :, 0] = [0, 0.49, 0.5, 0.51, 1, 0, 0]
+    path = foreign(tmp_path, masks, "FRACTIONAL", max_fractional_value=100, omit_empty_frames=False)
+    assert io.open_labels(path).data[0, 2, 2].tolist() == [0, 0, 1, 1, 1, 0, 0]
+
+
+def test_segments_of_two_resolutions_are_refused(tmp_path: Path) -> None:
+    def coarser(file: pydicom.Dataset) -> None:
+        shared = file.SharedFunctionalGroupsSequence[0]
+        for k, group in enumerate(file.PerFrameFunctionalGroupsSequence):
+            group.PixelMeasuresSequence = [pydicom.Dataset()]
+            group.PixelMeasuresSequence[0].update(shared.PixelMeasuresSequence[0])
+            if k % 2:
+                group.PixelMeasuresSequence[0].PixelSpacing = [1.5, 1.0]
+        del shared.PixelMeasuresSequence
+
+    path = change(foreign(tmp_path, apart(), omit_empty_frames=False), coarser)
+    with pytest.raises(FormatError, match="must have frames of one pixel spacing, it has several"):
+        io.open(path)

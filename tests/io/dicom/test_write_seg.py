@@ -14,8 +14,10 @@ from written import against, blobs, errors_of, grids, same_place, upside, write_
 from vesalius import io
 from vesalius.core import Grid, Labels
 from vesalius.errors import ExtraError, FormatError, GeometryError, RegionError
+from vesalius.io import Budget
 from vesalius.io.dicom import Caption, save_seg
 from vesalius.io.dicom._context import highdicom as import_highdicom
+from vesalius.io.dicom._write_seg import _numbered
 from vesalius.io.dicom.codes import Algorithm, Code, Meaning
 
 
@@ -240,3 +242,37 @@ def test_keeps_a_real_tilted_series(data_dir: Path, tmp_path: Path) -> None:
     assert torch.equal(back.data, data)
     assert float((back.grid.affine - grid.affine).abs().max()) < 1e-5
     assert errors_of(tmp_path / "seg.dcm") == []
+
+
+def test_masks_beyond_the_budget_are_refused_before_they_are_made() -> None:
+    labels = blobs(grids()["straight"], (1, 2), layers=2)
+    values = dict(enumerate(labels.values, start=1))
+    needed = 3 * len(values) * 5 * 6 * 7
+    assert _numbered(labels, values, Budget(bytes=needed)).shape == (5, 6, 7, len(values))
+    with pytest.raises(FormatError, match=r"must take at most .* GiB to be written as a segm"):
+        _numbered(labels, values, Budget(bytes=needed - 1))
+
+
+def test_masks_of_overlapping_labels_are_those_of_each() -> None:
+    labels = blobs(grids()["straight"], (1, 2), layers=2)
+    values = dict(enumerate(labels.values, start=1))
+    masks = _numbered(labels, values)
+    for k, (layer, value) in enumerate(values.values()):
+        assert np.array_equal(masks[..., k] != 0, (labels.data[layer] == value).numpy())
+
+
+@pytest.mark.parametrize("name", ["straight", "oblique"])
+def test_another_program_reads_the_same_frames_at_the_same_places(tmp_path: Path, name) -> None:
+    import SimpleITK
+
+    grid = grids()[name]
+    labels = blobs(grid, (1,))
+    save_seg(labels, tmp_path / "a.dcm", like=write_source(tmp_path / "ct", grid))
+    image = SimpleITK.ReadImage(str(tmp_path / "a.dcm"))
+    frames = SimpleITK.GetArrayFromImage(image) != 0
+    header = pydicom.dcmread(tmp_path / "a.dcm")
+    assert len(frames) == header.NumberOfFrames
+    for frame, group in zip(frames, header.PerFrameFunctionalGroupsSequence, strict=True):
+        first = torch.tensor(group.PlanePositionSequence[0].ImagePositionPatient).double()
+        z = round(float(grid.to_index(first)[0]))
+        assert np.array_equal(frame, labels.data[0, z].numpy() == 1)

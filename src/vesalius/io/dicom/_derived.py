@@ -156,23 +156,32 @@ def place(name: str, header: Any, findings: list[Finding]) -> Placed:
         The plane of each frame, and the affine.
 
     Raises:
-        FormatError: Frames are turned against each other, or fit no even row.
+        FormatError: Frames are turned against each other, differ in pixel spacing, or fit no even
+            row.
     """
     shared, groups = groups_of(name, header)
     positions: list[Array | None] = []
     axes: list[Array] = []
     measures: dict[str, float] = {}
+    spacing: set[tuple[float, float]] = set()
     for group in groups:
         position = item_of(group, shared, "PlanePositionSequence").get("ImagePositionPatient")
         positions.append(None if position is None else np.array(position, dtype=np.float64))
         turned = item_of(group, shared, "PlaneOrientationSequence").get("ImageOrientationPatient")
         if turned is not None:
             axes.append(np.array(turned, dtype=np.float64).reshape(2, 3).T)
-        measures = measures or _measures(item_of(group, shared, "PixelMeasuresSequence"))
+        told = _measures(item_of(group, shared, "PixelMeasuresSequence"))
+        measures = measures or told
+        spacing |= {(told["row"], told["column"])} if "row" in told else set()
     if any(float(np.abs(one - axes[0]).max()) > 1e-4 for one in axes):
         raise FormatError(
             f"{name!r} must have frames of one orientation, it has several: "
             "put each orientation in a file of its own"
+        )
+    if len(spacing) > 1:
+        raise FormatError(
+            f"{name!r} must have frames of one pixel spacing, it has several: "
+            "put each resolution in a file of its own"
         )
     planes, affine = _lattice(name, positions, axes[0] if axes else None, measures, findings)
     return Placed(planes, affine, int(planes.max()) + 1)

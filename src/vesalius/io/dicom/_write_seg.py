@@ -11,6 +11,7 @@ import numpy as np
 from vesalius.core import Labels
 from vesalius.errors import FormatError, RegionError
 from vesalius.io._atomic import staged
+from vesalius.io._budget import DEFAULT, Budget
 from vesalius.io._handle import Array
 from vesalius.io._samples import to_numpy
 from vesalius.io.dicom._context import (
@@ -35,6 +36,7 @@ from vesalius.io.dicom.codes import Algorithm, Meaning, meaning_of
 
 Kind = Literal["BINARY", "LABELMAP"]
 LARGEST = 65535
+COPIES = 3
 
 
 NOT_STATED = Algorithm()
@@ -70,7 +72,8 @@ def save_seg(
 
     Raises:
         RegionError: There is no label, or one is negative or above 65535.
-        FormatError: The source cannot be read, or a label map is asked for several layers.
+        FormatError: The source cannot be read, a label map is asked for several layers, or labels
+            that overlap take more memory than a budget allows.
         GeometryError: Rows and columns are not at right angles.
         ExtraError: highdicom is not installed.
         OutputError: The folder is absent or not writable, or what was read back differs.
@@ -167,13 +170,25 @@ def _describe(
     return item
 
 
-def _numbered(labels: Labels, values: dict[int, tuple[int, int]]) -> Array:
+def _numbered(
+    labels: Labels, values: dict[int, tuple[int, int]], budget: Budget = DEFAULT
+) -> Array:
     """Give segment numbers (z, y, x) where there is one layer, else masks (z, y, x, segment)."""
     data = to_numpy(labels.data)
     kind = np.uint8 if max(values) <= 255 else np.uint16
     if data.shape[0] > 1:
-        masks = [data[layer] == value for layer, value in values.values()]
-        return np.stack(masks, axis=-1).astype(np.uint8)
+        # highdicom takes a mask of the whole grid for each segment, and copies them all
+        needed = COPIES * len(values) * data[0].size
+        if needed > budget.bytes:
+            raise FormatError(
+                f"labels that overlap must take at most {budget.bytes / 2**30:.3g} GiB to be "
+                f"written as a segmentation, {len(values)} masks of {data[0].size} voxels take "
+                f"{needed / 2**30:.3g}: write them in several files, or crop them"
+            )
+        masks = np.empty((*data.shape[1:], len(values)), np.uint8)
+        for k, (layer, value) in enumerate(values.values()):
+            masks[..., k] = data[layer] == value
+        return masks
     table = np.zeros(max(value for _, value in values.values()) + 1, kind)
     for number, (_, value) in values.items():
         table[value] = number
