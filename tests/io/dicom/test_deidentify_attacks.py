@@ -261,3 +261,17 @@ def test_nothing_of_the_key_or_the_table_is_shown(tmp_path):
     write(plain(), tmp_path / "in" / "a.dcm")
     run(tmp_path)
     assert leaks(everything(tmp_path / "out"), "ab" * 8) == []
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_tables_end_with_their_last_entry(tmp_path, sized):
+    lut = Dataset()
+    lut.LUTDescriptor, lut.LUTExplanation = [4, 0, 16], NAME
+    lut.add_new(0x00283006, "OW", bytes(range(8)) + (NAME + "_").encode())
+    image = plain(ModalityLUTSequence=[lut])
+    image.add_new(0x00281201, "OW", bytes(range(8)) + (NAME + "_").encode())
+    if sized:
+        image.RedPaletteColorLookupTableDescriptor = [4, 0, 16]
+    made = cleaned(tmp_path, image)
+    assert made.ModalityLUTSequence[0].LUTData == bytes(range(8))
+    assert made.RedPaletteColorLookupTableData == (bytes(range(8)) if sized else None)

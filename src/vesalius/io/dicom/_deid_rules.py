@@ -51,6 +51,8 @@ BULK = frozenset(
     }
 )
 """Blocks of numbers that are data: tables of colours and values, signals, fields, surfaces."""
+TABLES = {0x00283006: 0x00283002, **{0x00281201 + k: 0x00281101 + k for k in range(3)}}
+"""Tables of values and colours, and what says how many entries they have."""
 MACHINE_TEXT = frozenset(
     {
         0x00080070,
@@ -150,7 +152,17 @@ def clean_dataset(source: Any, case: Case, level: int = 0) -> Any:
             _private(source, made, tag, case)
         else:
             _public(source, made, tag, case, level)
+    _cut_tables(made)
     return made
+
+
+def _cut_tables(made: Any) -> None:
+    """Drop what stands behind the last entry of a table, and tables of no size (PS3.3 C.11.1.1)."""
+    for tag, size in TABLES.items():
+        if tag in made and isinstance(made[tag].value, bytes):
+            told = made[size].value if size in made else None
+            count = (int(told[0]) & 0xFFFF or 1 << 16) if told else 0
+            made[tag].value = made[tag].value[: 2 * count]
 
 
 def _whole_group(tag: int) -> str:
