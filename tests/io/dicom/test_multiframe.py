@@ -92,6 +92,13 @@ def codes(handle: io.Handle) -> set[str]:
 # ---- enhanced images
 
 
+def test_a_spacing_of_its_own_is_not_that_of_the_detector(tmp_path: Path) -> None:
+    frames = [place([0, 0, 2.0 * k]) for k in range(2)]
+    handle = io.open(write_enhanced(tmp_path, frames, ImagerPixelSpacing=[9, 9]))
+    assert codes(handle) == set()
+    assert handle.grid.spacing_mm[1] < 9
+
+
 def test_places_frames_by_hand(tmp_path: Path) -> None:
     frames = [place([10, 20, 30 + 2.5 * k]) for k in range(4)]
     handle = io.open(write_enhanced(tmp_path, frames))

@@ -365,6 +365,17 @@ PARTED: dict[str, Callable[[int], Entries]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "other", [{"PixelSpacing": None}, {"PixelSpacing": None, "ImagerPixelSpacing": [0.75, 0.5]}]
+)
+def test_slices_of_another_scale_are_parted(tmp_path: Path, other: Entries) -> None:
+    """What has no spacing, or that at the detector, is not known to be as large as the rest."""
+    puts = [put(tmp_path, k, **(other if k >= 3 else {})) for k in range(N)]
+    (known,) = [h for h in io.scan(tmp_path) if set(codes(h)) == {"split"}]
+    assert_in_place(known, puts[:3])
+    assert len(io.scan(tmp_path)) == 2
+
+
 @pytest.mark.parametrize("name", PARTED)
 def test_what_is_no_one_volume_is_parted(tmp_path: Path, name: str) -> None:
     puts = [put(tmp_path, k, **PARTED[name](k)) for k in range(N)]

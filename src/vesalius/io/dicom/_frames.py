@@ -87,6 +87,8 @@ def arrange(
 
 def _apart_mm(column: Sequence[Slice]) -> float:
     """Largest distance along a world axis between slices of one place, mm."""
+    if len(column) == 1:
+        return 0.0
     positions = np.array([one.position_mm for one in column], dtype=np.float64)
     return float(np.ptp(positions, axis=0).max())
 

@@ -163,23 +163,31 @@ def _by_axes(group: Group) -> list[Group]:
     return _labelled(group, parts, lambda k: _direction(axes[label == k][0]) if k >= 0 else "none")
 
 
+def _by_scale(group: Group) -> list[Group]:
+    """Split by what pixel spacing is told: slices without one are as large as nobody knows."""
+    return _parts(group, _scale, str)
+
+
+def _scale(one: Slice) -> object:
+    if one.spacing_mm is None:
+        return "no pixel spacing"
+    return "spacing at the detector" if one.acquisition.get("AtDetector") else "pixel spacing"
+
+
 def _by_spacing(group: Group) -> list[Group]:
-    known = [k for k, one in enumerate(group.slices) if one.spacing_mm is not None]
-    if len(known) < 2:
+    if group.slices[0].spacing_mm is None:
         return [group]
-    spacing = np.array([group.slices[k].spacing_mm for k in known])
+    spacing = np.array([one.spacing_mm for one in group.slices])
     reach = max(group.slices[0].size[:2])
     label = _clusters(
         spacing, lambda first: np.abs(spacing - first).max(axis=1) * reach <= SAME_SPACING_MM
     )
-    numbers = dict(zip(known, label.tolist(), strict=True))
-    parts = [numbers.get(k, 0) for k in range(len(group.slices))]
 
     def shown(k: int) -> str:
         rows, columns = spacing[label == k][0].tolist()
         return f"pixels of {rows:g} x {columns:g} mm"
 
-    return _labelled(group, parts, shown)
+    return _labelled(group, label.tolist(), shown)
 
 
 def _clusters(values: Array, near: Callable[[Array], Array]) -> Array:
@@ -286,6 +294,7 @@ ALWAYS = (
     _by_reference,
     _by_motion,
     _by_axes,
+    _by_scale,
     _by_spacing,
 )
 """What splits a series whether positions repeat or not, in this order."""

@@ -178,6 +178,7 @@ def _placed(one: Slice, groups: Groups) -> Slice:
     if slope is not None and not 0 < abs(float(slope[0])) < LARGEST:
         raise ValueError(f"the rescale slope of a frame is {slope[0]:g}")
     rescaled = {"rescaled": True} if slope is not None else {}
+    entries |= {"AtDetector": False} if spacing is not None else {}
     return replace(
         one,
         position_mm=one.position_mm if position is None else position,
