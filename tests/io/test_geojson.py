@@ -235,3 +235,12 @@ def moved(path: Path, rules: Rules) -> io.Contours:
     found = read_geojson(path, rules)
     assert not math.isnan(float(found.rois[0].outlines[0].points.sum()))
     return found
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_label_without_a_name_is_called_by_its_value(tmp_path: Path, name: str) -> None:
+    grid = Grid.from_spacing((1, 4, 5))
+    data = torch.zeros((1, 1, 4, 5), dtype=torch.uint8)
+    data[0, 0, 1:3, 1:4] = 7
+    save_geojson(Labels(data, grid, {(0, 7): name}), tmp_path / "a.geojson")
+    assert io.open_labels(tmp_path / "a.geojson", like=grid).names == {(0, 7): "label 7"}

@@ -48,7 +48,9 @@ def trace(labels: Labels, *, name: str = "labels", space: Space = "world") -> Co
             own = value if value > 0 and value not in taken else max(taken, default=0) + 1
             taken.add(own)
             colour = PALETTE[len(rois) % len(PALETTE)]
-            rois.append(Roi(labels.name(value, layer), outlines, own, colour))
+            title = labels.name(value, layer)
+            title = title if title.strip() else f"label {value}"
+            rois.append(Roi(title, outlines, own, colour))
     return Contours(name, tuple(rois), {"format": "traced"}, space=space)
 
 

@@ -15,7 +15,7 @@ from vesalius import io
 from vesalius.core import Grid, Labels
 from vesalius.errors import ExtraError, FormatError, GeometryError, RegionError
 from vesalius.io import Budget
-from vesalius.io.dicom import Caption, save_seg
+from vesalius.io.dicom import Caption, save_rtstruct, save_seg
 from vesalius.io.dicom._context import highdicom as import_highdicom
 from vesalius.io.dicom._write_seg import _numbered
 from vesalius.io.dicom.codes import Algorithm, Code, Meaning
@@ -276,3 +276,29 @@ def test_another_program_reads_the_same_frames_at_the_same_places(tmp_path: Path
         first = torch.tensor(group.PlanePositionSequence[0].ImagePositionPatient).double()
         z = round(float(grid.to_index(first)[0]))
         assert np.array_equal(frame, labels.data[0, z].numpy() == 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("a\\b", "a/b"),
+        ("GTV\n1", "GTV 1"),
+        ("", "label 1"),
+        (" \t", "label 1"),
+        ("x" * 100, "x" * 64),
+        ("\u00e9 \u4e2d\u6587", "\u00e9 \u4e2d\u6587"),
+        ("a^b=c", "a^b=c"),
+    ],
+)
+def test_any_name_gives_a_valid_file(tmp_path: Path, name: str, wanted: str) -> None:
+    """A backslash would make two names of it, an empty one is not allowed."""
+    grid = grids()["straight"]
+    like = write_source(tmp_path / "ct", grid)
+    data = blobs(grid, (1,)).data
+    labels = Labels(data, grid, {(0, 1): name})
+    save_seg(labels, tmp_path / "seg.dcm", like=like)
+    save_rtstruct(labels, tmp_path / "rs.dcm", like=like)
+    for file in ("seg.dcm", "rs.dcm"):
+        assert io.open_labels(tmp_path / file, like=grid).names == {(0, 1): wanted}
+    assert errors_of(tmp_path / "seg.dcm") == []
+    assert errors_of(tmp_path / "rs.dcm") == []

@@ -287,6 +287,20 @@ def decimal(value: float) -> str:
     return str(format_number_as_ds(float(value)))
 
 
+def short(text: str, limit: int = 64) -> str:
+    """Give a text as a LO or SH can hold it (PS3.5 6.2): one value, one line, not too long.
+
+    Args:
+        text: Any text.
+        limit: Most characters.
+
+    Returns:
+        It with ``/`` for backslashes, which divide values, and spaces for control characters.
+    """
+    plain = (c if c.isprintable() else " " for c in text.replace("\\", "/"))
+    return "".join(plain).strip()[:limit].strip()
+
+
 def settle(dataset: Any, own: str, source: Source, caption: Caption) -> None:
     """Make an object independent of clock and chance, in place; its preamble is zeroed.
 

@@ -18,6 +18,7 @@ from vesalius.io.dicom._context import (
     quiet,
     seed,
     settle,
+    short,
     source_for,
     uid,
     unreal,
@@ -94,8 +95,8 @@ def _mapping(name: str, unit: str, values: Any, quantity: Code | None) -> Any:
     known = values[np.isfinite(values)]
     ends = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     return highdicom().pm.RealWorldValueMapping(
-        lut_label=name[:16],
-        lut_explanation=name.partition(":")[2][:64],
+        lut_label=short(name, 16),
+        lut_explanation=short(name.partition(":")[2]),
         unit=ucum(unit).concept(),
         value_range=ends,
         slope=1.0,

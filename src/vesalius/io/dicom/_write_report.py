@@ -19,6 +19,7 @@ from vesalius.io.dicom._context import (
     quiet,
     read_source,
     settle,
+    short,
     uid,
 )
 from vesalius.io.dicom._seg import SEG_CLASSES
@@ -202,7 +203,7 @@ def _segmentation(path: Path) -> Any:
 
 
 def _segment(segmentation: Any, region: str) -> Any:
-    named = [s for s in segmentation.SegmentSequence if str(s.SegmentLabel) == region[:64]]
+    named = [s for s in segmentation.SegmentSequence if str(s.SegmentLabel) == short(region)]
     if len(named) != 1:
         there = ", ".join(repr(str(s.SegmentLabel)) for s in segmentation.SegmentSequence)
         raise FormatError(

@@ -28,6 +28,7 @@ from vesalius.io.dicom._context import (
     moment,
     read_source,
     seed,
+    short,
     stamp,
     uid,
 )
@@ -134,7 +135,7 @@ def _dataset(contours: Contours, task: _Task, label: str, caption: Caption) -> A
     made.ManufacturerModelName = device["manufacturer_model_name"]
     made.SoftwareVersions = device["software_versions"]
     made.DeviceSerialNumber = device["device_serial_number"]
-    made.StructureSetLabel = label[:16]
+    made.StructureSetLabel = short(label, 16)
     made.StructureSetDate, made.StructureSetTime = moment(task.source, caption)
     made.FrameOfReferenceUID = first.FrameOfReferenceUID
     made.PositionReferenceIndicator = str(first.get("PositionReferenceIndicator", "") or "")
@@ -177,7 +178,7 @@ def _listed(roi: Roi, first: Any) -> Any:
 
     item = Dataset()
     item.ROINumber = roi.value
-    item.ROIName = roi.name.replace("\\", "/")[:64]
+    item.ROIName = short(roi.name) or f"label {roi.value}"
     item.ReferencedFrameOfReferenceUID = first.FrameOfReferenceUID
     item.ROIGenerationAlgorithm = ""
     return item

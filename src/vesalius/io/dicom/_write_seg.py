@@ -26,6 +26,7 @@ from vesalius.io.dicom._context import (
     quiet,
     seed,
     settle,
+    short,
     source_for,
     uid,
     unreal,
@@ -54,6 +55,7 @@ def save_seg(
 ) -> None:
     """Write labels as a DICOM segmentation; equal inputs give equal bytes.
 
+    Names are cut at 64 characters, all that DICOM holds, backslashes and line breaks replaced.
     Value and layer of each label stand in its SegmentDescription, so that they come back. A
     BINARY one leaves empty frames out, but keeps one at each end of the stack so that the grid
     comes back too. Planes that run against their normal are written, and come back, turned round
@@ -154,9 +156,10 @@ def _describe(
     layer, value = key
     name = labels.name(value, layer)
     meant = meaning or meaning_of(name)
+    name = short(name) or f"label {value}"
     item = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=name[:64],
+        segment_label=name,
         segmented_property_category=meant.category.concept(),
         segmented_property_type=meant.kind.concept(),
         algorithm_type=algorithm.kind,
@@ -164,7 +167,7 @@ def _describe(
             name=algorithm.name, family=algorithm.family.concept(), version=algorithm.version
         ),
         tracking_uid=uid(own, "tracking", str(layer), str(value)),
-        tracking_id=name[:64],
+        tracking_id=name,
     )
     item.SegmentDescription = f"label {value} of layer {layer}"
     return item
