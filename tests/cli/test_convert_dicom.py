@@ -106,6 +106,9 @@ def test_refuses_what_a_format_does_not_hold(vesalius, study: Path) -> None:
     ended = vesalius("convert", study / "regions.nii.gz", study / "a.dcm", "--to", "rtstruct")
     assert ended.code == 3
     assert "rtstruct must refer to a DICOM series" in ended.err
+    ended = vesalius("convert", study / "ct", study / "a.dcm")
+    assert ended.code == 3
+    assert "an image becomes a folder of DICOM files" in ended.err
     ended = vesalius("convert", study / "ct", study / "out", "--to", ".xyz")
     assert ended.code == 3
     assert "the format must be dicom, seg, rtstruct, map" in ended.err

@@ -220,3 +220,10 @@ def test_names_every_difference_at_once():
 def test_lets_a_thousandth_of_a_millimetre_pass(shift, count):
     second = Grid.from_spacing((4, 4, 4), origin_mm=(shift, 0.0, 0.0))
     assert len(differences(Grid.from_spacing((4, 4, 4)), second)) == count
+
+
+def test_small_voxels_are_compared_by_their_own_size():
+    fine = Grid.from_spacing((4, 4, 4), (1e-4, 1e-4, 1e-4))
+    moved = Grid.from_spacing((4, 4, 4), (1e-4, 1e-4, 1e-4), origin_mm=(1e-4, 0.0, 0.0))
+    assert differences(fine, fine) == ()
+    assert [text.split()[0] for text in differences(fine, moved)] == ["origin"]

@@ -173,12 +173,14 @@ def differences(first: Grid, second: Grid, *, tol_mm: float = 1e-3) -> tuple[str
         first: The grid compared against (usually the image's).
         second: The other grid (usually the mask's).
         tol_mm: Largest distance that still counts as equal, mm, taken over the corners of the grid
-            for the direction.
+            for the direction; never more than a hundredth of the smallest voxel edge, so that it
+            means something in microscopy.
 
     Returns:
         One sentence for each difference; empty where the grids are equal.
     """
     found: list[str] = []
+    tol_mm = min(tol_mm, 0.01 * min(*first.spacing_mm, *second.spacing_mm))
     if first.shape != second.shape:
         found.append(f"size differs: {first.shape} against {second.shape} voxels (z, y, x)")
     spacing = [abs(a - b) for a, b in zip(first.spacing_mm, second.spacing_mm, strict=True)]

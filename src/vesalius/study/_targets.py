@@ -58,7 +58,7 @@ def write(volume: Volume, target: Path, word: str, dicom: Dicom) -> Path:
         volume: What to write.
         target: Where; an image as DICOM becomes a folder without the suffix.
         word: ``"dicom"`` (a series for images, SEG for labels), ``"seg"``, ``"rtstruct"``,
-            ``"map"`` (parametric map), or a suffix; ``".dcm"`` is ``"dicom"``.
+            ``"map"`` (parametric map), or a suffix; ``".dcm"`` takes labels only.
         dicom: What DICOM needs.
 
     Returns:
@@ -67,6 +67,11 @@ def write(volume: Volume, target: Path, word: str, dicom: Dicom) -> Path:
     Raises:
         FormatError: The format does not hold such a volume.
     """
+    if word == ".dcm" and not isinstance(volume, Labels):
+        raise FormatError(
+            f"{target.name!r} must hold labels, an image becomes a folder of DICOM files: name a "
+            "folder with --to dicom, or take --to map for one file"
+        )
     if word in WORDS or word == ".dcm":
         return _write_dicom(volume, target, "dicom" if word == ".dcm" else word, dicom)
     if word == ".geojson":
