@@ -331,9 +331,7 @@ def test_refuses_a_truncated_stack_of_imagej(tmp_path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, ramp(8, 50, 60, dtype="uint16"), imagej=True)
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(
-        FormatError, match=r"after 1 the next link leads to byte \d+ of"
-    ):
+    with pytest.raises(FormatError, match=r"after 1 the next link leads to byte \d+ of"):
         io.open(path)
 
 
