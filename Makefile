@@ -7,9 +7,9 @@ READY  := $(VENV)/.ready
 TORCH  := torch>=2.10,<2.14
 OUT    ?= demo
 FUZZ_SECONDS ?= 300
-# One process: two that fill an empty cache of compiled kernels at once can spoil it for each other.
-# `make test WORKERS=2` is faster once the cache is warm.
-WORKERS ?= 0
+# Processes that share the tests; each keeps compiled kernels of its own (tests/conftest.py).
+# `make test WORKERS=0` runs them in one process.
+WORKERS ?= 2
 
 # Machine code of the numba kernels is kept in the user cache, so that only the first call compiles.
 export NUMBA_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vesalius/numba

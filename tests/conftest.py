@@ -8,6 +8,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# two processes that fill one empty cache of compiled kernels can spoil it: each has its own
+if "PYTEST_XDIST_WORKER" in os.environ and "NUMBA_CACHE_DIR" in os.environ:
+    own = Path(os.environ["NUMBA_CACHE_DIR"]) / os.environ["PYTEST_XDIST_WORKER"]
+    os.environ["NUMBA_CACHE_DIR"] = str(own)
+
 from jaxtyping import install_import_hook
 
 install_import_hook("vesalius", "typecheck.typecheck")

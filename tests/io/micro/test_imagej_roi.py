@@ -151,11 +151,11 @@ def area(points: np.ndarray) -> float:
     return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
 
 
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    data=volumes,
-    names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=3),
-)
+@given(data=volumes, names=st.lists(words, min_size=3))
 def test_names_come_back_whatever_they_are(
     tmp_path: Path, data: np.ndarray, names: list[str]
 ) -> None:
