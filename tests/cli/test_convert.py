@@ -42,6 +42,9 @@ def test_chooses_by_name(vesalius, tmp_path: Path) -> None:
     ended = vesalius("convert", tmp_path, tmp_path / "c.mha", "--series", "^c")
     assert ended.code == 2
     assert "--series must match a name" in ended.err
+    ended = vesalius("convert", tmp_path, tmp_path / "c.mha", "--series", "[")
+    assert ended.code == 2
+    assert "--series must be a regular expression, '[' is not" in ended.err
 
 
 def test_accepts_gaps_only_when_told(vesalius, tmp_path: Path) -> None:
@@ -97,7 +100,10 @@ def test_keeps_chosen_regions(vesalius, tmp_path: Path) -> None:
     assert int(kept.data.max()) == 1
     ended = vesalius("convert", tmp_path / "a.nii.gz", tmp_path / "c.nii", "--roi", "heart")
     assert ended.code == 3
-    assert "there are: GTV-1, cord" in ended.err
+    assert "must have a region named 'heart'; its regions are: 'GTV-1', 'cord'" in ended.err
+    ended = vesalius("convert", tmp_path / "a.nii.gz", tmp_path / "c.nii", "--roi", "[")
+    assert ended.code == 3
+    assert "roi must be a regular expression, '[' is not" in ended.err
 
 
 def test_writes_frames_as_a_series(vesalius, tmp_path: Path) -> None:

@@ -122,8 +122,14 @@ def _of_names(found: "Survey", pattern: str) -> "Survey":
     """Keep what has such a name."""
     if not pattern:
         return found
-    handles = tuple(h for h in found.handles if re.search(pattern, h.name))
-    contours = tuple(c for c in found.contours if re.search(pattern, c.name))
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise typer.BadParameter(
+            f"--series must be a regular expression, {pattern!r} is not: {error}"
+        ) from error
+    handles = tuple(h for h in found.handles if wanted.search(h.name))
+    contours = tuple(c for c in found.contours if wanted.search(c.name))
     if not handles and not contours:
         names = ", ".join(repr(h.name) for h in found.handles[:10])
         raise typer.BadParameter(f"--series must match a name, there are: {names}")

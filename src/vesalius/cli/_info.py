@@ -122,8 +122,9 @@ def _count(number: int, word: str) -> str:
 def _validate(path: Path, *, json: bool) -> None:
     from vesalius.io.bids import validate_bids
     from vesalius.io.micro import validate
+    from vesalius.io.micro._store import is_zarr
 
-    findings = validate(path) if _is_zarr(path) else validate_bids(path)
+    findings = validate(path) if is_zarr(path) else validate_bids(path)
     rows = [{"severity": f.severity, "code": f.code, "message": f.message} for f in findings]
     wrong = sum(f.severity == "error" for f in findings)
     if json:
@@ -134,7 +135,3 @@ def _validate(path: Path, *, json: bool) -> None:
         typer.echo(f"{'NOT VALID' if wrong else 'valid'}  {_count(wrong, 'error')}")
     if wrong:
         raise typer.Exit(PARTIAL)
-
-
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))

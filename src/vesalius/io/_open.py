@@ -100,6 +100,11 @@ class Survey:
     refused: tuple[FormatError, ...] = ()
     skipped: tuple[str, ...] = ()
 
+    @property
+    def volumes(self) -> tuple[Handle, ...]:
+        """The handles without localizers, unless there is nothing else."""
+        return tuple(h for h in self.handles if not _is_localizer(h)) or self.handles
+
 
 def open(
     path: str | Path,
@@ -134,7 +139,7 @@ def open(
     found = _survey(Path(path), Rules(form, unit, frames, patient, allow, budget))
     if found.refused:
         raise found.refused[0]
-    volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
+    volumes = found.volumes
     if not volumes and found.contours:
         raise FormatError(
             f"{Path(path).name!r} must hold a volume, it holds outlines, which have no grid: "
@@ -288,8 +293,8 @@ def open_regions(
     found = _survey(place, rules)
     if found.refused:
         raise found.refused[0]
-    volumes = [h for h in found.handles if not _is_localizer(h)] or list(found.handles)
-    maps = [h for h in volumes if h.meta.get("Modality") == "SEG"] or volumes
+    volumes = found.volumes
+    maps = tuple(h for h in volumes if h.meta.get("Modality") == "SEG") or volumes
     if len(found.contours) == 1 and maps is volumes:
         return draw_outlines(found.contours[0], volumes, Canvas(like, frame), roi, budget)
     if len(maps) > 1 and not found.contours and (place.is_dir() or is_archive(place.name)):

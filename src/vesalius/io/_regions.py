@@ -100,7 +100,7 @@ def read_map(handle: Handle, path: Path, roi: str) -> Drawn:
     if not labels.names and path.is_file():
         names = names_beside(path, beside) or cell_names(path, labels.values)
         labels = Labels(labels.data, labels.grid, names)
-    return Drawn(_picked(labels, roi, handle.name), handle.findings + tuple(beside))
+    return Drawn(pick(labels, roi, handle.name), handle.findings + tuple(beside))
 
 
 def join_masks(name: str, handles: Sequence[Handle], roi: str, budget: Budget) -> Drawn:
@@ -166,8 +166,20 @@ def _stem(name: str) -> str:
     return name[: len(name) - len(suffix)] if suffix else name
 
 
-def _picked(labels: Labels, roi: str, file: str) -> Labels:
-    """Set labels whose name does not match to 0."""
+def pick(labels: Labels, roi: str, file: str) -> Labels:
+    """Set labels whose name does not match to 0.
+
+    Args:
+        labels: The labels.
+        roi: Regular expression that a name must match, whole; empty takes all.
+        file: Name of the file, for the error.
+
+    Returns:
+        The labels, with the names that are left.
+
+    Raises:
+        FormatError: None matches, or the expression is none.
+    """
     if not roi:
         return labels
     keys = labels.values

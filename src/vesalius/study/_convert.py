@@ -21,7 +21,7 @@ from vesalius.core import (
 )
 from vesalius.errors import FormatError, OutputError, VesaliusError
 from vesalius.io import Handle
-from vesalius.io._regions import Canvas, draw_outlines
+from vesalius.io._regions import Canvas, draw_outlines, pick
 from vesalius.io.bids import bids_path, save_sidecar, write_dataset_description
 from vesalius.study._targets import Dicom, format_of, is_format, suffix_of, write
 from vesalius.study._upright import upright_grid
@@ -111,7 +111,7 @@ def convert(
             f"the format must be dicom, seg, rtstruct, map, .geojson, .roi.zip or one of "
             f"{', '.join(io.formats())}, got {how.to!r}"
         )
-    things: list[Handle | io.Contours] = [*_volumes(found), *found.contours]
+    things: list[Handle | io.Contours] = [*found.volumes, *found.contours]
     if not things:
         return _refused(found)
     if how.bids:
@@ -151,12 +151,6 @@ def _make_folder(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _volumes(found: io.Survey) -> list[Handle]:
-    """Leave localizers out where there is anything else."""
-    plain = [h for h in found.handles if not any(f.code == "localizer" for f in h.findings)]
-    return plain or list(found.handles)
-
-
 def _derivative(
     things: "list[Handle | io.Contours]", root: Path, how: Conversion
 ) -> tuple[Converted, ...]:
@@ -185,7 +179,7 @@ def _word(name: str, to: str) -> str:
 
 def _placed(found: io.Survey, how: Conversion) -> Conversion:
     """Let outlines be drawn on the grid asked for, else on that of the one volume."""
-    volumes = _volumes(found)
+    volumes = found.volumes
     if how.like is None and found.contours and len(volumes) == 1:
         frame = str(volumes[0].meta.get("frame_of_reference", ""))
         return replace(how, like=volumes[0].grid, frame=frame)
@@ -233,24 +227,10 @@ def _read(thing: "Handle | io.Contours", how: Conversion, found: list[io.Finding
         found[:] = drawn.findings  # those of the file among them
         return drawn.labels
     if how.labels or thing.content.names:
-        return _chosen(thing.read_labels(level=how.level), how.roi)
+        return pick(thing.read_labels(level=how.level), how.roi, thing.name)
     if thing.content.frames > 1:
         return thing.read_series(level=how.level)
     return thing.read(level=how.level)
-
-
-def _chosen(labels: Labels, roi: str) -> Labels:
-    """Keep the regions whose name matches; 0 stands where the others were."""
-    if not roi:
-        return labels
-    kept = {key: name for key, name in labels.names.items() if re.fullmatch(roi, name)}
-    if not kept:
-        names = ", ".join(sorted(set(labels.names.values()))[:10]) or "none"
-        raise FormatError(f"--roi {roi!r} must match the name of a region, there are: {names}")
-    data = torch.zeros_like(labels.data)
-    for layer, value in kept:
-        data[layer][labels.data[layer] == value] = value
-    return Labels(data, labels.grid, kept)
 
 
 def _shaped(volume: Volume, how: Conversion) -> Volume:

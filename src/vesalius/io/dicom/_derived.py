@@ -3,7 +3,7 @@
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from vesalius.errors import FormatError
 from vesalius.io._budget import Budget
-from vesalius.io._handle import Array, Finding
+from vesalius.io._handle import Array, Finding, Handle, Rules
 from vesalius.io.dicom._reason import reason_of
 
 SAME_MM = 1e-4
@@ -62,7 +62,36 @@ class Placed:
     depth: int
 
 
-def read_header(path: Path, budget: Budget) -> tuple[Any, int]:
+def open_frames(
+    path: Path, rules: Rules, what: str, make: Callable[[Path, Any, int, Rules], Handle]
+) -> Handle:
+    """Read a header and make a handle of it; whatever damage does then is one typed error.
+
+    Args:
+        path: The file.
+        rules: ``budget`` bounds it.
+        what: What the file should be, for the error.
+        make: Makes the handle from path, header, the byte of the first sample, and rules.
+
+    Returns:
+        The handle.
+
+    Raises:
+        FormatError: The file is damaged, or ``make`` refuses it.
+    """
+    header, offset = _read_header(path, rules.budget)
+    try:
+        return make(path, header, offset, rules)
+    except FormatError:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged value meets first
+        raise FormatError(
+            f"{path.name!r} must be a readable DICOM {what}, it is not "
+            f"({type(error).__name__}): the file is damaged, copy it again"
+        ) from error
+
+
+def _read_header(path: Path, budget: Budget) -> tuple[Any, int]:
     """Read all but the samples; give the byte where those begin, -1 where they are packed."""
     import pydicom
 

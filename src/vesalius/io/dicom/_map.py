@@ -15,9 +15,9 @@ from vesalius.io.dicom._derived import (
     check_stored,
     groups_of,
     item_of,
+    open_frames,
     place,
     read_frames,
-    read_header,
 )
 from vesalius.io.dicom.codes import unit_of
 
@@ -43,16 +43,7 @@ def open_parametric_map(path: Path, rules: Rules) -> Handle:
     Raises:
         FormatError: The file is damaged, its planes are no lattice, it maps values by a table.
     """
-    header, offset = read_header(path, rules.budget)
-    try:
-        return _handle(path, header, offset, rules)
-    except FormatError:
-        raise
-    except Exception as error:  # pydicom raises whatever a damaged value meets first
-        raise FormatError(
-            f"{path.name!r} must be a readable DICOM parametric map, it is not "
-            f"({type(error).__name__}): the file is damaged, copy it again"
-        ) from error
+    return open_frames(path, rules, "parametric map", _handle)
 
 
 def _handle(path: Path, header: Any, offset: int, rules: Rules) -> Handle:

@@ -18,9 +18,9 @@ from vesalius.io.dicom._derived import (
     check_stored,
     groups_of,
     item_of,
+    open_frames,
     place,
     read_frames,
-    read_header,
 )
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -83,16 +83,7 @@ def open_seg(path: Path, rules: Rules) -> Handle:
     Raises:
         FormatError: The file is damaged, its planes are no lattice, or it is a tiled slide.
     """
-    header, offset = read_header(path, rules.budget)
-    try:
-        return _handle(path, header, offset, rules)
-    except FormatError:
-        raise
-    except Exception as error:  # pydicom raises whatever a damaged value meets first
-        raise FormatError(
-            f"{path.name!r} must be a readable DICOM segmentation, it is not "
-            f"({type(error).__name__}): the file is damaged, copy it again"
-        ) from error
+    return open_frames(path, rules, "segmentation", _handle)
 
 
 def _handle(path: Path, header: Any, offset: int, rules: Rules) -> Handle:
