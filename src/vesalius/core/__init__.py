@@ -6,7 +6,7 @@ Floor 2. Imports only ``ops`` and ``errors``. Nothing in here opens a file.
 
 from vesalius.core._grid import Grid, differences
 from vesalius.core._image import Image, Labels, Series
-from vesalius.core._operator import LinearOperator
+from vesalius.core._operator import Block, Identity, LinearOperator, stack
 from vesalius.core._points import Mesh, Points
 from vesalius.core._provenance import Provenance, hash_json, hash_samples
 from vesalius.core._resample import (
@@ -19,8 +19,10 @@ from vesalius.core._step import Step
 from vesalius.core._transform import Composite, Linear, Transform
 
 __all__ = [
+    "Block",
     "Composite",
     "Grid",
+    "Identity",
     "Image",
     "Labels",
     "Linear",
@@ -38,4 +40,5 @@ __all__ = [
     "hash_samples",
     "resample",
     "resample_labels",
+    "stack",
 ]

@@ -1,0 +1,25 @@
+"""CT and X-ray physics: geometry in millimetres, projectors with exact adjoints, artefacts.
+
+Part of the room ``physics`` (floor 3).
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.physics.ct._geometry import (
+    Geometry,
+    cone,
+    fan,
+    helical,
+    parallel,
+    tomosynthesis,
+)
+from vesalius.physics.ct._projections import Projections
+
+__all__ = [
+    "Geometry",
+    "Projections",
+    "cone",
+    "fan",
+    "helical",
+    "parallel",
+    "tomosynthesis",
+]
