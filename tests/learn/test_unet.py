@@ -1,0 +1,106 @@
+"""The U-Net: any size in, the same size out, the same weights from the same generator."""
+
+import pytest
+import torch
+
+from vesalius.errors import ConfigError, ShapeError
+from vesalius.learn import UNet, UNetPlan
+
+
+def made(plan, seed=0):
+    return UNet(plan, generator=torch.Generator().manual_seed(seed)).eval()
+
+
+@pytest.mark.parametrize(
+    ("dims", "size"), [(1, (37,)), (2, (33, 20)), (3, (9, 17, 5)), (2, (1, 1)), (3, (8, 8, 8))]
+)
+@pytest.mark.parametrize("norm", ["instance", "group", "none"])
+def test_any_size_comes_out_as_it_went_in(dims, size, norm):
+    plan = UNetPlan(dims, inputs=2, outputs=3, width=4, levels=3, norm=norm)
+    y = made(plan)(torch.randn(2, 2, *size))
+    assert y.shape == (2, 3, *size)
+    assert bool(torch.isfinite(y).all())
+
+
+def test_a_residual_network_starts_as_the_identity(generator):
+    x = torch.randn(1, 2, 20, 21, generator=generator)
+    plan = UNetPlan(2, inputs=2, outputs=1, width=4, norm="none", residual=True)
+    torch.testing.assert_close(made(plan)(x), x[:, :1])
+
+
+def test_weights_come_from_the_generator_alone():
+    plan = UNetPlan(2, width=4)
+    torch.manual_seed(1)
+    one = made(plan, seed=5).state_dict()
+    torch.manual_seed(2)
+    two = made(plan, seed=5).state_dict()
+    other = made(plan, seed=6).state_dict()
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert any(not torch.equal(one[k], other[k]) for k in one)
+
+
+def test_first_weights_keep_the_variance():
+    """He's rule: a rectified layer keeps the mean square of what goes in."""
+    plan = UNetPlan(2, inputs=32, width=32, levels=1, norm="none")
+    net = made(plan)
+    x = torch.randn(4, 32, 32, 32, generator=torch.Generator().manual_seed(1))
+    first = net.enter[0](x)[..., 2:-2, 2:-2]
+    assert float(first.square().mean()) == pytest.approx(2.0, rel=0.1)
+
+
+def test_widths_double_up_to_the_widest():
+    plan = UNetPlan(3, width=16, levels=5, widest=100)
+    assert plan.widths == (16, 32, 64, 100, 100)
+    assert plan.divisor == (16, 16, 16)
+
+
+def test_thick_slices_are_not_pooled_where_the_plan_says_so():
+    plan = UNetPlan(3, width=4, levels=3, anisotropy=((1, 2, 2), (2, 2, 2)))
+    assert plan.divisor == (2, 4, 4)
+    shapes = []
+    net = made(plan)
+    for layer in net.down:
+        layer.register_forward_hook(lambda m, i, o: shapes.append(tuple(o.shape[2:])))
+    net(torch.zeros(1, 1, 4, 8, 8))
+    assert shapes == [(4, 4, 4), (2, 2, 2)]
+
+
+def test_moves_with_its_input():
+    """Without a border effect, a shift by the coarsest step shifts the output."""
+    plan = UNetPlan(2, width=4, levels=3, norm="none")
+    net = made(plan)
+    x = torch.zeros(1, 1, 64, 64)
+    x[..., 28:36, 28:36] = 1
+    moved = net(x.roll((4, 8), dims=(2, 3)))[..., 16:48, 16:48]
+    torch.testing.assert_close(moved, net(x).roll((4, 8), dims=(2, 3))[..., 16:48, 16:48])
+
+
+def test_every_weight_is_used():
+    plan = UNetPlan(2, width=4, levels=3)
+    net = made(plan)
+    net(torch.randn(1, 1, 16, 16)).square().sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dims": 4}, "dims must be 1, 2 or 3, got 4"),
+        ({"dims": 2, "width": 0}, "width and levels must be at least 1"),
+        ({"dims": 2, "widest": 8}, "widest at least width"),
+        ({"dims": 2, "outputs": 2, "residual": True}, "a residual network adds to its input"),
+        ({"dims": 2, "anisotropy": ((1, 2),)}, "anisotropy must have 2 steps of 2 numbers"),
+        ({"dims": 2, "anisotropy": ((1, 3), (2, 2))}, "anisotropy must have 2 steps"),
+    ],
+)
+def test_refuses_a_plan_that_cannot_be_built(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        UNetPlan(**fields)
+
+
+def test_refuses_another_number_of_axes_or_channels():
+    net = made(UNetPlan(2, inputs=2, width=4))
+    with pytest.raises(ShapeError, match=r"input must have shape \(batch, 2, and 2 spatial axes"):
+        net(torch.zeros(1, 2, 8, 8, 8))
+    with pytest.raises(ShapeError, match="input must have shape"):
+        net(torch.zeros(1, 1, 8, 8))
