@@ -1,4 +1,4 @@
-"""The training loop: steps over an iterable, with warm-up, averaging and a state that can resume."""
+"""The training loop: steps over batches, with warm-up, averaging and a state that can resume."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
@@ -51,7 +51,8 @@ class Schedule:
         if not good or not 0 <= self.average < 1:
             raise ConfigError(
                 f"learning_rate and clip must be positive, weight_decay not negative, average in "
-                f"[0, 1), got {self.learning_rate}, {self.clip}, {self.weight_decay}, {self.average}"
+                f"[0, 1), got {self.learning_rate}, {self.clip}, {self.weight_decay} and "
+                f"{self.average}"
             )
 
     def rate(self, step: int) -> float:
