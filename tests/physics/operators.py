@@ -1,0 +1,51 @@
+"""Every linear operator of the package, small, for the one contract suite.
+
+Append an entry for each operator (and each mode of it that runs other code): a name, a function
+that builds it small and without symmetry, and the numbers that it works on. Keep one "tiny" entry
+(domain of at most 200 numbers) per operator, so that its derivatives are checked too.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from vesalius.core import Block, Identity, LinearOperator, stack
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One operator under the contract."""
+
+    name: str
+    factory: Callable[[], LinearOperator]
+    numbers: Literal["real", "complex"] = "real"
+
+
+ENTRIES: list[Entry] = [
+    Entry("identity", lambda: Identity((2, 3))),
+    Entry("identity of complex numbers", lambda: Identity((2, 3)), "complex"),
+    Entry("adjoint", lambda: (2.0 * Identity((5,))).H),
+    Entry("product", lambda: (2.0 * Identity((4,))) @ (3.0 * Identity((4,)))),
+    Entry("sum", lambda: Identity((4,)) + 3.0 * Identity((4,))),
+    Entry("scaled by a complex number", lambda: (2.0 - 1.5j) * Identity((4,)), "complex"),
+    Entry("stack", lambda: stack(Identity((2, 3)), 2.0 * Identity((2, 3)))),
+    Entry(
+        "block",
+        lambda: Block(
+            (
+                (Identity((4,)), 2.0 * Identity((4,))),
+                (-3.0 * Identity((4,)), 0.5 * Identity((4,))),
+            )
+        ),
+    ),
+]
+
+
+def number_type(entry: Entry, *, single: bool = False) -> torch.dtype:
+    """Give the dtype in which an entry is tested."""
+    if entry.numbers == "complex":
+        return torch.complex64 if single else torch.complex128
+    return torch.float32 if single else torch.float64
