@@ -13,10 +13,12 @@ from vesalius.physics.ct._geometry import (
     tomosynthesis,
 )
 from vesalius.physics.ct._projections import Projections
+from vesalius.physics.ct._projector import Projector
 
 __all__ = [
     "Geometry",
     "Projections",
+    "Projector",
     "cone",
     "fan",
     "helical",
