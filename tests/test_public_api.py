@@ -21,6 +21,7 @@ TOP = [
     "io",
     "measure",
     "open",
+    "reconstruct",
     "save",
     "scan",
     "study",

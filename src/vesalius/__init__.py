@@ -13,6 +13,7 @@ _STAGES = (
     "enhance",
     "io",
     "measure",
+    "reconstruct",
     "study",
 )
 _NAMES = {
@@ -35,6 +36,7 @@ __all__ = [
     "io",
     "measure",
     "open",
+    "reconstruct",
     "save",
     "scan",
     "study",
