@@ -1,5 +1,23 @@
 """MR physics: centred Fourier transforms, sampling, coils, non-uniform FFT.
 
-Part of the room ``physics``.
+Part of the room ``physics``. Conventions: k-space and image have their origin at index ``n // 2``,
+transforms are unitary, arrays are (coil, z, y, x) and trajectories are in cycles per voxel in the
+order of the array axes.
 """
 # SPDX-License-Identifier: Apache-2.0
+
+from vesalius.physics.mri._coils import Coils, encode, simulated_maps
+from vesalius.physics.mri._fourier import Fourier, Sampling, fourier, inverse_fourier
+from vesalius.physics.mri._nufft import NonUniformFourier, density
+
+__all__ = [
+    "Coils",
+    "Fourier",
+    "NonUniformFourier",
+    "Sampling",
+    "density",
+    "encode",
+    "fourier",
+    "inverse_fourier",
+    "simulated_maps",
+]
