@@ -59,7 +59,7 @@ class RayTraversal(Traversal):
         return x
 
     def _blocks(self) -> list[tuple[slice, int]]:
-        """Views and the first ray of each block, a few at a time: the rays of all views need much memory."""
+        """Views and first ray of each block; the rays of all views at once need much memory."""
         elements = self.geometry.shape[0] * self.geometry.shape[1]
         size = max(1, 65536 // elements)
         starts = range(0, self.geometry.views, size)
