@@ -3,3 +3,15 @@
 Part of the room ``io``.
 """
 # SPDX-License-Identifier: Apache-2.0
+
+from vesalius.io.raw._geometry import Scanner, open_geometry, save_geometry
+from vesalius.io.raw._projections import RawProjections, open_projections, save_projections
+
+__all__ = [
+    "RawProjections",
+    "Scanner",
+    "open_geometry",
+    "open_projections",
+    "save_geometry",
+    "save_projections",
+]
