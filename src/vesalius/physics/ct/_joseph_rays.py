@@ -15,6 +15,9 @@ from vesalius.ops._threads import share
 from vesalius.physics.ct._geometry import Geometry
 from vesalius.physics.ct._traversal import Traversal, Views, Volumes
 
+TIE = 1e-9
+"""Rays this near to a diagonal take z before y before x, however their last bits are rounded."""
+
 Rays = tuple[Float[Tensor, "ray 3"], Float[Tensor, "ray 3"]]
 
 
@@ -88,9 +91,9 @@ def index_rays(geometry: Geometry, grid: Grid, views: slice) -> Rays:
 def main_axis(step):
     """Give the axis along which a ray runs fastest, in voxels."""
     size = np.abs(step)
-    if size[0] >= size[1] and size[0] >= size[2]:
+    if size[0] >= (1.0 - TIE) * max(size[1], size[2]):
         return 0
-    return 1 if size[1] >= size[2] else 2
+    return 1 if size[1] >= (1.0 - TIE) * size[2] else 2
 
 
 @kernel
