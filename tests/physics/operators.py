@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 
 from vesalius.core import Block, Identity, LinearOperator, stack
+from vesalius.physics.optics import Blur, Convolution, Downsample
+from vesalius.physics.pet import System
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,19 @@ ENTRIES: list[Entry] = [
             )
         ),
     ),
+    Entry("convolution, same", lambda: Convolution(kernel(2, 3, 4), (4, 5, 6))),
+    Entry("convolution, valid", lambda: Convolution(kernel(3, 4), (6, 7), "valid")),
+    Entry("convolution, full", lambda: Convolution(kernel(3, 4), (6, 5), "full")),
+    Entry("blur", lambda: Blur((3, 5, 7), (0.0, 1.2, 0.7), (0.3, -2.4, 1.1))),
+    Entry("downsample", lambda: Downsample((2, 6, 6), (1, 2, 3))),
+    Entry("pet system", lambda: System(2.0 * Identity((3, 4)), kernel(3, 4), 5 * kernel(3, 4))),
 ]
+
+
+def kernel(*shape: int) -> torch.Tensor:
+    """Give numbers in [0, 1) without any symmetry."""
+    generator = torch.Generator().manual_seed(7)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
 def number_type(entry: Entry, *, single: bool = False) -> torch.dtype:
