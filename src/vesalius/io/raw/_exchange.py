@@ -11,7 +11,7 @@ from torch import Tensor
 from vesalius.errors import FormatError
 from vesalius.io._atomic import staged
 from vesalius.io._budget import Budget
-from vesalius.io._samples import to_tensor
+from vesalius.io._samples import Array, to_tensor
 from vesalius.io.raw._dataset import find, opened, read_array
 from vesalius.io.raw._projections import RawProjections, as_views
 from vesalius.physics.ct import Geometry
@@ -82,7 +82,7 @@ def _put_geometry(group: Any, geometry: Geometry) -> None:
         group.create_dataset(name, data=_numpy(getattr(geometry, name)))
 
 
-def _numpy(data: Tensor) -> "np.ndarray[Any, Any]":
+def _numpy(data: Tensor) -> Array:
     return data.detach().cpu().contiguous().numpy()
 
 
