@@ -13,6 +13,14 @@ from typing import Literal
 import torch
 
 from vesalius.core import Block, Identity, LinearOperator, stack
+from vesalius.physics.mri import (
+    Coils,
+    Fourier,
+    NonUniformFourier,
+    Sampling,
+    encode,
+    simulated_maps,
+)
 from vesalius.physics.optics import Blur, Convolution, Downsample
 from vesalius.physics.pet import System
 
@@ -49,6 +57,20 @@ ENTRIES: list[Entry] = [
     Entry("blur", lambda: Blur((3, 5, 7), (0.0, 1.2, 0.7), (0.3, -2.4, 1.1))),
     Entry("downsample", lambda: Downsample((2, 6, 6), (1, 2, 3))),
     Entry("pet system", lambda: System(2.0 * Identity((3, 4)), kernel(3, 4), 5 * kernel(3, 4))),
+    Entry("fourier", lambda: Fourier((2, 3, 4, 5), (-1, -3)), "complex"),
+    Entry("sampling", lambda: Sampling(kernel(4, 5) > 0.4, (2, 4, 5)), "complex"),
+    Entry("coils", lambda: Coils(simulated_maps((4, 5), coils=3)), "complex"),
+    Entry(
+        "sense encoding",
+        lambda: encode(simulated_maps((4, 5), coils=3), mask=kernel(4, 5) > 0.4),
+        "complex",
+    ),
+    Entry("nufft 2-D", lambda: NonUniformFourier((5, 6), kernel(3, 4, 2) * 1.5 - 0.7), "complex"),
+    Entry(
+        "nufft 3-D",
+        lambda: NonUniformFourier((3, 4, 5), kernel(9, 3) - 0.4, 4, 1.5),
+        "complex",
+    ),
 ]
 
 

@@ -7,17 +7,28 @@ order of the array axes.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.physics.mri._coils import Coils, encode, simulated_maps
+from vesalius.physics.mri._ellipse import ellipse_spectrum
 from vesalius.physics.mri._fourier import Fourier, Sampling, fourier, inverse_fourier
+from vesalius.physics.mri._kspace import KSpace, measured
+from vesalius.physics.mri._masks import poisson_disk, variable_density
 from vesalius.physics.mri._nufft import NonUniformFourier, density
+from vesalius.physics.mri._trajectory import radial, spiral
 
 __all__ = [
     "Coils",
     "Fourier",
+    "KSpace",
     "NonUniformFourier",
     "Sampling",
     "density",
+    "ellipse_spectrum",
     "encode",
     "fourier",
     "inverse_fourier",
+    "measured",
+    "poisson_disk",
+    "radial",
     "simulated_maps",
+    "spiral",
+    "variable_density",
 ]

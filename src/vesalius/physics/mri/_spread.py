@@ -32,7 +32,7 @@ def interpolate(grid: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         loop = _interpolate_2d if axes == 2 else _interpolate_3d
         loop(_numpy(flat), _numpy(index), _numpy(weight), _numpy(out))
     else:
-        out = interpolate_torch(flat, index, weight)
+        out = interpolate_torch(flat, index.to(grid.device), weight.to(grid.device))
     return out.reshape(*batch, index.shape[0])
 
 
@@ -55,7 +55,7 @@ def spread(samples: Tensor, index: Tensor, weight: Tensor, size: Shape) -> Tenso
         loop = _spread_2d if len(size) == 2 else _spread_3d
         loop(_numpy(flat), _numpy(index), _numpy(weight), _numpy(grid))
     else:
-        grid = spread_torch(flat, index, weight, size)
+        grid = spread_torch(flat, index.to(flat.device), weight.to(flat.device), size)
     return grid.reshape(*batch, *size)
 
 
