@@ -10,6 +10,7 @@ from torch import Tensor
 from vesalius.core import Grid, LinearOperator
 from vesalius.errors import GeometryError, ShapeError, UnitError
 from vesalius.physics.ct._geometry import Geometry
+from vesalius.physics.ct._joseph3d import column_traversal
 from vesalius.physics.ct._joseph_rays import RayTraversal, index_rays
 from vesalius.physics.ct._traversal import Traversal
 
@@ -61,7 +62,7 @@ class Projector(LinearOperator):
                 f"rays must meet the volume, got {self.geometry!r} that misses {self.grid!r}: "
                 "check origin_mm of the grid, offsets of the detector and the isocentre"
             )
-        object.__setattr__(self, "_traversal", RayTraversal(self.geometry, self.grid))
+        object.__setattr__(self, "_traversal", _traversal(self.geometry, self.grid))
 
     @property
     def domain(self) -> tuple[int, ...]:
@@ -82,6 +83,11 @@ class Projector(LinearOperator):
         """Smear every ray's value along it: (*batch, view, row, column) to (*batch, z, y, x)."""
         x = self._traversal.back(_prepared(y, self.codomain))
         return x.reshape(*y.shape[:-3], *self.domain).to(y.device)
+
+
+def _traversal(geometry: Geometry, grid: Grid) -> Traversal:
+    """Choose the fastest way that fits."""
+    return column_traversal(geometry, grid) or RayTraversal(geometry, grid)
 
 
 def _prepared(x: Tensor, shape: tuple[int, ...]) -> Tensor:
