@@ -21,7 +21,7 @@ from vesalius.physics.mri import (
     encode,
     simulated_maps,
 )
-from vesalius.physics.optics import Blur, Convolution, Downsample
+from vesalius.physics.optics import Blur, Convolution, Downsample, LightField
 from vesalius.physics.pet import System
 
 
@@ -56,6 +56,7 @@ ENTRIES: list[Entry] = [
     Entry("convolution, full", lambda: Convolution(kernel(3, 4), (6, 5), "full")),
     Entry("blur", lambda: Blur((3, 5, 7), (0.0, 1.2, 0.7), (0.3, -2.4, 1.1))),
     Entry("downsample", lambda: Downsample((2, 6, 6), (1, 2, 3))),
+    Entry("light-field", lambda: LightField(kernel(2, 2, 2, 9, 9), 3, (3, 4))),
     Entry("pet system", lambda: System(2.0 * Identity((3, 4)), kernel(3, 4), 5 * kernel(3, 4))),
     Entry("fourier", lambda: Fourier((2, 3, 4, 5), (-1, -3)), "complex"),
     Entry("sampling", lambda: Sampling(kernel(4, 5) > 0.4, (2, 4, 5)), "complex"),
