@@ -1,7 +1,6 @@
 """LightField: a volume to the light-field camera's frame, by one convolution for each phase."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
 from dataclasses import dataclass, field
 from typing import final
 
