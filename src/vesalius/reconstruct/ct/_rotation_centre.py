@@ -216,7 +216,8 @@ def _outside(views: int, columns: int) -> Tensor:
     radial = torch.fft.rfftfreq(columns, dtype=torch.float64)
     # an object of half the detector's width as its radius, and a few lines to spare
     wedge = 2 * torch.pi * radial * columns / 2
-    return angular[:, None] > wedge[None, :] + 4
+    outside: Tensor = angular[:, None] > wedge[None, :] + 4
+    return outside
 
 
 def _energy(sinogram: Tensor, centre: float, window: Tensor) -> float:
