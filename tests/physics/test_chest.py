@@ -18,7 +18,7 @@ def test_every_organ_has_an_exact_volume_and_its_labels_agree():
 
 def test_organs_are_where_a_patient_has_them():
     phantom = chest_phantom()
-    centre = {e.name: e.centre_mm for e in phantom.ellipsoids}
+    centre = {e.name: e.centre_mm for e in phantom.solids}
     assert centre["liver"][0] < 0 < centre["spleen"][0]  # patient's right is -L
     assert centre["lung_right"][0] < 0 < centre["lung_left"][0]
     assert centre["heart"][1] < centre["aorta"][1] < centre["vertebrae"][1]  # P grows backwards

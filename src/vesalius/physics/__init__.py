@@ -1,12 +1,13 @@
-"""Forward models: phantoms with exact truth; later projectors, noise models, coils, PSFs.
+"""Forward models: phantoms with exact truth, and how scanners and microscopes see them.
 
-Floor 3. Works today: ellipsoid phantoms, among them a chest with nodules.
+Floor 3. The phantoms stand here; CT, MR, PET, optics, noise and image quality in rooms of their
+own: ``physics.ct``, ``physics.mri``, ``physics.pet``, ``physics.optics``, ``physics.noise``,
+``physics.quality``.
 """
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.physics._chest import chest_grid, chest_phantom
 from vesalius.physics._phantom import (
-    Ellipsoid,
     Insertion,
     Phantom,
     Truth,
@@ -14,10 +15,15 @@ from vesalius.physics._phantom import (
     insert_nodule,
     phantom_labels,
     rasterise,
+    to_attenuation,
     truth,
 )
+from vesalius.physics._shepp_logan import shepp_logan, shepp_logan_3d
+from vesalius.physics._solids import Box, Cylinder, Ellipsoid
 
 __all__ = [
+    "Box",
+    "Cylinder",
     "Ellipsoid",
     "Insertion",
     "Phantom",
@@ -28,5 +34,8 @@ __all__ = [
     "insert_nodule",
     "phantom_labels",
     "rasterise",
+    "shepp_logan",
+    "shepp_logan_3d",
+    "to_attenuation",
     "truth",
 ]

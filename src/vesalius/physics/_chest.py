@@ -4,7 +4,8 @@
 import math
 
 from vesalius.core import Grid
-from vesalius.physics._phantom import Ellipsoid, Phantom
+from vesalius.physics._phantom import Phantom
+from vesalius.physics._solids import Ellipsoid
 
 NODULES = (
     Ellipsoid.sphere((-70.0, -12.0, 60.0), 12.0, value=40.0, name="nodule_right"),

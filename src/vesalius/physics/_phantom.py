@@ -1,101 +1,52 @@
-"""Ellipsoid phantoms with exact truth, and nodules of known volume put into a scan."""
+"""Phantoms of solids with exact truth, and nodules of known volume put into a scan."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from dataclasses import dataclass
-from typing import no_type_check
+from dataclasses import dataclass, replace
+from typing import Literal, no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.core import Grid, Image, Labels, Linear
-from vesalius.errors import GeometryError, IntensityError
+from vesalius.core import Grid, Image, Labels
+from vesalius.errors import GeometryError, IntensityError, UnitError
 from vesalius.ops._jit import kernel
+from vesalius.physics._solids import (
+    KINDS,
+    Box,
+    Cylinder,
+    Ellipsoid,
+    Solid,
+    Triple,
+    gauge,
+    surface,
+)
 
-Triple = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Ellipsoid:
-    """A solid ellipsoid of one value.
-
-    Attributes:
-        centre_mm: World point (L, P, S) of the centre, mm.
-        semi_axes_mm: Half lengths along its own axes, which are L, P, S before it is turned, mm.
-        value: Intensity inside, in the unit of the phantom.
-        rotation_deg: Rotation vector (L, P, S) about the centre, degrees, right-handed.
-        name: What it is; parts of one organ share a name.
-
-    Raises:
-        GeometryError: A semi-axis is not positive.
-    """
-
-    centre_mm: Triple
-    semi_axes_mm: Triple
-    value: float
-    rotation_deg: Triple = (0.0, 0.0, 0.0)
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        if not all(math.isfinite(a) and a > 0 for a in self.semi_axes_mm):
-            raise GeometryError(
-                f"semi_axes_mm must be positive, got {self.semi_axes_mm}: give half lengths in mm"
-            )
-
-    @classmethod
-    def sphere(
-        cls, centre_mm: Triple, diameter_mm: float, *, value: float, name: str = "nodule"
-    ) -> "Ellipsoid":
-        """Make a ball.
-
-        Args:
-            centre_mm: World point (L, P, S) of the centre, mm.
-            diameter_mm: Diameter, mm.
-            value: Intensity inside.
-            name: What it is.
-
-        Returns:
-            The ball.
-        """
-        radius = diameter_mm / 2
-        return cls(centre_mm, (radius, radius, radius), value, name=name)
-
-    @property
-    def volume_mm3(self) -> float:
-        """Exact volume 4/3 pi a b c, mm^3, whatever may lie on top of it."""
-        a, b, c = self.semi_axes_mm
-        return 4 / 3 * math.pi * a * b * c
-
-    @property
-    def to_unit(self) -> Float[Tensor, "4 4"]:
-        """Map from the world (L, P, S, 1), mm, to the space where this is the unit ball."""
-        rotation = Linear.rotation(self.rotation_deg, centre_mm=self.centre_mm).matrix
-        matrix = torch.eye(4, dtype=torch.float64)
-        matrix[:3, :3] = rotation[:3, :3].T / torch.tensor(self.semi_axes_mm).double()[:, None]
-        matrix[:3, 3] = -matrix[:3, :3] @ torch.tensor(self.centre_mm, dtype=torch.float64)
-        return matrix
+Rule = Literal["paint", "add"]
 
 
 @dataclass(frozen=True, slots=True)
 class Phantom:
-    """Ellipsoids on a background, by the painter's rule: a later one replaces what it covers.
+    """Solids on a background.
 
     Attributes:
-        ellipsoids: From the bottom to the top.
+        solids: From the bottom to the top.
         background: Intensity outside all of them.
         unit: Unit of the intensities.
+        rule: ``"paint"``: a later solid replaces what it covers. ``"add"``: values of solids that
+            overlap add up, on top of the background.
     """
 
-    ellipsoids: tuple[Ellipsoid, ...]
+    solids: tuple[Solid, ...]
     background: float = 0.0
     unit: str = "1"
+    rule: Rule = "paint"
 
     @property
     def names(self) -> tuple[str, ...]:
         """Different names in painting order; the label of a name is its place, from 1."""
-        return tuple(dict.fromkeys(e.name for e in self.ellipsoids))
+        return tuple(dict.fromkeys(e.name for e in self.solids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +55,9 @@ class Truth:
 
     Attributes:
         name: The part.
-        value: Its intensity (of its first ellipsoid).
-        volume_mm3: Volume that can be seen, mm^3: the sum of 4/3 pi a b c of its ellipsoids less
-            whatever later ones of another name cover.
+        value: Its intensity (of its first solid).
+        volume_mm3: Volume that can be seen, mm^3: the sum over its solids less whatever later
+            ones of another name cover. Where values add up, nothing is covered.
     """
 
     name: str
@@ -146,15 +97,19 @@ def rasterise(phantom: Phantom, grid: Grid, *, supersample: int = 6) -> Image:
     """
     if supersample < 1:
         raise GeometryError(f"supersample must be at least 1, got {supersample}: 6 is usual")
-    maps = _index_to_unit(phantom.ellipsoids, grid)
-    values = np.array([phantom.background, *(e.value for e in phantom.ellipsoids)])
-    top, crossed = _classify(maps, np.array(grid.shape), _boxes(phantom.ellipsoids, grid))
-    data = _paint(maps, values, top, crossed, supersample)
+    form = _form(phantom.solids, grid)
+    values = np.array([phantom.background, *(e.value for e in phantom.solids)])
+    shape, boxes = np.array(grid.shape), _boxes(phantom.solids, grid)
+    if phantom.rule == "add":
+        data = _add(form, values, shape, boxes, supersample)
+    else:
+        top, crossed = _classify(form, shape, boxes)
+        data = _paint(form, values, top, crossed, supersample)
     return Image(torch.from_numpy(data)[None], grid, phantom.unit)
 
 
 def phantom_labels(phantom: Phantom, grid: Grid) -> Labels:
-    """Label each voxel by what is visible at its centre.
+    """Label each voxel by what is visible at its centre; the last one where values add up.
 
     Args:
         phantom: What to label.
@@ -163,10 +118,10 @@ def phantom_labels(phantom: Phantom, grid: Grid) -> Labels:
     Returns:
         One layer; the label of ``phantom.names[i]`` is ``i + 1``, the background is 0.
     """
-    maps = _index_to_unit(phantom.ellipsoids, grid)
-    order = [0, *(phantom.names.index(e.name) + 1 for e in phantom.ellipsoids)]
-    top, crossed = _classify(maps, np.array(grid.shape), _boxes(phantom.ellipsoids, grid))
-    data = _paint(maps, np.array(order, dtype=np.float64), top, crossed, 1)
+    form = _form(phantom.solids, grid)
+    order = [0, *(phantom.names.index(e.name) + 1 for e in phantom.solids)]
+    top, crossed = _classify(form, np.array(grid.shape), _boxes(phantom.solids, grid))
+    data = _paint(form, np.array(order, dtype=np.float64), top, crossed, 1)
     names = {(0, i + 1): name for i, name in enumerate(phantom.names)}
     return Labels(torch.from_numpy(data).to(torch.int16)[None], grid, names)
 
@@ -175,7 +130,7 @@ def truth(phantom: Phantom) -> tuple[Truth, ...]:
     """Give the exact visible volume of every named part.
 
     Args:
-        phantom: Its ellipsoids must lie inside each other or apart, never cut each other.
+        phantom: Painted solids must lie inside each other or apart, never cut each other.
 
     Returns:
         One entry for each name, in painting order.
@@ -183,17 +138,44 @@ def truth(phantom: Phantom) -> tuple[Truth, ...]:
     Raises:
         GeometryError: Two surfaces cut each other, so that no closed form holds.
     """
-    visible = [e.volume_mm3 for e in phantom.ellipsoids]
-    for i, upper in enumerate(phantom.ellipsoids):
-        holders = [j for j in range(i) if _holds(phantom.ellipsoids[j], upper)]
+    visible = [e.volume_mm3 for e in phantom.solids]
+    for i, upper in enumerate(phantom.solids):
+        below = range(i if phantom.rule == "paint" else 0)
+        holders = [j for j in below if _holds(phantom.solids[j], upper)]
         if holders:
             # only the topmost holder loses the volume: those below lost it to that holder
             visible[holders[-1]] -= upper.volume_mm3
     found = dict.fromkeys(phantom.names, 0.0)
-    for ellipsoid, volume in zip(phantom.ellipsoids, visible, strict=True):
-        found[ellipsoid.name] += volume
-    value = {e.name: e.value for e in reversed(phantom.ellipsoids)}
+    for solid, volume in zip(phantom.solids, visible, strict=True):
+        found[solid.name] += volume
+    value = {e.name: e.value for e in reversed(phantom.solids)}
     return tuple(Truth(name, value[name], volume) for name, volume in found.items())
+
+
+def to_attenuation(phantom: Phantom, *, water_per_mm: float) -> Phantom:
+    """Turn a phantom in HU into one in 1/mm, which can be projected: mu = mu_water (1 + HU/1000).
+
+    Args:
+        phantom: In HU.
+        water_per_mm: Attenuation of water at the energy meant, 1/mm; .0206 at 60 keV.
+
+    Returns:
+        The same solids; air of -1000 HU is 0.
+
+    Raises:
+        UnitError: The phantom is not in HU.
+        IntensityError: ``water_per_mm`` is not positive.
+    """
+    if phantom.unit != "HU":
+        raise UnitError(f"phantom must be in HU to become attenuation, got '{phantom.unit}'")
+    if not 0 < water_per_mm < math.inf:
+        raise IntensityError(
+            f"water_per_mm must be positive, got {water_per_mm:g}: water has .0206 at 60 keV"
+        )
+    base = 1000.0 if phantom.rule == "paint" else 0.0
+    factor = water_per_mm / 1000.0
+    solids = tuple(replace(e, value=(e.value + base) * factor) for e in phantom.solids)
+    return Phantom(solids, (phantom.background + 1000.0) * factor, "1/mm", phantom.rule)
 
 
 def insert_nodule(
@@ -310,66 +292,62 @@ def _block(
     return (z0, y0, x0), (dz, dy, dx)
 
 
-def _index_to_unit(ellipsoids: tuple[Ellipsoid, ...], grid: Grid) -> np.ndarray:
-    if not ellipsoids:
-        return np.zeros((0, 4, 4))
-    return torch.stack([e.to_unit @ grid.affine for e in ellipsoids]).numpy()
+def _form(solids: tuple[Solid, ...], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Maps from index to unit space (n, 4, 4), and kinds (n,), for the compiled loops."""
+    maps = [(e.to_unit @ grid.affine).numpy() for e in solids]
+    kinds = np.array([KINDS[type(e)] for e in solids], dtype=np.int64)
+    return np.array(maps).reshape(-1, 4, 4), kinds
 
 
-def _boxes(ellipsoids: tuple[Ellipsoid, ...], grid: Grid, *, clip: bool = True) -> np.ndarray:
-    """Voxel boxes [low, high) that hold every voxel an ellipsoid may touch; (n, 2, 3)."""
-    boxes = np.zeros((len(ellipsoids), 2, 3), dtype=np.int64)
-    for i, matrix in enumerate(_index_to_unit(ellipsoids, grid)):
+def _boxes(solids: tuple[Solid, ...], grid: Grid, *, clip: bool = True) -> np.ndarray:
+    """Voxel boxes [low, high) that hold every voxel a solid may touch; (n, 2, 3)."""
+    boxes = np.zeros((len(solids), 2, 3), dtype=np.int64)
+    for i, (solid, matrix) in enumerate(zip(solids, _form(solids, grid)[0], strict=True)):
         back = np.linalg.inv(matrix)
-        reach = np.linalg.norm(back[:3, :3], axis=1) + 0.5  # half a voxel on each side
+        reach = _reach(solid, back[:3, :3]) + 0.5  # half a voxel on each side
         boxes[i] = np.ceil(back[:3, 3] - reach), np.floor(back[:3, 3] + reach) + 1
     return np.clip(boxes, 0, np.array(grid.shape)) if clip else boxes
 
 
-def _holds(lower: Ellipsoid, upper: Ellipsoid) -> bool:
+def _reach(solid: Solid, back: np.ndarray) -> np.ndarray:
+    """How far a solid extends along each index axis from its centre, voxels."""
+    if isinstance(solid, Box):
+        return np.asarray(np.abs(back).sum(axis=1))
+    if isinstance(solid, Cylinder):
+        return np.asarray(np.linalg.norm(back[:, :2], axis=1) + np.abs(back[:, 2]))
+    return np.asarray(np.linalg.norm(back, axis=1))
+
+
+def _holds(lower: Solid, upper: Solid) -> bool:
     """Whether ``upper`` lies inside ``lower``; raises where their surfaces cut each other."""
-    if math.dist(lower.centre_mm, upper.centre_mm) > max(lower.semi_axes_mm) + max(
-        upper.semi_axes_mm
-    ):
+    if math.dist(lower.centre_mm, upper.centre_mm) > lower.radius_mm + upper.radius_mm:
         return False
-    radius = torch.linalg.vector_norm(_surface(upper, lower), dim=1)
+    radius = gauge(lower, surface(upper))
     if float(radius.max()) <= 1.0 + 1e-9:
         return True
-    other = torch.linalg.vector_norm(_surface(lower, upper), dim=1)
+    other = gauge(upper, surface(lower))
     if float(radius.min()) < 1.0 - 1e-9 or float(other.min()) < 1.0 - 1e-9:
         raise GeometryError(
-            f"ellipsoids must lie inside each other or apart for an exact volume, "
+            f"solids must lie inside each other or apart for an exact volume, "
             f"'{upper.name}' cuts or swallows '{lower.name}': move one of them"
         )
     return False
 
 
-def _surface(of: Ellipsoid, seen_from: Ellipsoid) -> Tensor:
-    """Points spread over the surface of one ellipsoid, in the unit space of another."""
-    n = 4096
-    k = torch.arange(n, dtype=torch.float64)
-    s = 1 - (2 * k + 1) / n
-    angle = k * math.pi * (3 - math.sqrt(5))
-    r = (1 - s * s).sqrt()
-    ball = torch.stack([r * angle.cos(), r * angle.sin(), s, torch.ones_like(s)], dim=1)
-    points: Tensor = ball @ (seen_from.to_unit @ torch.linalg.inv(of.to_unit)).T
-    return points[:, :3]
-
-
 @kernel
 @no_type_check
-def _classify(maps, shape, boxes):
+def _classify(form, shape, boxes):
+    maps, kinds = form
     top = np.zeros((shape[0], shape[1], shape[2]), dtype=np.int16)
     crossed = np.zeros((shape[0], shape[1], shape[2]), dtype=np.bool_)
     for i in range(len(maps)):
         m = maps[i]
-        reach = 0.0  # bound on how far a point of a voxel is from its centre, in unit space
-        for j in range(3):
-            reach += 0.5 * math.sqrt(m[0, j] ** 2 + m[1, j] ** 2 + m[2, j] ** 2)
+        # the gauge of a solid changes by at most the distance in its unit space
+        reach = _half(m)
         for z in range(boxes[i, 0, 0], boxes[i, 1, 0]):
             for y in range(boxes[i, 0, 1], boxes[i, 1, 1]):
                 for x in range(boxes[i, 0, 2], boxes[i, 1, 2]):
-                    r = math.sqrt(_radius2(m, z, y, x))
+                    r = math.sqrt(_gauge2(m, kinds[i], z, y, x))
                     if r + reach <= 1.0:
                         top[z, y, x] = i + 1
                         crossed[z, y, x] = False
@@ -380,25 +358,64 @@ def _classify(maps, shape, boxes):
 
 @kernel
 @no_type_check
-def _radius2(m, z, y, x):
-    u = m[0, 0] * z + m[0, 1] * y + m[0, 2] * x + m[0, 3]
-    v = m[1, 0] * z + m[1, 1] * y + m[1, 2] * x + m[1, 3]
-    w = m[2, 0] * z + m[2, 1] * y + m[2, 2] * x + m[2, 3]
-    return u * u + v * v + w * w
+def _half(m):
+    """Bound on how far a point of a voxel is from its centre, in unit space."""
+    reach = 0.0
+    for j in range(3):
+        reach += 0.5 * math.sqrt(m[0, j] ** 2 + m[1, j] ** 2 + m[2, j] ** 2)
+    return reach
 
 
 @kernel
 @no_type_check
-def _paint(maps, values, top, crossed, n):
+def _gauge2(m, kind, z, y, x):
+    u = m[0, 0] * z + m[0, 1] * y + m[0, 2] * x + m[0, 3]
+    v = m[1, 0] * z + m[1, 1] * y + m[1, 2] * x + m[1, 3]
+    w = m[2, 0] * z + m[2, 1] * y + m[2, 2] * x + m[2, 3]
+    if kind == 0:
+        return u * u + v * v + w * w
+    if kind == 1:
+        return max(u * u + v * v, w * w)
+    return max(u * u, max(v * v, w * w))
+
+
+@kernel
+@no_type_check
+def _add(form, values, shape, boxes, n):
+    maps, kinds = form
+    out = np.full((shape[0], shape[1], shape[2]), values[0])
+    one = np.zeros(1, dtype=np.int64)
+    cover = np.zeros(len(values))
+    for i in range(len(maps)):
+        m = maps[i]
+        reach = _half(m)
+        one[0] = i
+        cover[i + 1] = 1.0
+        for z in range(boxes[i, 0, 0], boxes[i, 1, 0]):
+            for y in range(boxes[i, 0, 1], boxes[i, 1, 1]):
+                for x in range(boxes[i, 0, 2], boxes[i, 1, 2]):
+                    r = math.sqrt(_gauge2(m, kinds[i], z, y, x))
+                    if r + reach <= 1.0:
+                        out[z, y, x] += values[i + 1]
+                    elif r - reach < 1.0:
+                        part = _mean(form, cover, 0, (z, y, x), one, n)
+                        out[z, y, x] += values[i + 1] * part
+        cover[i + 1] = 0.0
+    return out.astype(np.float32)
+
+
+@kernel
+@no_type_check
+def _paint(form, values, top, crossed, n):
     out = np.empty(top.shape, dtype=np.float32)
-    near = np.empty(len(maps), dtype=np.int64)
+    near = np.empty(len(form[0]), dtype=np.int64)
     for z in range(top.shape[0]):
         for y in range(top.shape[1]):
             for x in range(top.shape[2]):
                 first = top[z, y, x]
                 if crossed[z, y, x]:
-                    count = _near(maps, first, (z, y, x), near)
-                    out[z, y, x] = _mean(maps, values, first, (z, y, x), near[:count], n)
+                    count = _near(form, first, (z, y, x), near)
+                    out[z, y, x] = _mean(form, values, first, (z, y, x), near[:count], n)
                 else:
                     out[z, y, x] = values[first]
     return out
@@ -406,15 +423,13 @@ def _paint(maps, values, top, crossed, n):
 
 @kernel
 @no_type_check
-def _near(maps, first, voxel, near):
-    """Fill ``near`` with the ellipsoids above ``first`` that may touch the voxel, topmost first."""
+def _near(form, first, voxel, near):
+    """Fill ``near`` with the solids above ``first`` that may touch the voxel, topmost first."""
+    maps, kinds = form
     count = 0
     for i in range(len(maps) - 1, first - 1, -1):
-        m = maps[i]
-        reach = 1.0
-        for j in range(3):
-            reach += 0.5 * math.sqrt(m[0, j] ** 2 + m[1, j] ** 2 + m[2, j] ** 2)
-        if _radius2(m, voxel[0], voxel[1], voxel[2]) < reach * reach:
+        reach = 1.0 + _half(maps[i])
+        if _gauge2(maps[i], kinds[i], voxel[0], voxel[1], voxel[2]) < reach * reach:
             near[count] = i
             count += 1
     return count
@@ -422,7 +437,8 @@ def _near(maps, first, voxel, near):
 
 @kernel
 @no_type_check
-def _mean(maps, values, first, voxel, near, n):
+def _mean(form, values, first, voxel, near, n):
+    maps, kinds = form
     total = 0.0
     for a in range(n):
         z = voxel[0] + (a + 0.5) / n - 0.5
@@ -432,7 +448,7 @@ def _mean(maps, values, first, voxel, near, n):
                 x = voxel[2] + (c + 0.5) / n - 0.5
                 seen = first
                 for i in near:
-                    if _radius2(maps[i], z, y, x) <= 1.0:
+                    if _gauge2(maps[i], kinds[i], z, y, x) <= 1.0:
                         seen = i + 1
                         break
                 total += values[seen]

@@ -4,6 +4,7 @@ Part of the room ``physics`` (floor 3).
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.physics.ct._exact import exact_projections, material_paths
 from vesalius.physics.ct._geometry import (
     Geometry,
     cone,
@@ -20,8 +21,10 @@ __all__ = [
     "Projections",
     "Projector",
     "cone",
+    "exact_projections",
     "fan",
     "helical",
+    "material_paths",
     "parallel",
     "tomosynthesis",
 ]
