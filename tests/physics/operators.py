@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from vesalius.core import Block, Identity, LinearOperator, stack
+from vesalius.core import Block, Diagonal, Identity, LinearOperator, stack
 from vesalius.physics.mri import (
     Coils,
     Fourier,
@@ -23,6 +23,7 @@ from vesalius.physics.mri import (
 )
 from vesalius.physics.optics import Blur, Convolution, Downsample, LightField
 from vesalius.physics.pet import System
+from vesalius.physics.sparse import Dct, Dft, Gradient, Laplacian, Wavelet
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ ENTRIES: list[Entry] = [
             )
         ),
     ),
+    Entry("diagonal", lambda: Diagonal(kernel(3, 4))),
+    Entry("diagonal of complex numbers", lambda: Diagonal(kernel(3, 4) * (1 - 2j)), "complex"),
+    Entry("gradient", lambda: Gradient((2, 4, 5), (2.0, 0.7))),
+    Entry("gradient in 3-D", lambda: Gradient((3, 4, 5), (2.0, 0.7, 1.1)), "complex"),
+    Entry("laplacian", lambda: Laplacian((3, 4, 5), (2.0, 0.7, 1.1))),
+    Entry("dct", lambda: Dct((3, 5, 6))),
+    Entry("dct of complex numbers", lambda: Dct((4, 7)), "complex"),
+    Entry("dft", lambda: Dft((3, 5, 6)), "complex"),
+    Entry("wavelet", lambda: Wavelet((3, 12, 5))),
+    Entry("wavelet in 3-D", lambda: Wavelet((2, 8, 6), "haar", (-3, -2, -1), 2), "complex"),
     Entry("convolution, same", lambda: Convolution(kernel(2, 3, 4), (4, 5, 6))),
     Entry("convolution, valid", lambda: Convolution(kernel(3, 4), (6, 7), "valid")),
     Entry("convolution, full", lambda: Convolution(kernel(3, 4), (6, 5), "full")),

@@ -4,6 +4,7 @@ Floor 2. Imports only ``ops`` and ``errors``. Nothing in here opens a file.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.core._diagonal import Diagonal
 from vesalius.core._grid import Grid, differences
 from vesalius.core._image import Image, Labels, Series
 from vesalius.core._operator import Block, Identity, LinearOperator, stack
@@ -21,6 +22,7 @@ from vesalius.core._transform import Composite, Linear, Transform
 __all__ = [
     "Block",
     "Composite",
+    "Diagonal",
     "Grid",
     "Identity",
     "Image",

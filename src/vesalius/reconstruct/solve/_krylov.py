@@ -131,7 +131,7 @@ def lsqr(
     floor = torch.finfo(x.dtype).eps * phi * rho_bar
     while True:
         before = x
-        if phi * rho_bar > floor:
+        if abs(phi * rho_bar) > floor:
             u = op(v) - alpha * u
             beta = norm(u)
             u = _unit(u, beta)
@@ -143,8 +143,8 @@ def lsqr(
             x = x + (c * phi / rho) * w
             w = v - (s * alpha / rho) * w
             frobenius += alpha**2 + beta**2
-            rho_bar, phi = c * alpha, s * phi
-        if record.ends(x, before, phi, half_square(phi)):
+            rho_bar, phi = -c * alpha, s * phi
+        if record.ends(x, before, abs(phi), half_square(phi)):
             return record.solution(x, operator_norm=math.sqrt(frobenius))
 
 

@@ -1,0 +1,134 @@
+"""Orthonormal transforms in which few numbers hold most of an image: DCT, DFT, wavelets."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from vesalius.core import LinearOperator
+from vesalius.ops._dct import dct, idct
+from vesalius.ops._dwt import halvings, inverse_wavelet, wavelet
+from vesalius.ops._wavelets import Family
+
+Shape = tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Dct(LinearOperator):
+    """Orthonormal cosine transform (DCT-II) along chosen axes.
+
+    Attributes:
+        shape: Shape of the image.
+        axes: Negative axes.
+    """
+
+    shape: Shape
+    axes: tuple[int, ...] = (-2, -1)
+
+    @property
+    def domain(self) -> Shape:
+        """Shape of the image."""
+        return self.shape
+
+    @property
+    def codomain(self) -> Shape:
+        """Shape of the coefficients."""
+        return self.shape
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Transform."""
+        return dct(x, axes=self.axes)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Transform back."""
+        return idct(y, axes=self.axes)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Dft(LinearOperator):
+    """Unitary Fourier transform along chosen axes, frequency 0 first; gives complex numbers.
+
+    Attributes:
+        shape: Shape of the image.
+        axes: Negative axes.
+    """
+
+    shape: Shape
+    axes: tuple[int, ...] = (-2, -1)
+
+    @property
+    def domain(self) -> Shape:
+        """Shape of the image."""
+        return self.shape
+
+    @property
+    def codomain(self) -> Shape:
+        """Shape of the coefficients."""
+        return self.shape
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Transform."""
+        c: Tensor = torch.fft.fftn(x, dim=self.axes, norm="ortho")
+        return c
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Transform back; the result is complex."""
+        x: Tensor = torch.fft.ifftn(y, dim=self.axes, norm="ortho")
+        return x
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Wavelet(LinearOperator):
+    """Orthonormal wavelet transform with decimation, periodic at the edges.
+
+    Attributes:
+        shape: Shape of the image.
+        family: Orthogonal wavelet.
+        axes: Negative axes to decompose; one is halved as often as it is even.
+        levels: Most halvings.
+
+    Raises:
+        ShapeError: No axis can be halved.
+    """
+
+    shape: Shape
+    family: Family = "db4"
+    axes: tuple[int, ...] = (-2, -1)
+    levels: int = 4
+
+    def __post_init__(self) -> None:
+        halvings(self.shape, self.axes, self.levels)
+
+    @property
+    def domain(self) -> Shape:
+        """Shape of the image."""
+        return self.shape
+
+    @property
+    def codomain(self) -> Shape:
+        """Shape of the coefficients: the coarsest approximation first, details behind it."""
+        return self.shape
+
+    @property
+    def details(self) -> Tensor:
+        """1 for details, 0 for the coarsest approximation: weights that spare the latter."""
+        corner, halved = halvings(self.shape, self.axes, self.levels)[-1]
+        ones = torch.ones(self.shape)
+        part = ones[corner]
+        for axis in halved:
+            part = part.narrow(axis, 0, part.shape[axis] // 2)
+        part.zero_()
+        return ones
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Decompose."""
+        return wavelet(x, self.family, axes=self.axes, levels=self.levels)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Compose."""
+        return inverse_wavelet(y, self.family, axes=self.axes, levels=self.levels)
