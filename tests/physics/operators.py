@@ -15,6 +15,7 @@ import torch
 from vesalius.core import Block, Diagonal, Identity, LinearOperator, stack
 from vesalius.physics.mri import (
     Coils,
+    Crop,
     Fourier,
     NonUniformFourier,
     Sampling,
@@ -71,6 +72,8 @@ ENTRIES: list[Entry] = [
     Entry("pet system", lambda: System(2.0 * Identity((3, 4)), kernel(3, 4), 5 * kernel(3, 4))),
     Entry("fourier", lambda: Fourier((2, 3, 4, 5), (-1, -3)), "complex"),
     Entry("sampling", lambda: Sampling(kernel(4, 5) > 0.4, (2, 4, 5)), "complex"),
+    Entry("crop", lambda: Crop((3, 4, 6), (3, 2, 5))),
+    Entry("crop of complex numbers", lambda: Crop((5, 4), (3, 4)), "complex"),
     Entry("coils", lambda: Coils(simulated_maps((4, 5), coils=3)), "complex"),
     Entry(
         "sense encoding",

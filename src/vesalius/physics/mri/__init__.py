@@ -7,6 +7,7 @@ order of the array axes.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.physics.mri._coils import Coils, encode, simulated_maps
+from vesalius.physics.mri._crop import Crop
 from vesalius.physics.mri._ellipse import ellipse_spectrum
 from vesalius.physics.mri._fourier import Fourier, Sampling, fourier, inverse_fourier
 from vesalius.physics.mri._kspace import KSpace, measured
@@ -16,6 +17,7 @@ from vesalius.physics.mri._trajectory import radial, spiral
 
 __all__ = [
     "Coils",
+    "Crop",
     "Fourier",
     "KSpace",
     "NonUniformFourier",

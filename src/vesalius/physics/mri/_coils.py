@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Shaped
 from torch import Tensor
 
 from vesalius.core import LinearOperator
@@ -32,7 +32,7 @@ class Coils(LinearOperator):
         IntensityError: ``maps`` has NaN or infinity.
     """
 
-    maps: Complex[Tensor, "coil *image"]
+    maps: Shaped[Tensor, "..."]
 
     def __post_init__(self) -> None:
         check_complex(self.maps, "coil maps")
@@ -66,7 +66,7 @@ class Coils(LinearOperator):
         return (y * self.maps.to(y).conj()).sum(-self.maps.ndim)
 
 
-def encode(maps: Complex[Tensor, "coil *image"], *, mask: Bool[Tensor, "*image"]) -> LinearOperator:
+def encode(maps: Shaped[Tensor, "..."], *, mask: Bool[Tensor, "..."]) -> LinearOperator:
     """Give the SENSE encoding operator: coil maps, Fourier transform, sampling.
 
     Args:

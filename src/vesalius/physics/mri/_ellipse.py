@@ -11,7 +11,7 @@ from vesalius.errors import ShapeError
 
 
 def ellipse_spectrum(
-    ellipses: Float[Tensor, "n 6"], *, k: Float[Tensor, "*samples 2"]
+    ellipses: Float[Tensor, "..."], *, k: Float[Tensor, "*samples 2"]
 ) -> Complex[Tensor, "*samples"]:
     """Transform a sum of uniform ellipses: truth for simulated k-space, with no inverse crime.
 

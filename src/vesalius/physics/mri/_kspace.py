@@ -31,8 +31,8 @@ class KSpace:
         RegionError: Nothing was measured.
     """
 
-    data: Shaped[Tensor, "coil z y x"]
-    mask: Bool[Tensor, "z y x"]
+    data: Shaped[Tensor, "..."]
+    mask: Bool[Tensor, "..."]
     grid: Grid
 
     def __post_init__(self) -> None:

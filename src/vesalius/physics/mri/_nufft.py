@@ -47,7 +47,7 @@ class NonUniformFourier(LinearOperator):
     """
 
     shape: Shape
-    trajectory: Float[Tensor, "*samples axis"]
+    trajectory: Float[Tensor, "..."]
     width: int = 6
     oversampling: float = 2.0
     _start: Int[Tensor, "m axis width"] = field(init=False, repr=False)
