@@ -9,7 +9,9 @@ from torch import Tensor
 
 from vesalius.core import Grid, LinearOperator
 from vesalius.errors import GeometryError, ShapeError, UnitError
+from vesalius.physics.ct._footprint import footprint_traversal
 from vesalius.physics.ct._geometry import Geometry
+from vesalius.physics.ct._joseph2d import plane_traversal
 from vesalius.physics.ct._joseph3d import column_traversal
 from vesalius.physics.ct._joseph_rays import RayTraversal, index_rays
 from vesalius.physics.ct._traversal import Traversal
@@ -30,9 +32,11 @@ class Projector(LinearOperator):
         grid: Where the voxels are; any orthogonal orientation. A grid whose slices lie across the
             rotation axis takes the fast way of parallel and fan beams.
         method: ``"joseph"``: linear interpolation in each plane that the ray crosses.
+            ``"footprint"``: the shadow of each voxel, averaged over each detector element; for
+            grids whose slices lie across the detector's rows.
 
     Raises:
-        GeometryError: The grid is sheared, or no ray meets it.
+        GeometryError: The grid is sheared, or no ray meets it; or ``"footprint"`` does not fit.
 
     Example:
         >>> from vesalius.physics.ct import parallel
@@ -44,6 +48,7 @@ class Projector(LinearOperator):
 
     References:
         Joseph (1982), doi:10.1109/TMI.1982.4307572.
+        Long, Fessler, Balter (2010), doi:10.1109/TMI.2010.2050898.
     """
 
     geometry: Geometry
@@ -62,7 +67,7 @@ class Projector(LinearOperator):
                 f"rays must meet the volume, got {self.geometry!r} that misses {self.grid!r}: "
                 "check origin_mm of the grid, offsets of the detector and the isocentre"
             )
-        object.__setattr__(self, "_traversal", _traversal(self.geometry, self.grid))
+        object.__setattr__(self, "_traversal", _traversal(self.geometry, self.grid, self.method))
 
     @property
     def domain(self) -> tuple[int, ...]:
@@ -85,9 +90,12 @@ class Projector(LinearOperator):
         return x.reshape(*y.shape[:-3], *self.domain).to(y.device)
 
 
-def _traversal(geometry: Geometry, grid: Grid) -> Traversal:
+def _traversal(geometry: Geometry, grid: Grid, method: Method) -> Traversal:
     """Choose the fastest way that fits."""
-    return column_traversal(geometry, grid) or RayTraversal(geometry, grid)
+    if method == "footprint":
+        return footprint_traversal(geometry, grid)
+    plane = plane_traversal(geometry, grid)
+    return plane or column_traversal(geometry, grid) or RayTraversal(geometry, grid)
 
 
 def _prepared(x: Tensor, shape: tuple[int, ...]) -> Tensor:
