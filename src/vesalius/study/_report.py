@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from vesalius._version import __version__
 from vesalius.core import Image
@@ -26,9 +25,8 @@ from vesalius.study._content import (
 )
 from vesalius.study._methods import Reference, methods_text, references
 from vesalius.study._part import Part
+from vesalius.study._render import NOTICE, render
 from vesalius.study._views import Outline, View, choose_window, close_up, overview
-
-NOTICE = "Research use only, not a medical device."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,26 +167,15 @@ def render_html(report: Report) -> str:
     Returns:
         The text; the same for the same report. All data in it is escaped.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("report.html.j2")
-    return template.render(
-        report=report,
-        keys=KEYS,
-        spans=key_spans(report.keys),
-        friendly=friendly,
-        notice=NOTICE,
-        version=__version__,
-        provenance=json.dumps(report.provenance, indent=2, sort_keys=True),
-        graded=any(cell.grade for row in report.keys for cell in row.cells),
-    )
+    content = {
+        "report": report,
+        "keys": KEYS,
+        "spans": key_spans(report.keys),
+        "friendly": friendly,
+        "provenance": json.dumps(report.provenance, indent=2, sort_keys=True),
+        "graded": any(cell.grade for row in report.keys for cell in row.cells),
+    }
+    return render("report.html.j2", content)
 
 
 def render_json(report: Report) -> str:
