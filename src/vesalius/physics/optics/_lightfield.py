@@ -109,8 +109,9 @@ class LightField(LinearOperator):
         """Multiply (batch, phase, rows, columns) by the matrix of each frequency."""
         spectrum = torch.fft.rfft2(phases, s=self._padded).permute(2, 3, 1, 0)
         transfer = self._transfer.to(phases.device, spectrum.dtype)
-        matrix = transfer.mH if adjoint else transfer
-        product = (matrix @ spectrum).permute(3, 2, 0, 1)
+        # the small factor is conjugated, never the matrices
+        product = (spectrum.mH @ transfer).mH if adjoint else transfer @ spectrum
+        product = product.permute(3, 2, 0, 1)
         back: Tensor = torch.fft.irfft2(product, s=self._padded)
         return back
 
