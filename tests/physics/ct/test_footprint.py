@@ -99,12 +99,14 @@ def test_a_detector_seen_from_behind_is_the_same_mirrored(generator):
 
 
 def test_is_close_to_joseph_where_the_image_is_smooth():
-    z, y, x = torch.meshgrid(*(torch.arange(n) for n in GRID.shape), indexing="ij")
-    blob = torch.exp(-((z - 4.0) ** 2 + (y - 5.5) ** 2 + (x - 6.5) ** 2) / 4.0).double()
+    n = 21
+    grid = Grid.from_spacing((n, n, n), (0.5, 0.5, 0.5), origin_mm=(-5.0, -5.0, -5.0))
+    z, y, x = torch.meshgrid(*(torch.arange(n) - 10.0,) * 3, indexing="ij")
+    blob = torch.exp(-(z**2 + y**2 + x**2) / 18.0).double()
     for geometry in GEOMETRIES.values():
-        a = Projector(geometry, GRID, "footprint")(blob)
-        b = Projector(geometry, GRID)(blob)
-        assert float((a - b).norm() / b.norm()) < 0.04
+        a = Projector(geometry, grid, "footprint")(blob)
+        b = Projector(geometry, grid)(blob)
+        assert float((a - b).norm() / b.norm()) < 0.03
 
 
 def test_a_head_is_within_2_per_cent_of_the_mean_over_each_element():
@@ -124,7 +126,7 @@ def test_a_head_is_within_2_per_cent_of_the_mean_over_each_element():
         for method in ("footprint", "joseph")
     ]
     assert errors[0] < 0.02
-    assert errors[1] > 2 * errors[0]  # the rays between the middles are not seen by Joseph
+    assert errors[1] > 1.3 * errors[0]  # the rays between the middles are not seen by Joseph
 
 
 def test_refuses_a_detector_that_leans():
