@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesalius.errors import IntensityError, ShapeError, UnitError
@@ -26,6 +26,7 @@ def matrix(n):
     return torch.exp(-2j * math.pi * j[:, None] * j / n) / math.sqrt(n)
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 8))
 def test_agrees_with_the_definition_for_odd_and_even_sizes(rows, columns):
     x = torch.randn(rows, columns, dtype=torch.complex128)
@@ -33,6 +34,7 @@ def test_agrees_with_the_definition_for_odd_and_even_sizes(rows, columns):
     torch.testing.assert_close(fourier(x, axes=(-2, -1)), expected)
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 8))
 def test_the_inverse_undoes_it_and_energy_is_kept(rows, columns):
     x = torch.randn(3, rows, columns, dtype=torch.complex128)

@@ -64,11 +64,12 @@ def poisson_disk(
     """Draw samples that keep a distance from each other, which grows from the centre outwards.
 
     Every sample of the lattice is tried once in random order and kept where no earlier one lies
-    within its distance; the distance is scaled until the number of samples fits.
+    within its distance; the distance is scaled until hardly too many samples are left, and these
+    are dropped.
 
     Args:
         shape: (y, x) of k-space.
-        acceleration: All samples over kept samples, at least 1; met within 3 %.
+        acceleration: All samples over kept samples, at least 1; met to the sample.
         centre: Samples about the zero frequency that are always there, along each axis.
         generator: Source of randomness, on the CPU.
         slope: The distance grows as 1 + slope r; r is 1 at the middle of an edge. 0 is uniform.
@@ -90,18 +91,25 @@ def poisson_disk(
     inside = _centre(shape, centre, acceleration)
     order = torch.randperm(inside.numel(), generator=generator)
     growth = 1 + slope * _radius(shape) * math.sqrt(2)
+    wanted = max(round(inside.numel() / acceleration), int(inside.sum()))
     low, high = 0.0, float(max(shape))
-    mask = torch.ones(shape, dtype=torch.bool)
-    for _ in range(40):
-        kept = int((mask | inside).sum())
-        if abs(kept * acceleration / inside.numel() - 1) < 0.01:
-            break
+    best = torch.ones(shape, dtype=torch.bool)
+    while high - low > 1e-3 and int(best.sum()) > wanted:
         middle = (low + high) / 2
         mask = torch.zeros(shape, dtype=torch.bool)
         _throw(order.numpy(), (middle * growth).numpy(), mask.numpy())
-        dense = int((mask | inside).sum()) * acceleration > inside.numel()
-        low, high = (middle, high) if dense else (low, middle)
-    return mask | inside
+        if int((mask | inside).sum()) >= wanted:
+            low, best = middle, mask | inside
+        else:
+            high = middle
+    return _thin(best, inside, order, wanted)
+
+
+def _thin(mask: Tensor, inside: Tensor, order: Tensor, wanted: int) -> Tensor:
+    """Drop samples outside the centre until as many are left as wanted."""
+    flat, spare = mask.reshape(-1).clone(), (mask & ~inside).reshape(-1)[order]
+    flat[order[spare][: int(mask.sum()) - wanted]] = False
+    return flat.reshape(mask.shape)
 
 
 def _centre(shape: Shape, centre: int, acceleration: float) -> Tensor:

@@ -120,8 +120,8 @@ def density(operator: NonUniformFourier, *, steps: int = 30) -> Float[Tensor, "*
         steps: Of the fixed point iteration.
 
     Returns:
-        One weight for each sample, float64, scaled so that ``A.H(w * A(x))`` keeps the sum of a
-        point at the centre.
+        One weight for each sample, float64: the area it stands for, 1 for a sample of the Cartesian
+        lattice, so that ``A.H(w * y)`` has the values of the image.
 
     Raises:
         ShapeError: ``steps`` is below 1.
@@ -137,7 +137,9 @@ def density(operator: NonUniformFourier, *, steps: int = 30) -> Float[Tensor, "*
     for _ in range(steps):
         around = interpolate(spread(weight, start, kernel, operator.padded), start, kernel)
         weight = weight / around.real.clamp_min(1e-30)
-    scale = math.prod(operator.shape) / float(weight.real.sum())
+    # the kernel, applied twice, holds this much; a cell of the lattice is this many of the grid
+    held = (math.sinh(operator._beta) / operator._beta) ** (2 * len(operator.shape))
+    scale = held * math.prod(operator.shape) / math.prod(operator.padded)
     return (weight.real * scale).reshape(operator.codomain)
 
 

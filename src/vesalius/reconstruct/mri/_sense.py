@@ -40,8 +40,8 @@ class Sense:
     """
 
     prior: Prior = "wavelet"
-    weight: float = 0.004
-    steps: int = 40
+    weight: float = 0.003
+    steps: int = 30
     tol: float = 0.0
 
     def __post_init__(self) -> None:

@@ -29,9 +29,10 @@ class CycleSpin(Prox):
         prior: The prior.
         shape: Shape of x without batch axes.
         period: Largest shift, samples.
+        shifts: How many are averaged in one step.
 
     Raises:
-        ShapeError: ``period`` is below 1, or there are more than three axes.
+        ShapeError: ``period`` or ``shifts`` is below 1, or there are more than three axes.
 
     References:
         Coifman, Donoho (1995), doi:10.1007/978-1-4612-2544-7_9; one shift for each step:
@@ -41,12 +42,13 @@ class CycleSpin(Prox):
     prior: Prox
     shape: Shape
     period: int = 16
+    shifts: int = 2
 
     def __post_init__(self) -> None:
-        if self.period < 1 or not 1 <= len(self.shape) <= 3:
+        if min(self.period, self.shifts) < 1 or not 1 <= len(self.shape) <= 3:
             raise ShapeError(
-                f"period must be at least 1 and shape have 1 to 3 axes, got {self.period} and "
-                f"{self.shape}"
+                "period and shifts must be at least 1 and shape have 1 to 3 axes, got "
+                f"{self.period}, {self.shifts} and {self.shape}"
             )
 
     def value(self, x: Tensor) -> float:
@@ -58,13 +60,15 @@ class CycleSpin(Prox):
         return self.prior(x, step)
 
     def warm(self, x: Tensor, step: float, memory: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Give the proximal map at the next shift; ``memory`` counts the calls."""
+        """Give the mean of the proximal map at the next shifts; ``memory`` counts them."""
         count = 0 if memory is None else int(memory)
-        axes = range(-len(self.shape), 0)
-        shifts = [
-            int(self.period * math.modf(count * _FRACTIONS[axis])[0]) if self.shape[axis] > 1 else 0
-            for axis in axes
-        ]
-        moved = torch.roll(x, shifts, dims=tuple(axes))
-        out = torch.roll(self.prior(moved, step), [-s for s in shifts], dims=tuple(axes))
-        return out, torch.tensor(count + 1)
+        total = torch.zeros_like(x)
+        for at in range(count, count + self.shifts):
+            total += self._shifted(x, step, at)
+        return total / self.shifts, torch.tensor(count + self.shifts)
+
+    def _shifted(self, x: Tensor, step: float, count: int) -> Tensor:
+        axes = tuple(axis for axis in range(-len(self.shape), 0) if self.shape[axis] > 1)
+        shifts = [int(self.period * math.modf(count * _FRACTIONS[axis])[0]) for axis in axes]
+        moved = self.prior(torch.roll(x, shifts, dims=axes), step)
+        return torch.roll(moved, [-s for s in shifts], dims=axes)
