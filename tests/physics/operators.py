@@ -12,7 +12,8 @@ from typing import Literal
 
 import torch
 
-from vesalius.core import Block, Diagonal, Identity, LinearOperator, stack
+from vesalius.core import Block, Diagonal, Grid, Identity, LinearOperator, stack
+from vesalius.physics.ct import Projector, cone, helical, parallel
 from vesalius.physics.mri import (
     Coils,
     Crop,
@@ -70,6 +71,20 @@ ENTRIES: list[Entry] = [
     Entry("downsample", lambda: Downsample((2, 6, 6), (1, 2, 3))),
     Entry("light-field", lambda: LightField(kernel(2, 2, 2, 9, 9), 3, (3, 4))),
     Entry("pet system", lambda: System(2.0 * Identity((3, 4)), kernel(3, 4), 5 * kernel(3, 4))),
+    Entry("projector, parallel", lambda: Projector(parallel(TURN, **FEW), lattice())),
+    Entry("projector, cone", lambda: Projector(cone(TURN, **FEW, **NEAR), lattice())),
+    Entry("projector, arc", lambda: Projector(cone(TURN, arc=True, **FEW, **NEAR), lattice())),
+    Entry(
+        "projector, helix",
+        lambda: Projector(
+            helical(cone(TURN, **FEW, **NEAR), pitch_mm_per_turn=3.0), lattice(), "footprint"
+        ),
+    ),
+    Entry("projector, leaning", lambda: Projector(cone(TURN, **FEW, **NEAR), lying())),
+    Entry(
+        "projector, footprint",
+        lambda: Projector(parallel(TURN, **FEW), lattice(), "footprint"),
+    ),
     Entry("fourier", lambda: Fourier((2, 3, 4, 5), (-1, -3)), "complex"),
     Entry("sampling", lambda: Sampling(kernel(4, 5) > 0.4, (2, 4, 5)), "complex"),
     Entry("crop", lambda: Crop((3, 4, 6), (3, 2, 5))),
@@ -87,6 +102,21 @@ ENTRIES: list[Entry] = [
         "complex",
     ),
 ]
+
+
+TURN = torch.tensor([-40.0, 45.0])
+FEW = {"shape": (3, 4), "pitch_mm": (1.7, 2.1)}
+NEAR = {"source_mm": 30.0, "detector_mm": 45.0}
+
+
+def lattice() -> Grid:
+    """Give a small grid off centre with three spacings."""
+    return Grid.from_spacing((2, 3, 4), (1.1, 0.9, 1.2), origin_mm=(-1.8, -0.7, -0.4))
+
+
+def lying() -> Grid:
+    """Give the same with z where x was: its slices stand along the axis."""
+    return Grid((4, 3, 2), lattice().affine[:, [2, 1, 0, 3]])
 
 
 def kernel(*shape: int) -> torch.Tensor:
