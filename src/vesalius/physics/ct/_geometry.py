@@ -13,7 +13,7 @@ from vesalius.core import Linear
 from vesalius.errors import GeometryError, ShapeError
 
 Beam = Literal["parallel", "fan", "cone"]
-Vectors = Float[Tensor, "view 3"]
+Vectors = Float[Tensor, "..."]
 
 
 @final
@@ -57,7 +57,7 @@ class Geometry:
     v: Vectors
     shape: tuple[int, int]
     middle: tuple[float, float]
-    angles_deg: Float[Tensor, " view"]
+    angles_deg: Vectors
     arc_mm: float = 0.0
     isocentre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -85,6 +85,12 @@ class Geometry:
         self._check_rays()
 
     def _check_rays(self) -> None:
+        numbers = (*self.middle, self.arc_mm, *self.isocentre_mm, *self.axis)
+        if not (all(map(math.isfinite, numbers)) and bool(self.angles_deg.isfinite().all())):
+            raise GeometryError(
+                f"middle, arc_mm, isocentre_mm, axis and angles_deg must be finite, got {numbers} "
+                "and such angles"
+            )
         if self.arc_mm < 0 or (self.arc_mm > 0 and self.beam == "parallel"):
             raise GeometryError(
                 f"arc_mm must be 0 for parallel rays and never negative, got {self.arc_mm:g} mm "
@@ -153,9 +159,17 @@ class Geometry:
 
         Returns:
             The moved geometry.
+
+        Raises:
+            GeometryError: The pose is not rigid.
         """
         matrix = pose.matrix.double()
         turn, shift = matrix[:3, :3], matrix[:3, 3]
+        if not torch.allclose(turn @ turn.T, torch.eye(3).double(), atol=1e-6) or turn.det() < 0:
+            raise GeometryError(
+                "pose must be rigid to move a scanner, this one scales, shears or mirrors: use "
+                "Linear.rotation and Linear.translation"
+            )
         source = self.source @ turn.T + (0.0 if self.beam == "parallel" else shift)
         iso = turn @ torch.tensor(self.isocentre_mm, dtype=torch.float64) + shift
         axis = turn @ torch.tensor(self.axis, dtype=torch.float64)
@@ -243,6 +257,9 @@ def parallel(
     Returns:
         The geometry. A column at signed distance s measures the line of points
         ``-x sin(angle) + y cos(angle) = s``.
+
+    Raises:
+        GeometryError: A pitch is not positive.
     """
     out, along = _orbit(angles_deg)
     return Geometry(
@@ -282,7 +299,7 @@ def fan(
         The geometry.
 
     Raises:
-        GeometryError: A distance is not positive, or the detector is nearer than the axis.
+        GeometryError: A distance or pitch is not positive, or the detector is nearer than the axis.
     """
     return _divergent(
         "fan", angles_deg, shape, pitch_mm, (source_mm, detector_mm), offset_mm, arc=arc
@@ -314,7 +331,7 @@ def cone(
         The geometry.
 
     Raises:
-        GeometryError: A distance is not positive, or the detector is nearer than the axis.
+        GeometryError: A distance or pitch is not positive, or the detector is nearer than the axis.
     """
     return _divergent(
         "cone", angles_deg, shape, pitch_mm, (source_mm, detector_mm), offset_mm, arc=arc
@@ -330,7 +347,12 @@ def helical(circular: Geometry, *, pitch_mm_per_turn: float) -> Geometry:
 
     Returns:
         The helix; the middle of the climb is at the isocentre.
+
+    Raises:
+        GeometryError: The rays are parallel: they have no source that could climb.
     """
+    if circular.beam == "parallel":
+        raise GeometryError("a helix needs a source point, got parallel rays: use cone(...)")
     climb = pitch_mm_per_turn * circular.angles_deg / 360.0
     climb = climb - (climb.max() + climb.min()) / 2
     shift = climb[:, None] * torch.tensor(circular.axis, dtype=torch.float64)
@@ -358,8 +380,14 @@ def tomosynthesis(
         The geometry; the detector faces +x (L), the source swings in the L-P plane.
 
     Raises:
-        GeometryError: A distance is not positive, or the detector is nearer than the pivot.
+        GeometryError: A distance is not positive, the detector is nearer than the pivot, or an
+            angle reaches 90 degrees.
     """
+    widest = float(angles_deg.abs().max()) if angles_deg.numel() else 0.0
+    if widest >= 90.0:
+        raise GeometryError(
+            f"angles_deg must stay within 90 degrees of the still detector, got {widest:g}"
+        )
     moving = cone(
         angles_deg, shape=shape, pitch_mm=pitch_mm, source_mm=source_mm, detector_mm=detector_mm
     )
@@ -422,6 +450,8 @@ def _middle(
     shape: tuple[int, int], pitch_mm: tuple[float, float], offset_mm: tuple[float, float]
 ) -> tuple[float, float]:
     """Index of the point where the axis projects to, when the detector is moved by an offset."""
+    if not min(pitch_mm) > 0:
+        raise GeometryError(f"pitch_mm must be positive along (rows, columns), got {pitch_mm} mm")
     rows, columns = (
         (n - 1) / 2 - o / p for n, p, o in zip(shape, pitch_mm, offset_mm, strict=True)
     )
