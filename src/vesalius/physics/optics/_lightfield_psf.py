@@ -12,7 +12,7 @@ from torch import Tensor
 from vesalius.errors import GeometryError
 from vesalius.ops._fast_size import fast_size
 from vesalius.physics.optics._objective import Objective
-from vesalius.physics.optics._psf import legendre
+from vesalius.physics.optics._psf import bessel_j0, legendre
 
 MARGIN = 1
 """Lenslets simulated beyond those kept, so that nothing wraps around in the Fresnel step."""
@@ -167,7 +167,7 @@ class _Bench:
         theta = nodes * alpha
         pupil = theta.cos().sqrt() * theta.sin() * weights * alpha
         pupil = pupil * torch.exp(1j * k * depth_mm * theta.cos())
-        bessel = torch.special.bessel_j0(k * radius[:, None] * theta.sin())
+        bessel = bessel_j0(k * radius[:, None] * theta.sin())
         amplitude = torch.complex(bessel @ pupil.real, bessel @ pupil.imag)
         # in s = k sin(theta) this is int P(s) J0(s r) s ds with P = cos^(-1/2) / k^2: by Parseval
         # its energy over the plane is 2 pi int P^2 s ds

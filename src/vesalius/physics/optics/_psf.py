@@ -89,10 +89,10 @@ def born_wolf(objective: Objective, *, shape: Shape, spacing_mm: Triple) -> Imag
     """
     z, y, x = _offsets_mm(shape, spacing_mm)
     r2 = (y[:, None] ** 2 + x**2).flatten()
-    # symmetric samples share a radius: rounding to 1e-9 of the largest finds them
+    # symmetric samples share a radius: rounding to 1e-12 of the largest finds them
     scale = max(float(r2.max()), 1e-300)
-    radius2, back = torch.unique((r2 / scale * 1e9).round(), return_inverse=True)
-    field = _defocused(objective, (radius2 * scale / 1e9).sqrt(), z)
+    radius2, back = torch.unique((r2 / scale * 1e12).round(), return_inverse=True)
+    field = _defocused(objective, (radius2 * scale / 1e12).sqrt(), z)
     intensity = field.abs().square()[:, back].reshape(shape)
     return _as_image(intensity, spacing_mm)
 
@@ -104,7 +104,7 @@ def _defocused(objective: Objective, radius: Tensor, z: Tensor) -> Tensor:
     phase = float(radius.max()) * lateral + 2 * float(z.abs().max()) * axial
     # n nodes integrate a phase of n exactly to rounding; half more is safe
     nodes, weights = legendre(int(32 + 0.75 * phase))
-    bessel = torch.special.bessel_j0(lateral * radius[:, None] * nodes)
+    bessel = bessel_j0(lateral * radius[:, None] * nodes)
     focus = torch.exp(-1j * axial * z[:, None] * nodes**2) * (2 * weights * nodes)
     field: Tensor = focus @ bessel.T.to(focus.dtype)
     return field
@@ -114,6 +114,13 @@ def legendre(count: int) -> tuple[Tensor, Tensor]:
     """Give Gauss-Legendre nodes and weights on [0, 1], float64."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)
+
+
+def bessel_j0(x: Tensor) -> Tensor:
+    """Give Bessel's J0 to rounding; torch's own is good to 1e-8 only."""
+    from scipy.special import j0
+
+    return torch.from_numpy(j0(x.numpy()))
 
 
 def measured_psf(beads: Image, centres: Points, *, shape: Shape) -> Image:

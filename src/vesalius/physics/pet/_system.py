@@ -12,7 +12,7 @@ from vesalius.core import LinearOperator
 from vesalius.errors import IntensityError, ShapeError
 
 Shape = tuple[int, ...]
-Factors = Float[Tensor, "*codomain"]
+Factors = Float[Tensor, "..."]
 
 
 @final
@@ -83,7 +83,7 @@ class System(LinearOperator):
         return factor
 
 
-def attenuation_factors(projector: LinearOperator, mu: Float[Tensor, "*domain"]) -> Factors:
+def attenuation_factors(projector: LinearOperator, mu: Float[Tensor, "..."]) -> Factors:
     """Give the part of the photon pairs that leaves the patient along each line.
 
     Args:

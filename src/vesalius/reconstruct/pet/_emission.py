@@ -16,7 +16,7 @@ from vesalius.physics.pet import System
 from vesalius.reconstruct._result import Reconstruction
 from vesalius.reconstruct.solve import Run, osem
 
-Lines = Float[Tensor, "view row column"]
+Lines = Float[Tensor, "..."]
 
 
 @final
