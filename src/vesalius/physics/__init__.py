@@ -6,7 +6,10 @@ own: ``physics.ct``, ``physics.mri``, ``physics.pet``, ``physics.optics``, ``phy
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.physics._bars import resolution_bars, water_cylinder
+from vesalius.physics._cells import beads, cells, filaments
 from vesalius.physics._chest import chest_grid, chest_phantom
+from vesalius.physics._coils import bias_field, coil_maps
 from vesalius.physics._phantom import (
     Insertion,
     Phantom,
@@ -29,13 +32,20 @@ __all__ = [
     "Phantom",
     "Truth",
     "add_noise",
+    "beads",
+    "bias_field",
+    "cells",
     "chest_grid",
     "chest_phantom",
+    "coil_maps",
+    "filaments",
     "insert_nodule",
     "phantom_labels",
     "rasterise",
+    "resolution_bars",
     "shepp_logan",
     "shepp_logan_3d",
     "to_attenuation",
     "truth",
+    "water_cylinder",
 ]
