@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from vesalius.core import Block, Diagonal, Grid, Identity, LinearOperator, stack
-from vesalius.physics.ct import Projector, cone, helical, parallel
+from vesalius.physics.ct import Projector, cone, fan, helical, parallel
 from vesalius.physics.mri import (
     Coils,
     Crop,
@@ -36,6 +36,9 @@ class Entry:
     factory: Callable[[], LinearOperator]
     numbers: Literal["real", "complex"] = "real"
 
+
+TURN = torch.tensor([3.0, 48.0, 93.0, 110.0, 177.0], dtype=torch.float64)
+SLICE = Grid.from_spacing((1, 7, 7), origin_mm=(-3.0, -3.0, 0.0))
 
 ENTRIES: list[Entry] = [
     Entry("identity", lambda: Identity((2, 3))),
@@ -85,6 +88,29 @@ ENTRIES: list[Entry] = [
         "projector, footprint",
         lambda: Projector(parallel(TURN, **FEW), lattice(), "footprint"),
     ),
+    Entry("parallel projector", lambda: Projector(parallel(TURN, shape=(1, 9)), SLICE)),
+    Entry(
+        "parallel projector of a stack",
+        lambda: Projector(parallel(TURN, shape=(5, 9)), Grid.from_spacing((4, 6, 7))),
+    ),
+    Entry(
+        "fan projector",
+        lambda: Projector(
+            fan(
+                TURN,
+                shape=(2, 9),
+                pitch_mm=(1.1, 1.9),
+                source_mm=20.0,
+                detector_mm=30.0,
+                offset_mm=(0.3, 1.7),
+            ),
+            SLICE,
+        ),
+    ),
+    Entry(
+        "projector of a tilted grid",
+        lambda: Projector(parallel(TURN, shape=(3, 9)), tilted_grid()),
+    ),
     Entry("fourier", lambda: Fourier((2, 3, 4, 5), (-1, -3)), "complex"),
     Entry("sampling", lambda: Sampling(kernel(4, 5) > 0.4, (2, 4, 5)), "complex"),
     Entry("crop", lambda: Crop((3, 4, 6), (3, 2, 5))),
@@ -117,6 +143,15 @@ def lattice() -> Grid:
 def lying() -> Grid:
     """Give the same with z where x was: its slices stand along the axis."""
     return Grid((4, 3, 2), lattice().affine[:, [2, 1, 0, 3]])
+
+
+def tilted_grid() -> Grid:
+    """Give a grid none of whose axes lies along a world axis."""
+    turn, _ = torch.linalg.qr(kernel(3, 3) - 0.4)
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, :3] = turn
+    affine[:3, 3] = -turn @ torch.tensor([1.0, 2.0, 2.5], dtype=torch.float64)
+    return Grid((3, 5, 6), affine)
 
 
 def kernel(*shape: int) -> torch.Tensor:

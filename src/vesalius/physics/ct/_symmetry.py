@@ -80,7 +80,7 @@ def unpose_image(image: Tensor, pose: int) -> Tensor:
 
 def _pose_vectors(vectors: Reals, pose: int | Integers) -> Reals:
     """Lay (run, ray, 2) in one pose, or each run in its own."""
-    turned: Reals = np.einsum("...ij,...rj->...ri", _MATRICES[pose], vectors)
+    turned: Reals = vectors @ np.swapaxes(_MATRICES[pose], -1, -2)
     return turned
 
 
