@@ -14,6 +14,7 @@ from vesalius.physics.ct._geometry import Geometry
 from vesalius.physics.ct._joseph2d import plane_traversal
 from vesalius.physics.ct._joseph3d import column_traversal
 from vesalius.physics.ct._joseph_rays import RayTraversal, index_rays
+from vesalius.physics.ct._projector_torch import TorchTraversal
 from vesalius.physics.ct._traversal import Traversal
 
 Method = Literal["joseph", "footprint"]
@@ -81,13 +82,21 @@ class Projector(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         """Integrate along every ray: (*batch, z, y, x) to (*batch, view, row, column)."""
-        y = self._traversal.forward(_prepared(x, self.domain))
+        way = self._way(x.device)
+        y = way.forward(_prepared(x, self.domain, way))
         return y.reshape(*x.shape[:-3], *self.codomain).to(x.device)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Smear every ray's value along it: (*batch, view, row, column) to (*batch, z, y, x)."""
-        x = self._traversal.back(_prepared(y, self.codomain))
+        way = self._way(y.device)
+        x = way.back(_prepared(y, self.codomain, way))
         return x.reshape(*y.shape[:-3], *self.domain).to(y.device)
+
+    def _way(self, device: torch.device) -> Traversal:
+        """Torch where the data are on a GPU; footprints are thrown on the CPU wherever they are."""
+        if device.type == "cpu" or self.method == "footprint":
+            return self._traversal
+        return TorchTraversal(self.geometry, self.grid)
 
 
 def _traversal(geometry: Geometry, grid: Grid, method: Method) -> Traversal:
@@ -98,8 +107,8 @@ def _traversal(geometry: Geometry, grid: Grid, method: Method) -> Traversal:
     return plane or column_traversal(geometry, grid) or RayTraversal(geometry, grid)
 
 
-def _prepared(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Fold the batch axes into one and make it contiguous."""
+def _prepared(x: Tensor, shape: tuple[int, ...], way: Traversal) -> Tensor:
+    """Fold the batch axes into one and make it contiguous, where the traversal works."""
     if x.dtype not in (torch.float32, torch.float64):
         raise UnitError(
             f"input of a projector must be float32 or float64, got {x.dtype}: cast it with .float()"
@@ -109,7 +118,8 @@ def _prepared(x: Tensor, shape: tuple[int, ...]) -> Tensor:
             f"input of a projector must end in shape {shape}, got {tuple(x.shape)}: "
             "batch axes come first"
         )
-    return x.detach().cpu().reshape(-1, *shape).contiguous()
+    x = x.detach() if isinstance(way, TorchTraversal) else x.detach().cpu()
+    return x.reshape(-1, *shape).contiguous()
 
 
 def _meets(geometry: Geometry, grid: Grid) -> bool:
