@@ -4,6 +4,7 @@ Part of the room ``physics`` (floor 3).
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.physics.ct._drr import drr
 from vesalius.physics.ct._exact import exact_projections, material_paths
 from vesalius.physics.ct._geometry import (
     Geometry,
@@ -21,6 +22,7 @@ __all__ = [
     "Projections",
     "Projector",
     "cone",
+    "drr",
     "exact_projections",
     "fan",
     "helical",
