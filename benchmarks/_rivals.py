@@ -45,9 +45,12 @@ def python_of(name: str) -> Path | None:
 
 
 class Rival:
-    """A rival that has read its case and waits; use it with ``with``."""
+    """A rival that has read its case and waits; use it with ``with``.
 
-    def __init__(self, name: str, case: Case) -> None:
+    A rival that can do several things takes the word for one of them as ``task``.
+    """
+
+    def __init__(self, name: str, case: Case, task: str = "") -> None:
         python = python_of(name)
         if python is None:
             raise FileNotFoundError(f"no environment for {name}: see requirements-{name}.txt")
@@ -60,7 +63,7 @@ class Rival:
         # our cache of machine code is not theirs: it would make them compile again
         kept = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
         self._process = subprocess.Popen(
-            [str(python), str(HERE / f"_rival_{name}.py"), str(path)],
+            [str(python), str(HERE / f"_rival_{name}.py"), str(path), *task.split()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._chatter,
