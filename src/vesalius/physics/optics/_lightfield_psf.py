@@ -18,7 +18,7 @@ MARGIN = 1
 """Lenslets simulated beyond those kept, so that nothing wraps around in the Fresnel step."""
 TABLE = 150
 """Samples of the radial table in wavelength / NA: linear interpolation is then good to 1e-4."""
-Kernel = Float[Tensor, "depth voxel voxel sensor_y sensor_x"]
+Kernel = Float[Tensor, "depth voxel_y voxel_x sensor_y sensor_x"]
 
 
 @final

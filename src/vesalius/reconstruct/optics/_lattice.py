@@ -184,7 +184,9 @@ def _centroids(frame: Tensor, at: Tensor, pitch: float) -> Tensor:
     return torch.stack([cy, cx], dim=1)
 
 
-def rectify(frames: Frames, lattice: Lattice, *, pixels: int) -> Frames:
+def rectify(
+    frames: Frames, lattice: Lattice, *, pixels: int
+) -> Float[Tensor, "*batch rows columns"]:
     """Resample frames so that each lenslet has a whole number of pixels and stands upright.
 
     Args:

@@ -140,7 +140,7 @@ def likeliest(
     level = counts / sensitivity.sum().clamp(min=1e-30)
     start = torch.where(seen, level, torch.zeros_like(sensitivity))
     # what rounding can make of nothing: a mean below it is not known
-    floor = float(y.max()) * torch.finfo(y.dtype).eps * 10
+    floor = max(float(y.max()) * torch.finfo(y.dtype).eps * 10, 1e-30)
     background = torch.full_like(y, max(options.background, floor))
     if options.weight == 0 and not options.accelerated:
         run = Run(start=start, tol=options.tol, on_step=options.on_step)
