@@ -19,6 +19,8 @@ from vesalius.reconstruct.ct._flat_field import (
     subtract_scatter,
     to_line_integrals,
 )
+from vesalius.reconstruct.ct._gridding import gridding
+from vesalius.reconstruct.ct._iterative import Iterative, iterate
 from vesalius.reconstruct.ct._metal import Metal, reduce_metal
 from vesalius.reconstruct.ct._rotation_centre import RotationCentre, centred, rotation_centre
 from vesalius.reconstruct.ct._stripes import remove_stripes
@@ -26,6 +28,7 @@ from vesalius.reconstruct.ct._truncation import Truncation
 from vesalius.reconstruct.ct._weights import Scan
 
 __all__ = [
+    "Iterative",
     "Linearisation",
     "Metal",
     "RotationCentre",
@@ -37,6 +40,8 @@ __all__ = [
     "fbp",
     "fdk",
     "flat_field",
+    "gridding",
+    "iterate",
     "linearise",
     "mend_dead",
     "reduce_metal",

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -153,18 +154,23 @@ def filtered(rows: Tensor, weight: Tensor, planned: Plan) -> Tensor:
     return wide[..., spare : spare + before + columns + after]
 
 
-def _parallel(data: Tensor, planned: Plan) -> Volume:
-    """Slices, each from the detector rows that it falls on."""
+def slices(data: Tensor, planned: Plan) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the rows that parallel slices are made from, in pieces that fit the room.
+
+    Args:
+        data: (view, row, column).
+        planned: The plan.
+
+    Yields:
+        Indices of slices, (z,), and their rows, (z, view, column), blended from the two detector
+        rows beside each. Slices beyond the detector are left out.
+    """
     found = planned.found
     views, rows, columns = data.shape
-    depth, height, width = found.grid.shape
-    weight = planned.weights.redundancy * planned.weights.share[:, None]
-    place = found.across[:, 1:].clone()
-    place[:, 2] += found.geometry.middle[1] + planned.extend[0]
+    depth = found.grid.shape[0]
     row = found.along[0, 0] * torch.arange(depth) + found.along[0, 3] + found.geometry.middle[0]
     inside = (row >= -0.5) & (row <= rows - 0.5)
     row = row.clamp(0.0, rows - 1.0)
-    volume = data.new_zeros(depth, height, width)
     step = max(1, ROOM_BYTES // (views * columns * 8))
     for a in range(0, depth, step):
         part = torch.nonzero(inside[a : a + step])[:, 0] + a
@@ -176,6 +182,18 @@ def _parallel(data: Tensor, planned: Plan) -> Volume:
         if bool((f > 1e-6).any()):
             high = (low + 1).clamp(max=rows - 1)
             lines = lines + f * (data[:, high].transpose(0, 1) - lines)
+        yield part, lines
+
+
+def _parallel(data: Tensor, planned: Plan) -> Volume:
+    """Slices, each from the detector rows that it falls on."""
+    found = planned.found
+    height, width = found.grid.shape[1:]
+    weight = planned.weights.redundancy * planned.weights.share[:, None]
+    place = found.across[:, 1:].clone()
+    place[:, 2] += found.geometry.middle[1] + planned.extend[0]
+    volume = data.new_zeros(found.grid.shape)
+    for part, lines in slices(data, planned):
         wide = filtered(lines, weight, planned).contiguous()
         volume[part] = sum_parallel(wide, place, (height, width))
     return volume

@@ -91,11 +91,11 @@ def _one_view(
         [row * (2 / (rows - 1)) - 1, (column + first[0]) * (2 / (columns - 1)) - 1], dim=-1
     )
     flat = place.reshape(1, len(slices), -1, 2)
-    value = grid_sample(line[None, None], flat, mode="bilinear", align_corners=True)
-    value = value.reshape(place.shape[:-1])
+    sampled = grid_sample(line[None, None], flat, mode="bilinear", align_corners=True)
+    value: Tensor = sampled.reshape(place.shape[:-1])
     # half an element beyond the outer rows, as everywhere; the border holds what repeats
     value = value * ((row >= 0.5) & (row <= rows - 1.5))
-    return value if weight is None else value * weight
+    return value if weight is None else torch.mul(value, weight)
 
 
 def _plane(
@@ -107,4 +107,5 @@ def _plane(
     y = torch.arange(shape[1], dtype=torch.float64) * b
     x = torch.arange(shape[2], dtype=torch.float64) * c
     plane = (y[:, None] + x).to(like.device, like.dtype)
-    return z.to(like.device, like.dtype)[:, None, None] + plane
+    value: Tensor = z.to(like.device, like.dtype)[:, None, None] + plane
+    return value

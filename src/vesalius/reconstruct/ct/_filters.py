@@ -105,6 +105,30 @@ def ramp_kernel(size: int, pitch_mm: float, *, step_rad: float = 0.0) -> Float[T
     return kernel
 
 
+def response(
+    size: int, ramp: Ramp, *, pitch_mm: float, step_rad: float = 0.0
+) -> Float[Tensor, " frequency"]:
+    """Give what the spectrum of a padded row is multiplied by.
+
+    Args:
+        size: Length of the padded row.
+        ramp: Window and cutoff.
+        pitch_mm: Distance between columns, mm.
+        step_rad: Angle between columns of an arc; 0 for a flat detector.
+
+    Returns:
+        (size // 2 + 1,) float64, 1/mm.
+
+    Raises:
+        GeometryError: An arc is too wide.
+    """
+    kernel = ramp_kernel(size, pitch_mm, step_rad=step_rad)
+    spectrum = torch.fft.rfft(kernel).real * pitch_mm
+    frequency = torch.arange(len(spectrum), dtype=torch.float64) / (size / 2)
+    shaped: Tensor = spectrum * apodisation(ramp, frequency)
+    return shaped
+
+
 def filter_rows(
     rows: Float[Tensor, "*batch column"],
     ramp: Ramp,
@@ -134,12 +158,9 @@ def filter_rows(
     columns = rows.shape[-1]
     before, after = extend
     size = fast_size(2 * (columns + max(before, after)))
-    kernel = ramp_kernel(size, pitch_mm, step_rad=step_rad)
-    response = torch.fft.rfft(kernel).real * pitch_mm
-    frequency = torch.arange(len(response), dtype=torch.float64) / (size / 2)
-    response = (response * apodisation(ramp, frequency)).to(rows.device, rows.dtype)
-    spectrum = torch.fft.rfft(rows, n=size) * response
-    wide = torch.fft.irfft(spectrum, n=size)
+    shape = response(size, ramp, pitch_mm=pitch_mm, step_rad=step_rad)
+    spectrum = torch.fft.rfft(rows, n=size) * shape.to(rows.device, rows.dtype)
+    wide: Tensor = torch.fft.irfft(spectrum, n=size)
     if before == 0:
         return wide[..., : columns + after]
     return torch.cat([wide[..., size - before :], wide[..., : columns + after]], dim=-1)

@@ -39,8 +39,8 @@ def view_shares(angles_deg: Angles, *, period_deg: float) -> ViewShares:
         period_deg: 180 for parallel rays, 360 for others.
 
     Returns:
-        The shares. A gap wider than three usual ones is an unmeasured wedge: it is shared only as
-        far as a usual gap and a half on either side, so the sum falls short of the period.
+        The shares. A gap wider than three usual ones and an eighteenth of the period is a wedge
+        that was not measured: it is not shared, so the sum falls short of the period.
     """
     wrapped = torch.remainder(angles_deg.double(), period_deg)
     # a rounding error below the period is the angle 0
@@ -50,8 +50,10 @@ def view_shares(angles_deg: Angles, *, period_deg: float) -> ViewShares:
     gap = torch.diff(turned, append=turned[:1] + period_deg)
     half = gap / 2
     if len(gap) > 3:
-        usual = gap[gap > 1e-6].median()
-        half = torch.minimum(half, 1.5 * usual)
+        # views of several turns may fall on each other, but for rounding
+        usual = gap[gap > 0.01 * gap.mean()].median()
+        wedge = (gap > 3 * usual) & (gap > period_deg / 18)
+        half = torch.where(wedge, usual / 2, half)
     share = torch.empty_like(gap)
     share[order] = half + torch.roll(half, 1)
     return ViewShares(torch.deg2rad(share), float(share.sum()) / period_deg)
@@ -186,11 +188,9 @@ def parker(
     over = (float(beta.max()) - math.pi) / 2
     # Parker's fan angle grows against the motion of the source
     gamma = (-sense * fan_rad)[None, :].clamp(-over, over)
-    tiny = 1e-12
-    rise = torch.sin(math.pi / 4 * beta / (over - gamma).clamp_min(tiny)) ** 2
-    fall = (
-        torch.sin(math.pi / 4 * (math.pi + 2 * over - beta) / (over + gamma).clamp_min(tiny)) ** 2
-    )
+    left = math.pi + 2 * over - beta
+    rise = torch.sin(math.pi / 4 * beta / (over - gamma).clamp_min(1e-12)) ** 2
+    fall = torch.sin(math.pi / 4 * left / (over + gamma).clamp_min(1e-12)) ** 2
     one = torch.ones_like(rise)
     first, last = beta < 2 * (over - gamma), beta > math.pi - 2 * gamma
     weight: Tensor = torch.where(first, rise, torch.where(last, fall, one))
