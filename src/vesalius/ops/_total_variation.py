@@ -232,7 +232,7 @@ def _dual_slice(p, q, z, inverse, numbers, factor, k):
     axes, depth, rows, columns = q.shape
     ascent, shrink = numbers[1], numbers[2]
     iz, iy, ix = inverse[0] * ascent, inverse[1] * ascent, inverse[2] * ascent
-    one, zero = z.dtype.type(1.0), z.dtype.type(0.0)
+    one, zero, tiny = z.dtype.type(1.0), z.dtype.type(0.0), z.dtype.type(1e-15)
     deep = min(k + 1, depth - 1)
     for j in range(rows):
         here, next_row, next_slice = z[k, j], z[k, min(j + 1, rows - 1)], z[deep, j]
@@ -247,6 +247,10 @@ def _dual_slice(p, q, z, inverse, numbers, factor, k):
             c = (qz[i] + iz * (next_slice[i] - here[i])) * shrink if axes > 2 else zero
             size = one / max(one, np.sqrt(a * a + b * b + c * c))
             a, b, c = a * size, b * size, c * size
+            # slopes that fade away must not end as denormal numbers, which are slow
+            a = a if abs(a) > tiny else zero
+            b = b if abs(b) > tiny else zero
+            c = c if abs(c) > tiny else zero
             qx[i], px[i] = a + factor * (a - px[i]), a
             if axes > 1:
                 qy[i], py[i] = b + factor * (b - py[i]), b

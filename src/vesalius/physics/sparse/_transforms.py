@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vesalius.core import LinearOperator
+from vesalius.errors import ConfigError
 from vesalius.ops._dct import dct, idct
 from vesalius.ops._dwt import halvings, inverse_wavelet, wavelet
 from vesalius.ops._wavelets import Family
@@ -132,3 +133,28 @@ class Wavelet(LinearOperator):
     def adjoint(self, y: Tensor) -> Tensor:
         """Compose."""
         return inverse_wavelet(y, self.family, axes=self.axes, levels=self.levels)
+
+
+def keep_largest(x: Tensor, transform: LinearOperator, count: int) -> Tensor:
+    """Give the best approximation by ``count`` coefficients of an orthonormal transform.
+
+    Args:
+        x: (*domain).
+        transform: T.
+        count: How many coefficients stay.
+
+    Returns:
+        T^H applied to the largest ``count`` coefficients of T x.
+
+    Raises:
+        ConfigError: ``count`` is below 1 or above the number of coefficients.
+    """
+    c = transform(x)
+    if not 1 <= count <= c.numel():
+        raise ConfigError(f"count must lie from 1 to {c.numel()}, got {count}")
+    largest = c.abs().flatten().topk(count).indices
+    kept = torch.zeros_like(c).flatten()
+    kept[largest] = c.flatten()[largest]
+    back = transform.H(kept.reshape(c.shape))
+    near: Tensor = back.real if back.is_complex() and not x.is_complex() else back
+    return near

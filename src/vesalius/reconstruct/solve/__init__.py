@@ -8,7 +8,7 @@ from vesalius.reconstruct.solve._counts import map_em, mlem, osem
 from vesalius.reconstruct.solve._descent import gradient_descent, landweber, os_sart, sirt
 from vesalius.reconstruct.solve._krylov import cgls, lsqr, tikhonov
 from vesalius.reconstruct.solve._plug import plug_and_play, red
-from vesalius.reconstruct.solve._prox import L0, L1, Box, Prox, keep_largest
+from vesalius.reconstruct.solve._prox import L0, L1, Box, Prox
 from vesalius.reconstruct.solve._proximal import admm, fista, pdhg
 from vesalius.reconstruct.solve._solution import Run, Solution
 from vesalius.reconstruct.solve._variation import TGV, TV, Huber
@@ -27,7 +27,6 @@ __all__ = [
     "cgls",
     "fista",
     "gradient_descent",
-    "keep_largest",
     "landweber",
     "lsqr",
     "map_em",

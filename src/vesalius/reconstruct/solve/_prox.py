@@ -167,29 +167,6 @@ class L0(Prox):
         return _synthesise(self.transform, c * (size > (2.0 * cost).sqrt()), x)
 
 
-def keep_largest(x: Tensor, transform: LinearOperator, count: int) -> Tensor:
-    """Give the best approximation by ``count`` coefficients of an orthonormal transform.
-
-    Args:
-        x: (*domain).
-        transform: T.
-        count: How many coefficients stay.
-
-    Returns:
-        T^H applied to the largest ``count`` coefficients of T x.
-
-    Raises:
-        ConfigError: ``count`` is below 1 or above the number of coefficients.
-    """
-    c = transform(x)
-    if not 1 <= count <= c.numel():
-        raise ConfigError(f"count must lie from 1 to {c.numel()}, got {count}")
-    largest = c.abs().flatten().topk(count).indices
-    kept = torch.zeros_like(c).flatten()
-    kept[largest] = c.flatten()[largest]
-    return _synthesise(transform, kept.reshape(c.shape), x)
-
-
 def _analyse(transform: LinearOperator | None, x: Tensor) -> Tensor:
     return x if transform is None else transform(x)
 
