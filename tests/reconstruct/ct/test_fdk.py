@@ -88,7 +88,8 @@ def test_the_central_plane_is_that_of_a_fan():
 
 @pytest.mark.parametrize("name", SCANS)
 def test_the_torch_way_gives_the_same_numbers(name):
-    geometry, scan = SCANS[name]
+    whole, scan = SCANS[name]
+    geometry = whole.take(slice(None, None, 10))
     data = exact_projections(BALL, geometry).data.double()
     grid = cube((9, 32, 32), 2.0)
     compiled = fdk(Projections(data, geometry), like=grid, scan=scan).image.data
