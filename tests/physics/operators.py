@@ -17,6 +17,7 @@ from vesalius.physics.ct import Projector, cone, fan, helical, parallel
 from vesalius.physics.mri import (
     Coils,
     Crop,
+    Each,
     Fourier,
     NonUniformFourier,
     Sampling,
@@ -122,6 +123,14 @@ ENTRIES: list[Entry] = [
         "complex",
     ),
     Entry("nufft 2-D", lambda: NonUniformFourier((5, 6), kernel(3, 4, 2) * 1.5 - 0.7), "complex"),
+    Entry(
+        "nufft of coils",
+        lambda: (
+            Each(2, NonUniformFourier((4, 5), kernel(7, 2)))
+            @ Coils(simulated_maps((4, 5), coils=2))
+        ),
+        "complex",
+    ),
     Entry(
         "nufft 3-D",
         lambda: NonUniformFourier((3, 4, 5), kernel(9, 3) - 0.4, 4, 1.5),

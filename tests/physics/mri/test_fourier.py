@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from vesalius.errors import IntensityError, ShapeError, UnitError
 from vesalius.physics.mri import (
     Coils,
+    Crop,
+    Each,
     Fourier,
+    NonUniformFourier,
     Sampling,
     encode,
     fourier,
@@ -168,3 +171,29 @@ def test_simulated_maps_refuse_what_is_no_image():
         simulated_maps((4, 4), coils=0)
     with pytest.raises(ShapeError, match="coils must be at least 1 and shape"):
         simulated_maps((4,))
+
+
+def test_each_coil_has_its_own_transform(generator):
+    k = torch.rand(9, 2, generator=generator, dtype=torch.float64)
+    x = torch.randn(3, 4, 5, generator=generator, dtype=torch.complex128)
+    one = NonUniformFourier((4, 5), k)
+    y = Each(3, one)(x)
+    for c in range(3):
+        torch.testing.assert_close(y[c], one(x[c]))
+    with pytest.raises(ShapeError, match="count must be at least 1, got 0"):
+        Each(0, one)
+
+
+def test_a_crop_takes_the_first_samples_and_pads_back():
+    x = torch.arange(12.0).reshape(3, 4)
+    y = Crop((3, 4), (2, 3))(x)
+    assert torch.equal(y, x[:2, :3])
+    back = Crop((3, 4), (2, 3)).H(y)
+    assert torch.equal(back[:2, :3], y)
+    assert float(back.sum()) == float(y.sum())
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3,)])
+def test_a_crop_refuses_to_grow(shape):
+    with pytest.raises(ShapeError, match="shape must have the axes of wide and be nowhere larger"):
+        Crop((3, 4), shape)

@@ -6,7 +6,7 @@ order of the array axes.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from vesalius.physics.mri._coils import Coils, encode, simulated_maps
+from vesalius.physics.mri._coils import Coils, Each, encode, simulated_maps
 from vesalius.physics.mri._crop import Crop
 from vesalius.physics.mri._ellipse import ellipse_spectrum
 from vesalius.physics.mri._fourier import Fourier, Sampling, fourier, inverse_fourier
@@ -18,6 +18,7 @@ from vesalius.physics.mri._trajectory import radial, spiral
 __all__ = [
     "Coils",
     "Crop",
+    "Each",
     "Fourier",
     "KSpace",
     "NonUniformFourier",

@@ -66,6 +66,45 @@ class Coils(LinearOperator):
         return (y * self.maps.to(y).conj()).sum(-self.maps.ndim)
 
 
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Each(LinearOperator):
+    """Apply one operator to each coil: ``Each(8, NonUniformFourier(...)) @ Coils(maps)``.
+
+    Attributes:
+        count: Coils.
+        of: The operator.
+
+    Raises:
+        ShapeError: ``count`` is below 1.
+    """
+
+    count: int
+    of: LinearOperator
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ShapeError(f"count must be at least 1, got {self.count}")
+
+    @property
+    def domain(self) -> Shape:
+        """(coil, *domain) of the operator."""
+        return (self.count, *self.of.domain)
+
+    @property
+    def codomain(self) -> Shape:
+        """(coil, *codomain) of the operator."""
+        return (self.count, *self.of.codomain)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Apply: coils are one more batch axis."""
+        return self.of.apply(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Apply the adjoint to each coil."""
+        return self.of.adjoint(y)
+
+
 def encode(maps: Shaped[Tensor, "..."], *, mask: Bool[Tensor, "..."]) -> LinearOperator:
     """Give the SENSE encoding operator: coil maps, Fourier transform, sampling.
 

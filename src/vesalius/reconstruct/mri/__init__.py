@@ -13,6 +13,7 @@ from vesalius.reconstruct.mri._coil_data import (
     root_sum_of_squares,
 )
 from vesalius.reconstruct.mri._espirit import CoilMaps, Espirit, espirit
+from vesalius.reconstruct.mri._homodyne import homodyne
 from vesalius.reconstruct.mri._sense import Sense, complex_of, image_of, sense
 from vesalius.reconstruct.mri._spin import CycleSpin
 
@@ -25,6 +26,7 @@ __all__ = [
     "complex_of",
     "compress",
     "espirit",
+    "homodyne",
     "image_of",
     "noise_covariance",
     "prewhiten",
