@@ -96,6 +96,9 @@ def test_a_damaged_bart_file_is_refused(tmp_path):
     (tmp_path / "k.cfl").write_bytes(bytes(5 * 4 * 2 * 3 * 8 - 1))
     with pytest.raises(FormatError, match="the file is truncated"):
         open_kspace(tmp_path / "k.cfl")
+    (tmp_path / "k.cfl").write_bytes(bytes(5 * 4 * 2 * 3 * 8 + 8))
+    with pytest.raises(FormatError, match="the two files do not belong together"):
+        open_kspace(tmp_path / "k.cfl")
     for text in ("", "# Dimensions\n5 4 2 3 7\n", "# Dimensions\n5\n"):
         (tmp_path / "k.hdr").write_text(text)
         with pytest.raises(FormatError, match="must give '# Dimensions' of read, phase"):

@@ -114,6 +114,17 @@ def test_a_stack_and_a_folder_of_tiff_are_read_in_the_order_of_their_numbers(tmp
     assert np.array_equal(open_projections(folder).counts.numpy(), many)
 
 
+def test_flats_and_darks_of_a_folder_lie_in_folders_of_their_own(tmp_path):
+    for name, frames in (("", VIEWS), ("flats", VIEWS[:2] + 50), ("darks", VIEWS[:1] * 0 + 3)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        for k, frame in enumerate(frames):
+            tifffile.imwrite(tmp_path / name / f"{k}.tif", frame)
+    raw = open_projections(tmp_path)
+    assert np.array_equal(raw.counts.numpy(), VIEWS)
+    assert np.array_equal(raw.flats.numpy(), VIEWS[:2] + 50)
+    assert raw.darks.unique().tolist() == [3.0]
+
+
 def test_a_folder_without_views_or_of_two_sizes_is_refused(tmp_path):
     with pytest.raises(FormatError, match="must hold TIFF files, one for each view, it holds none"):
         open_projections(tmp_path)

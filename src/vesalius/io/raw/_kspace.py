@@ -132,6 +132,11 @@ def _open_bart(path: Path, spacing_mm: Triple, budget: Budget) -> RawKSpace:
     shape = (coils, z, y, x)
     needed = budget.check_size(body.name, shape, 8)
     budget.check_stored(body.name, needed, body.stat().st_size, deflated=False)
+    if body.stat().st_size != needed:
+        raise FormatError(
+            f"{body.name!r} must hold the {needed} bytes that its header tells, it has "
+            f"{body.stat().st_size}: the two files do not belong together"
+        )
     samples = np.fromfile(body, dtype="<c8", count=math.prod(shape)).astype(np.complex64)
     return whole(path, torch.from_numpy(samples).reshape(shape), spacing_mm)
 

@@ -79,9 +79,9 @@ def load_arrays(path: Path, budget: Budget) -> dict[str, Array]:
             return {"data": np.array(mapped)}
         with zipfile.ZipFile(path) as archive:
             return _members(path, archive, budget)
-    except FormatError:
+    except (FormatError, MemoryError):
         raise
-    except (ValueError, OSError, EOFError, OverflowError, zipfile.BadZipFile, KeyError) as error:
+    except Exception as error:  # zip, deflate and the header's parser raise what they meet
         said = (str(error).replace(str(path), path.name) or type(error).__name__).splitlines()[0]
         raise FormatError(
             f"{path.name!r} must be a whole NumPy file of numbers, it is not: {said}: "

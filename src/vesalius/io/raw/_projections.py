@@ -76,7 +76,8 @@ def open_projections(
     .npz                   arrays data, flats, darks, angles_deg; only data must be there
     .npy                   one array
     .tif, .tiff            a stack, one page for each view
-    a folder               of TIFF files, one for each view, by the numbers in their names
+    a folder               of TIFF files, one for each view, by the numbers in their names;
+                           its folders flats and darks likewise, where there are such
     =====================  ==========================================================
 
     Arrays are (view, row, column); with two axes (view, column), one detector row.

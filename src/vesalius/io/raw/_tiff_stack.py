@@ -21,6 +21,15 @@ def open_tiff_stack(path: Path, assume: Quantity, budget: Budget) -> RawProjecti
     Raises:
         FormatError: There is none, one is damaged, or their sizes differ.
     """
+    views = _stack(path, budget)
+    flats, darks = (
+        _stack(path / name, budget) if (path / name).is_dir() else None
+        for name in ("flats", "darks")
+    )
+    return RawProjections(views, flats, darks, quantity=assume)
+
+
+def _stack(path: Path, budget: Budget) -> Tensor:
     files = [path]
     if path.is_dir():
         files = sorted((p for p in path.iterdir() if p.suffix.lower() in TIFF), key=_by_number)
@@ -37,11 +46,12 @@ def open_tiff_stack(path: Path, assume: Quantity, budget: Budget) -> RawProjecti
         if planes[-1].shape[1:] != planes[0].shape[1:]:
             raise FormatError(
                 f"views must have one size, {files[0].name!r} has {tuple(planes[0].shape[1:])}, "
-                f"{file.name!r} has {tuple(planes[-1].shape[1:])}: keep flats and darks elsewhere"
+                f"{file.name!r} has {tuple(planes[-1].shape[1:])}: keep flats and darks in folders "
+                "of those names"
             )
         held = sum(p.numel() for p in planes)
         budget.check_size(path.name, (held,), 4)
-    return RawProjections(as_views(path.name, torch.cat(planes)), quantity=assume)
+    return as_views(path.name, torch.cat(planes))
 
 
 def _planes(file: Path, rules: Rules) -> Tensor:
