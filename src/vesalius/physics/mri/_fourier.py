@@ -146,7 +146,7 @@ class Sampling(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         """Keep what was measured; what was not cannot spread NaN."""
-        return torch.where(self.mask.to(x.device), x, torch.zeros((), dtype=x.dtype))
+        return x.masked_fill(~self.mask.to(x.device), 0)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Do the same."""
