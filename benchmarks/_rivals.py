@@ -47,11 +47,12 @@ def python_of(name: str) -> Path | None:
 class Rival:
     """A rival that has read its case and waits; use it with ``with``.
 
-    A rival that can do several things takes the word for one of them as ``task``.
+    A rival that can do several things takes the word for one of them as ``task``, or has several
+    workers: ``astra_fbp`` is another worker in the environment ``astra``.
     """
 
     def __init__(self, name: str, case: Case, task: str = "") -> None:
-        python = python_of(name)
+        python = python_of(name.partition("_")[0])
         if python is None:
             raise FileNotFoundError(f"no environment for {name}: see requirements-{name}.txt")
         self._folder = tempfile.TemporaryDirectory()
