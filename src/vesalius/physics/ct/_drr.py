@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.core import Grid, Image
+from vesalius.core import Grid, Image, Linear
 from vesalius.errors import GeometryError, ShapeError, UnitError
 from vesalius.physics.ct._geometry import Geometry
+from vesalius.physics.ct._joseph3d import column_traversal
+from vesalius.physics.ct._joseph_rays import RayTraversal
 from vesalius.physics.ct._projections import Projections
 from vesalius.physics.ct._projector_torch import Rays, line_integrals
 from vesalius.physics.quality import to_mu
@@ -29,7 +31,8 @@ def drr(
     """Render the X-ray views that a CT would give, the patient placed by a rigid pose.
 
     The line integrals are those of :class:`Projector` (Joseph), with derivatives in the image and
-    in the six numbers of the pose. Monochromatic, no scatter.
+    in the six numbers of the pose; on the CPU, where no derivative is asked for, by the compiled
+    loops. Monochromatic, no scatter.
 
     Args:
         image: One channel in HU or 1/mm, float32 or float64. What lies below air (-1000 HU, or 0)
@@ -62,11 +65,14 @@ def drr(
     """
     _check(image, pose, memory_mb)
     volume = attenuation(image, kev=kev)
-    start, unit = geometry.rays()
-    rays = posed_rays(start.reshape(-1, 3), unit.reshape(-1, 3), pose, geometry, image.grid)
-    rays = Rays(rays.start.to(volume.device), rays.step.to(volume.device), rays.begins)
-    integrals = line_integrals(volume, rays, memory_mb=memory_mb, keep=False)
-    data = integrals.reshape(geometry.codomain)
+    if volume.is_cpu and not (
+        torch.is_grad_enabled() and (volume.requires_grad or pose.requires_grad)
+    ):
+        moved = geometry.moved(placement(pose.detach(), geometry).inverse())
+        way = column_traversal(moved, image.grid) or RayTraversal(moved, image.grid)
+        data = way.forward(volume.detach().contiguous())[0]
+    else:
+        data = _differentiable(volume, geometry, pose, image.grid, memory_mb)
     if quantity == "transmission":
         data = torch.exp(-data)
     return Projections(data, geometry, quantity)
@@ -79,39 +85,35 @@ def attenuation(image: Image, *, kev: float) -> Float[Tensor, "1 z y x"]:
     return to_mu(image, kev=kev).data.clamp_min(0.0)
 
 
-def posed_rays(
-    start: Float[Tensor, "ray 3"],
-    unit: Float[Tensor, "ray 3"],
-    pose: Pose,
-    geometry: Geometry,
-    grid: Grid,
-) -> Rays:
-    """Express rays in the array indices of a grid that has been moved.
-
-    Args:
-        start: Points, world (L, P, S), mm.
-        unit: Directions, world (L, P, S).
-        pose: How the grid is moved; see :func:`drr`.
-        geometry: For the isocentre, and whether rays begin at a source.
-        grid: Before it is moved.
-
-    Returns:
-        Rays with derivatives in the pose.
-    """
-    pose = pose.double().to(start.device)
+def placement(pose: Pose, geometry: Geometry) -> Linear:
+    """Give the rigid map that a pose stands for, with derivatives in it: see :func:`drr`."""
+    pose = pose.double()
     a, b, c = torch.deg2rad(pose[:3]).unbind()
     zero = torch.zeros_like(a)
     skew = torch.stack([zero, -c, b, c, zero, -a, -b, a, zero]).reshape(3, 3)
     turn = torch.linalg.matrix_exp(skew)
-    centre = torch.tensor(geometry.isocentre_mm, dtype=torch.float64, device=start.device)
-    # the rays move as the patient does not: by the inverse
-    start = (start - centre - pose[3:]) @ turn + centre
-    inverse = torch.linalg.inv(grid.affine).to(start.device)
-    return Rays(
-        start @ inverse[:3, :3].T + inverse[:3, 3],
-        unit @ turn @ inverse[:3, :3].T,
-        geometry.beam != "parallel",
-    )
+    centre = torch.tensor(geometry.isocentre_mm, dtype=torch.float64, device=pose.device)
+    shift = centre - turn @ centre + pose[3:]
+    last = torch.eye(4, dtype=torch.float64, device=pose.device)[3:]
+    return Linear(torch.cat([torch.cat([turn, shift[:, None]], dim=1), last]))
+
+
+def _differentiable(
+    volume: Float[Tensor, "1 z y x"], geometry: Geometry, pose: Pose, grid: Grid, memory_mb: int
+) -> Float[Tensor, "view row column"]:
+    """Integrate view by view along rays that move as the patient does not: by the inverse."""
+    back = placement(pose.to(volume.device), geometry).inverse().matrix
+    inverse = torch.linalg.inv(grid.affine).to(volume.device) @ back
+    parts = []
+    for view in range(geometry.views):
+        start, unit = (t.to(volume.device) for t in geometry.rays(slice(view, view + 1)))
+        rays = Rays(
+            start.reshape(-1, 3) @ inverse[:3, :3].T + inverse[:3, 3],
+            unit.reshape(-1, 3) @ inverse[:3, :3].T,
+            geometry.beam != "parallel",
+        )
+        parts.append(line_integrals(volume, rays, memory_mb=memory_mb, keep=False)[0])
+    return torch.cat(parts).reshape(geometry.codomain)
 
 
 def _check(image: Image, pose: Tensor, memory_mb: int) -> None:

@@ -11,7 +11,10 @@ Views = Float[Tensor, "n view row column"]
 
 
 class Traversal(ABC):
-    """What a projector is made of; inputs are contiguous, on the CPU, float32 or float64."""
+    """What a projector is made of; inputs are contiguous, float32 or float64, and on the CPU.
+
+    Torch's own takes them on any device.
+    """
 
     __slots__ = ()
 
