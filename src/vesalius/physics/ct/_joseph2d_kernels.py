@@ -11,7 +11,7 @@ from vesalius.ops._lanes import add_scaled8, load8, store8, zeros8
 # columns of zeros on both sides of the image, so that no sample needs a bounds check
 PAD = 2
 # rows of the image that are walked at once: what they hold stays in the processor's cache
-ROWS = 64
+ROWS = 32
 
 
 @kernel
@@ -38,9 +38,9 @@ def gather(image, rays, out, start, stop):
     rows, width, many = image.shape[0], image.shape[1] - 2 * PAD, rays.shape[1]
     flat, flat_out, real = image.reshape(-1), out.reshape(-1), image.dtype.type
     pitch, eight = np.uint64(8 * image.shape[1]), np.uint64(8)
-    for group in range(start, stop):
-        for block in range(0, rows, ROWS):
-            end = min(rows, block + ROWS)
+    for block in range(0, rows, ROWS):
+        end = min(rows, block + ROWS)
+        for group in range(start, stop):
             for ray in range(many):
                 offset, slope = rays[group, ray, 0], rays[group, ray, 1]
                 first, last = _span(offset, slope, width, block, end)
