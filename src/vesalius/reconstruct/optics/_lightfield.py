@@ -20,7 +20,7 @@ def lightfield_volume(
     *,
     depths_mm: Tensor,
     voxels: int = 3,
-    white: Float[Tensor, "y x"] | None = None,
+    white: Float[Tensor, "white_y white_x"] | None = None,
     options: RichardsonLucy = RichardsonLucy(),  # noqa: B008 - frozen
 ) -> Reconstruction:
     """Reconstruct a volume from one rectified light-field frame.

@@ -68,7 +68,7 @@ def super_resolve(
     op = stack(*views)
     # the start is the mean light: borders settle sooner than from 0
     start = torch.full(like.shape, float(y.mean()), dtype=y.dtype, device=y.device)
-    prior = TV(tuple(s / min(like.spacing_mm) for s in like.spacing_mm), tol=1e-4)
+    prior = TV(tuple(s / min(like.spacing_mm) for s in like.spacing_mm), steps=30, tol=1e-4)
     solution = fista(op, y, prior, weight=weight, steps=steps, run=Run(start=start, tol=1e-5))
     return Reconstruction(
         Image(solution.x[None], like, first.unit),
