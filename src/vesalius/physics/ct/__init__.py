@@ -4,6 +4,7 @@ Part of the room ``physics`` (floor 3).
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.physics.ct._artefacts import Spectrum, patient_motion, polychromatic, rings
 from vesalius.physics.ct._astra import astra_volume, from_astra, to_astra
 from vesalius.physics.ct._drr import drr
 from vesalius.physics.ct._exact import exact_projections, material_paths
@@ -25,6 +26,7 @@ __all__ = [
     "Projections",
     "Projector",
     "RtkGeometry",
+    "Spectrum",
     "TigreGeometry",
     "astra_volume",
     "cone",
@@ -37,6 +39,9 @@ __all__ = [
     "helical",
     "material_paths",
     "parallel",
+    "patient_motion",
+    "polychromatic",
+    "rings",
     "to_astra",
     "to_rtk",
     "to_tigre",
