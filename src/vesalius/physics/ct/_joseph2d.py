@@ -63,7 +63,8 @@ class PlaneTraversal(Traversal):
 
     The planes, batch included, are the contiguous inner axis of what is walked through, eight at a
     time. A few planes are better laid side by side with their own mirror images and quarter turns,
-    so that one walk serves up to eight views; views without symmetry cost one walk each.
+    so that one walk serves up to eight views; views without symmetry cost one walk each. Either
+    way the working memory is that of eight planes.
 
     Attributes:
         grid: The lattice.
