@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vesalius.core import Grid, Linear
 from vesalius.physics import rasterise, shepp_logan_3d
@@ -57,6 +59,47 @@ def test_agrees_with_the_way_ray_by_ray(name, generator):
     y = slow.forward(x)
     torch.testing.assert_close(fast.forward(x), y, rtol=1e-7, atol=1e-7)
     torch.testing.assert_close(fast.back(y), slow.back(y), rtol=1e-7, atol=1e-6)
+
+
+lengths = st.floats(0.3, 3.0)
+
+
+@settings(max_examples=12)
+@given(
+    shape=st.tuples(*[st.integers(1, 9)] * 3),
+    spacing=st.tuples(*[lengths] * 3),
+    detector=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    pitch=st.tuples(lengths, lengths),
+    offset=st.tuples(*[st.floats(-4.0, 4.0)] * 2),
+    source_mm=st.floats(2.0, 60.0),
+    arc=st.booleans(),
+)
+def test_agrees_with_the_way_ray_by_ray_wherever_it_is_taken(
+    shape, spacing, detector, pitch, offset, source_mm, arc
+):
+    grid = Grid.from_spacing(
+        shape,
+        spacing,
+        origin_mm=tuple(-n * d / 2 for n, d in zip(shape, spacing, strict=True))[::-1],
+    )
+    beam = cone(
+        ANGLES,
+        shape=detector,
+        pitch_mm=pitch,
+        source_mm=source_mm,
+        detector_mm=1.7 * source_mm,
+        offset_mm=offset,
+        arc=arc,
+    )
+    fast, slow = column_traversal(beam, grid), RayTraversal(beam, grid)
+    if fast is None:
+        return
+    x = torch.rand(1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = slow.forward(x)
+    torch.testing.assert_close(fast.forward(x), y, rtol=1e-6, atol=1e-6)
+    back = fast.back(y)
+    torch.testing.assert_close(back, slow.back(y), rtol=1e-6, atol=1e-5)
+    assert float((fast.forward(x) * y).sum()) == pytest.approx(float((back * x).sum()), rel=1e-10)
 
 
 @pytest.mark.parametrize("name", ["circle", "arc", "helix"])
