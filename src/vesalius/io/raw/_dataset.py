@@ -138,3 +138,14 @@ def read_text(path: Path, dataset: Any) -> str:
             "it does not: check the file"
         )
     return text.decode("utf-8", errors="replace")
+
+
+def read_word(group: Any, name: str) -> str:
+    """Read an attribute that is one word; empty where there is none.
+
+    Ours are of fixed length: the library itself can crash on a damaged one of variable length.
+    """
+    if name not in group.attrs:
+        return ""
+    value = group.attrs[name]
+    return value.decode("ascii", errors="replace") if isinstance(value, bytes) else str(value)

@@ -12,7 +12,7 @@ from vesalius.errors import FormatError
 from vesalius.io._atomic import staged
 from vesalius.io._budget import Budget
 from vesalius.io._samples import Array, to_tensor
-from vesalius.io.raw._dataset import find, opened, read_array
+from vesalius.io.raw._dataset import find, opened, read_array, read_word
 from vesalius.io.raw._projections import RawProjections, as_views
 from vesalius.physics.ct import Geometry
 from vesalius.physics.ct._geometry import Beam
@@ -35,7 +35,7 @@ def open_exchange(path: Path, assume: Quantity, budget: Budget) -> RawProjection
                 f"{path.name!r} must hold views in exchange/data (Data Exchange), it holds "
                 f"{', '.join(sorted(file)[:8]) or 'nothing'}: for k-space call io.raw.open_kspace"
             )
-        named = str(data.attrs.get("quantity", ""))
+        named = read_word(data, "quantity")
         counts = as_views(path.name, to_tensor(read_array(path, data, budget)))
         quantity: Quantity = assume
         for word in get_args(Quantity):
@@ -60,22 +60,24 @@ def save_exchange(raw: RawProjections, path: Path, title: str) -> None:
         if title:
             exchange["title"] = title
         data = exchange.create_dataset("data", data=_numpy(raw.counts))
-        data.attrs["axes"] = "theta:y:x"
-        data.attrs["quantity"] = raw.quantity
-        data.attrs["units"] = "counts" if raw.quantity == "counts" else "1"
+        data.attrs["axes"] = np.bytes_("theta:y:x")
+        data.attrs["quantity"] = np.bytes_(raw.quantity)
+        data.attrs["units"] = np.bytes_("counts" if raw.quantity == "counts" else "1")
         for name, frames in (("data_white", raw.flats), ("data_dark", raw.darks)):
             if frames is not None:
-                exchange.create_dataset(name, data=_numpy(frames)).attrs["axes"] = "theta:y:x"
+                exchange.create_dataset(name, data=_numpy(frames)).attrs["axes"] = np.bytes_(
+                    "theta:y:x"
+                )
         if raw.angles_deg is not None:
             exchange.create_dataset("theta", data=_numpy(raw.angles_deg))
-            exchange["theta"].attrs["units"] = "degrees"
+            exchange["theta"].attrs["units"] = np.bytes_("degrees")
         if raw.geometry is not None:
             _put_geometry(file.create_group("geometry"), raw.geometry)
 
 
 def _put_geometry(group: Any, geometry: Geometry) -> None:
-    group.attrs["convention"] = "LPS, mm; vesalius.physics.ct.Geometry"
-    group.attrs["beam"] = geometry.beam
+    group.attrs["convention"] = np.bytes_("LPS, mm; vesalius.physics.ct.Geometry")
+    group.attrs["beam"] = np.bytes_(geometry.beam)
     for name in SCALARS:
         group.attrs[name] = getattr(geometry, name)
     for name in VECTORS:
@@ -98,8 +100,7 @@ def _angles(path: Path, file: Any, budget: Budget) -> Tensor | None:
     found = find(file, "exchange/theta")
     if found is None or 0 in getattr(found, "shape", ()):
         return None
-    unit = found.attrs.get("units", "degrees")
-    unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+    unit = read_word(found, "units")
     angles = to_tensor(read_array(path, found, budget)).double().reshape(-1)
     return torch.rad2deg(angles) if unit.lower().startswith("rad") else angles
 
@@ -114,7 +115,7 @@ def _geometry(path: Path, file: Any, budget: Budget) -> Geometry | None:
     arrays = {name: find(group, name) for name in VECTORS}
     if (
         sizes != {"shape": 2, "middle": 2, "arc_mm": 1, "isocentre_mm": 3, "axis": 3}
-        or str(group.attrs.get("beam", "")) not in beams
+        or read_word(group, "beam") not in beams
         or any(array is None for array in arrays.values())
     ):
         raise FormatError(
@@ -125,7 +126,7 @@ def _geometry(path: Path, file: Any, budget: Budget) -> Geometry | None:
     rows, columns = (int(n) for n in told["shape"])
     (r, c), (a, b, d), (e, f, g) = told["middle"], told["isocentre_mm"], told["axis"]
     return Geometry(
-        beam=beams[str(group.attrs["beam"])],
+        beam=beams[read_word(group, "beam")],
         source=tensors["source"],
         centre=tensors["centre"],
         u=tensors["u"],
