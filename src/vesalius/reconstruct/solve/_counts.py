@@ -1,6 +1,7 @@
 """Solvers for Poisson counts y of mean A x + background: MLEM, OSEM, MAP-EM."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import replace
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from vesalius.core import LinearOperator
 from vesalius.errors import ConfigError, IntensityError
-from vesalius.reconstruct.solve._descent import begin_subsets, reciprocal, residual_of
+from vesalius.reconstruct.solve._descent import begin_subsets, reciprocal
 from vesalius.reconstruct.solve._solution import Record, Run, Solution, begin, norm
 
 Backgrounds = tuple[Tensor, ...] | None
@@ -202,8 +203,7 @@ def _misfit(
     x: Tensor,
 ) -> tuple[float, float]:
     """|A x + b - y| and the negative log-likelihood, over all subsets."""
-    without = tuple(y - b for y, b in zip(ys, extra, strict=True))
-    likelihood = sum(
-        negative_log_likelihood(op(x) + b, y) for op, y, b in zip(ops, ys, extra, strict=True)
-    )
-    return residual_of(ops, without, x), float(likelihood)
+    means = [op(x) + b for op, b in zip(ops, extra, strict=True)]
+    pairs = list(zip(means, ys, strict=True))
+    residual = math.hypot(*(norm(mean - y) for mean, y in pairs))
+    return residual, sum(negative_log_likelihood(mean, y) for mean, y in pairs)
