@@ -178,3 +178,21 @@ def test_refuses_an_impossible_objective(values):
 def test_refuses_an_empty_psf(shape, spacing):
     with pytest.raises(GeometryError, match="shape of at least 1 and positive spacing"):
         born_wolf(WATER, shape=shape, spacing_mm=spacing)
+
+
+def test_bessels_function_is_right_where_torchs_own_is_not():
+    from vesalius.physics.optics._psf import bessel_j0
+
+    x = torch.tensor([0.0, 2.404825557695773, 5.001, 300.0], dtype=torch.float64)
+    # zero of J0: Abramowitz and Stegun, table 9.5; J0(5) = -.1775967713 by table 9.1
+    assert float(bessel_j0(x)[0]) == 1
+    assert abs(float(bessel_j0(x)[1])) < 1e-15
+    five = bessel_j0(torch.tensor([5.0], dtype=torch.float64))
+    assert float(five) == pytest.approx(-0.1775967713143383, abs=1e-14)
+
+
+def test_an_anisotropic_psf_depends_on_millimetres_not_samples():
+    fine = born_wolf(WATER, shape=(5, 21, 21), spacing_mm=(2e-4, 5e-5, 5e-5)).data[0]
+    coarse = born_wolf(WATER, shape=(5, 11, 21), spacing_mm=(2e-4, 1e-4, 5e-5)).data[0]
+    both = fine[:, ::2], coarse
+    torch.testing.assert_close(both[0] / both[0].sum(), both[1] / both[1].sum())
