@@ -130,7 +130,10 @@ def test_the_grid_is_centred_or_starts_where_it_is_told(read):
         (CONE.replace("source_mm", "sorce_mm"), "unknown key 'sorce_mm': did you mean 'source_mm'"),
         (CONE.replace("pitch_mm", "ptch"), "unknown key 'detector.ptch': did you mean 'pitch_mm'"),
         (CONE + "colour: 3", "unknown key 'colour': valid keys are|did you mean"),
-        (CONE + "grid: {shape: [1, 2, 3], spacin: 2}", "'grid.spacin': did you mean 'spacing_mm'"),
+        (
+            CONE + "grid: {shape: [1, 2, 3], space_mm: 2}",
+            "'grid.space_mm': did you mean 'spacing_mm'",
+        ),
         (CONE + "grid: {affine: 3}", "'grid.shape': Field required"),
         (CONE + "grid: 3", "geometry file is not valid"),
         (CONE + "source_mm: 3", "must have every key once, got 'source_mm' again in line 7"),
