@@ -22,6 +22,7 @@ from vesalius.cli import (
     _features,
     _info,
     _measure,
+    _reconstruct,
 )
 from vesalius.cli._exits import explain, save_traceback
 from vesalius.errors import VesaliusError
@@ -40,6 +41,7 @@ app.command("info", short_help="Show what is in a file or folder, and what is wr
     _info.info
 )
 app.command("convert", short_help="Write volumes and outlines in another format.")(_convert.convert)
+app.add_typer(_reconstruct.app, name="reconstruct")
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)
 app.add_typer(_measure.app, name="measure")

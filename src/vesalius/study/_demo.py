@@ -13,7 +13,7 @@ from vesalius.measure import parse_config
 from vesalius.measure._config import Compute
 from vesalius.study._content import Truth
 from vesalius.study._part import Part
-from vesalius.study._report import Heading, Scene, build_report
+from vesalius.study._report import Heading, LowDose, Repeat, Scene, build_report
 from vesalius.study._run import (
     OnStep,
     Outcome,
@@ -26,7 +26,7 @@ from vesalius.study._run import (
     write_study,
 )
 from vesalius.study._sample import ORGANS, Sample, cache_folder, phantom_sample, sample_or_phantom
-from vesalius.study._views import Outline
+from vesalius.study._views import Outline, Window, overview
 
 Point = tuple[float, float, float]
 
@@ -107,7 +107,7 @@ def run_demo(out: Path, *, phantom: bool = False, on_step: OnStep | None = None)
         OutputError: The folder cannot be written.
     """
     journal = open_folder(out)
-    total = 4 + _pieces(NODULE_YAML, 1) + _pieces(ORGANS_YAML, len(ORGANS))
+    total = 5 + _pieces(NODULE_YAML, 1) + _pieces(ORGANS_YAML, len(ORGANS))
     steps = _Steps(on_step, total)
     steps.next("bring the scan")
     sample = phantom_sample() if phantom else sample_or_phantom(cache_folder())
@@ -143,8 +143,10 @@ def measure_sample(
     )
     found = replace(found, findings=_notes(sample) + found.findings, preparation=FOUND_TEXT)
     organs = replace(organs, preparation=COARSE_TEXT)
+    tell.next("measure a slice again at low dose")
+    again = low_dose(nodule)
     tell.next("write the report")
-    outcome = _written(sample, nodule, (found, organs), out)
+    outcome = _written(sample, nodule, (found, organs), again, out)
     tell.next("done")
     return outcome
 
@@ -272,7 +274,31 @@ def _notes(sample: Sample) -> tuple[str, ...]:
     )
 
 
-def _written(sample: Sample, nodule: Nodule, parts: tuple[Part, ...], out: Path) -> Outcome:
+def low_dose(nodule: Nodule) -> LowDose:
+    """Measure the slice through the nodule again with few photons, and reconstruct it three ways.
+
+    Args:
+        nodule: The scan and where the nodule is.
+
+    Returns:
+        The errors and the pictures.
+    """
+    from vesalius.study.reconstruct import rescan
+
+    again = rescan(nodule.image, nodule.centre_mm, radius_mm=0.7 * NODULE_RADIUS_MM)
+    window = Window(-1000.0, 250.0, "HU")
+    names = ("the slice itself", *(way.name for way in again.ways))
+    views = tuple(
+        replace(overview(image, (), window=window)[0], title=name)
+        for image, name in zip(again.images, names, strict=True)
+    )
+    repeats = tuple(Repeat(w.name, w.rmse, w.spot, w.noise) for w in again.ways)
+    return LowDose(repeats, views, again.note, "nodule")
+
+
+def _written(
+    sample: Sample, nodule: Nodule, parts: tuple[Part, ...], again: LowDose, out: Path
+) -> Outcome:
     heading = Heading(
         "A chest CT, measured",
         "Lungs, heart, aorta, liver, spleen, vertebrae, ribs and one nodule of known size: every "
@@ -295,6 +321,7 @@ def _written(sample: Sample, nodule: Nodule, parts: tuple[Part, ...], out: Path)
         "source": sample.source,
     }
     report = build_report(heading, scene, parts, truths=_truths(sample, nodule), provenance=record)
+    report = replace(report, low_dose=again)
     return Outcome(report, parts, write_study(out, report, parts))
 
 

@@ -61,6 +61,40 @@ class Heading:
     subject: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """One reconstruction of a slice that was measured again, against the slice itself, HU.
+
+    Attributes:
+        name: How it was reconstructed.
+        rmse: Root mean square difference inside the field of view.
+        spot: Mean difference inside the region of interest.
+        noise: Standard deviation of the difference in soft tissue.
+    """
+
+    name: str
+    rmse: float
+    spot: float
+    noise: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowDose:
+    """A slice measured again with few photons.
+
+    Attributes:
+        repeats: Each reconstruction.
+        views: The slice, then each reconstruction.
+        note: What was simulated.
+        focus_name: Region of interest.
+    """
+
+    repeats: tuple[Repeat, ...]
+    views: tuple[View, ...]
+    note: str
+    focus_name: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
     """Everything that a report says, ready to be rendered.
@@ -75,6 +109,7 @@ class Report:
         focus_name: Region that they show.
         keys: Quantities of the first page.
         truths: Comparison with what is known.
+        low_dose: A slice measured again with few photons; none where it was not.
         histograms: Intensities of each region.
         families: Every measured value.
         missing: Reasons of values that could not be given, and how many there are of each.
@@ -93,6 +128,7 @@ class Report:
     focus_name: str = ""
     keys: tuple[KeyRow, ...] = ()
     truths: tuple[TruthRow, ...] = ()
+    low_dose: LowDose | None = None
     histograms: tuple[Histogram, ...] = ()
     families: tuple[FamilyTable, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
@@ -198,6 +234,7 @@ def render_json(report: Report) -> str:
         "focus": {"name": report.focus_name, "views": [_view_json(v) for v in report.focus]},
         "key_numbers": [_key_json(row) for row in report.keys],
         "truth": [asdict(row) for row in report.truths],
+        "low_dose": None if report.low_dose is None else _low_dose_json(report.low_dose),
         "histograms": [asdict(histogram) for histogram in report.histograms],
         "missing": dict(report.missing),
         "features": [asdict(table) for table in report.families],
@@ -293,3 +330,12 @@ def _view_json(view: View) -> dict[str, object]:
 def _key_json(row: KeyRow) -> dict[str, object]:
     cells = {key.title: asdict(cell) for key, cell in zip(KEYS, row.cells, strict=True)}
     return {"label": row.label, "quantities": cells}
+
+
+def _low_dose_json(part: LowDose) -> dict[str, object]:
+    return {
+        "note": part.note,
+        "region": part.focus_name,
+        "reconstructions": [asdict(repeat) for repeat in part.repeats],
+        "views": [_view_json(view) for view in part.views],
+    }

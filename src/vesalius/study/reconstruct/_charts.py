@@ -1,0 +1,142 @@
+"""Charts of a reconstruction's report: measurement, profile, residual, noise, as small pictures."""
+# SPDX-License-Identifier: Apache-2.0
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_INK = "#7a838b"
+"""Grey that can be read on white and on black: the page follows the reader's choice."""
+
+COLOURS = ("#0b7a75", "#e07a5f", "#6d6ab1", "#c9a227")
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One picture with its words.
+
+    Attributes:
+        title: What is shown.
+        note: What to read from it.
+        png: The picture.
+    """
+
+    title: str
+    note: str
+    png: bytes = field(repr=False)
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as a URI."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """A line of a chart.
+
+    Attributes:
+        name: What it is; empty for no legend.
+        x: Where.
+        y: How much.
+    """
+
+    name: str
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+
+
+def lines(
+    title: str, note: str, of: Sequence[Line], *, axes: tuple[str, str], log: bool = False
+) -> Chart:
+    """Draw lines over each other.
+
+    Args:
+        title: What is shown.
+        note: What to read from it.
+        of: The lines; the first is the one in question.
+        axes: Names of the x and y axis, with units.
+        log: Whether y is logarithmic.
+
+    Returns:
+        The chart.
+    """
+    figure, ax = _figure()
+    for line, colour in zip(of, COLOURS, strict=False):
+        few = len(line.x) == 1
+        ax.plot(line.x, line.y, "o" if few else "-", color=colour, lw=1.5, label=line.name)
+    if log:
+        ax.set_yscale("log")
+    ax.set_xlabel(axes[0])
+    ax.set_ylabel(axes[1])
+    if any(line.name for line in of):
+        ax.legend(frameon=False, labelcolor=_INK, fontsize=8)
+    return Chart(title, note, _png(figure))
+
+
+def picture(
+    title: str,
+    note: str,
+    samples: npt.NDArray[np.floating[Any]],
+    *,
+    axes: tuple[str, str],
+    extent: tuple[float, float, float, float],
+) -> Chart:
+    """Draw a plane of samples in grey.
+
+    Args:
+        title: What is shown.
+        note: What to read from it.
+        samples: (rows, columns).
+        axes: Names of the x and y axis, with units.
+        extent: Left, right, bottom, top of the plane in those units.
+
+    Returns:
+        The chart.
+    """
+    figure, ax = _figure()
+    low, high = np.percentile(samples, (0.5, 99.5))
+    drawn = ax.imshow(
+        samples,
+        cmap="gray",
+        aspect="auto",
+        extent=extent,
+        vmin=low,
+        vmax=max(high, low + 1e-12),
+        interpolation="antialiased",
+    )
+    bar = figure.colorbar(drawn, ax=ax, pad=0.02)
+    bar.ax.tick_params(colors=_INK, labelsize=8)
+    bar.outline.set_visible(False)
+    ax.set_xlabel(axes[0])
+    ax.set_ylabel(axes[1])
+    return Chart(title, note, _png(figure))
+
+
+def _figure() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 2.9), dpi=160, layout="constrained", facecolor="none")
+    ax = figure.subplots()
+    ax.set_facecolor("none")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(_INK)
+    ax.tick_params(colors=_INK, labelsize=8)
+    ax.xaxis.label.set_color(_INK)
+    ax.yaxis.label.set_color(_INK)
+    ax.xaxis.label.set_fontsize(9)
+    ax.yaxis.label.set_fontsize(9)
+    return figure, ax
+
+
+def _png(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", transparent=True, metadata={"Software": None})
+    return file.getvalue()

@@ -1,0 +1,72 @@
+"""Quality: how far an image is from a known truth, on the truth's own grid."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from vesalius.core import Image, differences
+from vesalius.errors import GeometryError, UnitError
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Difference of an image from the truth, in their unit.
+
+    Attributes:
+        rmse: Root of the mean squared difference.
+        bias: Mean difference, image less truth.
+        largest: Largest absolute difference.
+        psnr_db: 20 log10(range of the truth / rmse), dB.
+    """
+
+    rmse: float
+    bias: float
+    largest: float
+    psnr_db: float
+
+
+def compare(image: Image, truth: Image) -> Error:
+    """Compare an image with the truth, voxel by voxel.
+
+    Args:
+        image: What was reconstructed, one channel.
+        truth: On the same grid, in the same unit.
+
+    Returns:
+        The differences.
+
+    Raises:
+        GeometryError: The grids differ.
+        UnitError: The units differ.
+    """
+    different = differences(image.grid, truth.grid)
+    if different:
+        raise GeometryError(
+            f"truth must lie on the grid of the image, {different[0]}: reconstruct with --like it"
+        )
+    if image.unit != truth.unit:
+        raise UnitError(
+            f"truth must have the unit of the image, {image.unit}, got {truth.unit}: use --unit"
+        )
+    gap = image.data[0].double() - truth.data[0].double()
+    rmse = float(gap.square().mean().sqrt())
+    span = float(truth.data.max()) - float(truth.data.min())
+    psnr = math.inf if rmse == 0 else 20 * math.log10(max(span, 1e-300) / rmse)
+    return Error(rmse, float(gap.mean()), float(gap.abs().max()), psnr)
+
+
+def through_middle(image: Image) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the row of the first channel through the middle of the image.
+
+    Args:
+        image: Any image.
+
+    Returns:
+        Place along x from the middle, mm, and values, both float64.
+    """
+    z, y, x = image.grid.shape
+    values = image.data[0, z // 2, y // 2].double().cpu()
+    place = (torch.arange(x, dtype=torch.float64) - (x - 1) / 2) * image.grid.spacing_mm[2]
+    return place, values
