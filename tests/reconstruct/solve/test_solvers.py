@@ -397,7 +397,7 @@ def test_plug_and_play_with_a_proximal_denoiser_is_admm():
     prior = L1()
     found = plug_and_play(op, y, lambda v: prior(v, 2.0 / rho), weight=0.5, steps=200)
     expected = fista(op, y, prior, weight=2.0, steps=500)
-    torch.testing.assert_close(found.x, expected.x, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.x, expected.x, atol=5e-3, rtol=0)
 
 
 def test_red_with_a_linear_denoiser_solves_its_normal_equations():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vesalius.core import Identity
+from vesalius.core import Diagonal, Identity
 from vesalius.errors import ConfigError, ConvergenceError
 from vesalius.reconstruct.solve import Huber, fista
 from vesalius.reconstruct.strength import bilevel_gradient, discrepancy, gcv, l_curve, sure
@@ -56,8 +56,6 @@ def test_cross_validation_finds_the_strength_without_the_noise_level():
     def solve(data, weight, start):
         return scale * data / (scale**2 + weight)
 
-    from vesalius.core import Diagonal
-
     tried = tuple(8.0 / 2**k for k in range(10))
     found = gcv(solve, Diagonal(scale), y, weights=tried)
     errors = [float((solve(y, w, None) - truth).mul(scale).square().sum()) for w in tried]
@@ -65,19 +63,25 @@ def test_cross_validation_finds_the_strength_without_the_noise_level():
 
 
 def test_the_corner_of_an_l_is_found_in_either_order():
-    _, y = data(0.2)
+    generator = torch.Generator().manual_seed(5)
+    scale = torch.logspace(0, -6, N, dtype=torch.float64)
+    truth = torch.ones(N, dtype=torch.float64)
+    y = scale * truth + 1e-3 * torch.randn(N, generator=generator, dtype=torch.float64)
 
     def solve(data, weight, start):
-        return data / (1.0 + weight / data.abs().clamp_min(1e-3))
+        return scale * data / (scale**2 + weight)
 
-    weights = tuple(10.0 ** (k / 2) for k in range(-6, 7))
-    rough = [
-        l_curve(solve, OP, y, weights=w, roughness=lambda x: float(x.norm()))
-        for w in (weights, weights[::-1])
-    ]
-    assert rough[0].weight == rough[1].weight
-    assert weights[0] < rough[0].weight < weights[-1]
-    assert rough[0].scores[0] == rough[0].scores[-1] == 0.0
+    def error(weight):
+        return float((solve(y, weight, None) - truth).norm())
+
+    weights = tuple(10.0**k for k in range(-11, 3))
+    for order in (weights, weights[::-1]):
+        found = l_curve(
+            solve, Diagonal(scale), y, weights=order, roughness=lambda x: float(x.norm())
+        )
+        assert 1e-7 <= found.weight <= 1e-3
+        assert error(found.weight) < 0.1 * error(weights[0])
+        assert max(found.scores) == found.scores[order.index(found.weight)]
 
 
 def test_the_derivative_of_a_loss_agrees_with_finite_differences():

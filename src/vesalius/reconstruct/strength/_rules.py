@@ -242,7 +242,8 @@ def l_curve(
     scores = [0.0] * len(weights)
     for before, here, after in zip(ordered, ordered[1:], ordered[2:], strict=False):
         scores[here] = _bend(points[before], points[here], points[after])
-    best = scores.index(max(scores))
+    # only points with two neighbours have a curvature
+    best = max(ordered[1:-1], key=lambda i: scores[i])
     return Choice(weights[best], images[best], tuple(weights), tuple(scores))
 
 
