@@ -20,6 +20,7 @@ from vesalius.physics.ct import (
 )
 from vesalius.physics.ct._joseph3d import column_traversal
 from vesalius.physics.ct._joseph_rays import RayTraversal
+from vesalius.physics.ct._projector_torch import TorchTraversal
 
 ANGLES = torch.arange(0.0, 360.0, 15.0)  # with the diagonals, where x and y tie
 SMALL = {"shape": (13, 17), "pitch_mm": (1.3, 1.4)}
@@ -100,6 +101,15 @@ def test_agrees_with_the_way_ray_by_ray_wherever_it_is_taken(
     back = fast.back(y)
     torch.testing.assert_close(back, slow.back(y), rtol=1e-6, atol=1e-5)
     assert float((fast.forward(x) * y).sum()) == pytest.approx(float((back * x).sum()), rel=1e-10)
+
+
+def test_a_plane_through_the_source_counts_however_it_is_rounded(generator):
+    grid = Grid.from_spacing((1, 1, 2), (1.0, 2.0, 1.0), origin_mm=(-1.0, -1.0, 0.2))
+    beam = cone(ANGLES, shape=(1, 3), pitch_mm=(1.0, 2.0), source_mm=2.0, detector_mm=3.4)
+    x = torch.rand(1, *grid.shape, generator=generator, dtype=torch.float64)
+    y = RayTraversal(beam, grid).forward(x)
+    torch.testing.assert_close(Projector(beam, grid)(x), y)
+    torch.testing.assert_close(TorchTraversal(beam, grid).forward(x), y)
 
 
 @pytest.mark.parametrize("name", ["circle", "arc", "helix"])

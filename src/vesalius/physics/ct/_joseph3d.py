@@ -190,7 +190,8 @@ def _crossing(rays, v, c, i, counts, rows):
     b = 1 - a
     t = i - start[v, c, a]
     q = start[v, c, b] + t * slope[v, c, b]
-    if t * towards[v, c] < 0.0 or not -1.0 < q < counts[b]:
+    # a plane through the source counts, however the last bits of the source are rounded
+    if t * towards[v, c] < -1e-9 * counts[a] or not -1.0 < q < counts[b]:
         return 0, 0.0, 0, 0, 0, 0
     z = start[v, c, 2] + t * slope[v, c, 2]
     at, by, first, last = _fixed_rows(z, climb[v, c, 0] + t * climb[v, c, 1], counts[2], rows)

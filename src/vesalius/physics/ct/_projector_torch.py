@@ -161,7 +161,8 @@ def _crossings(
         fractions.append(at - low)
     b, c = fractions
     if begins:
-        ahead = (planes - start[:, axis].detach()[:, None]) * way.detach()[:, None] >= 0
+        past = (planes - start[:, axis].detach()[:, None]) * way.detach().sign()[:, None]
+        ahead = past >= -1e-9 * len(planes)  # a plane through the source counts
         lower, upper = (1 - b) * ahead, b * ahead
     else:
         lower, upper = 1 - b, b
