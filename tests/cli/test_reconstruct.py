@@ -1,6 +1,6 @@
 """``vesalius reconstruct``: simulate, reconstruct and look through, on disk, in patient space."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +249,7 @@ def test_a_geometry_of_another_scan_is_refused(vesalius, bench: Bench) -> None:
 
 def test_an_image_without_a_unit_is_refused(vesalius, bench: Bench) -> None:
     g = bench.file("g.yaml", FAN)
+    io.save(replace(bench.image, unit="1"), bench.ct)
     for verb in (("simulate", bench.ct, "-g", g, "-o", bench.folder / "s.h5"),
                  ("drr", bench.ct, "-o", bench.folder / "x.png")):  # fmt: skip
         ended = vesalius("reconstruct", *verb)

@@ -150,7 +150,7 @@ def reconstruct(
         return
     with watch(progress, quiet=quiet) as on_step:
         done = run_plan(plan, out, report=report, truth=truth, on_step=on_step)
-    _tell(done, quiet=quiet)
+    _tell(plan, done, quiet=quiet)
 
 
 @app.command("simulate")
@@ -233,10 +233,10 @@ def _show(plan: "Plan") -> None:
         typer.echo(f"note: {text}")
 
 
-def _tell(done: "Done", *, quiet: bool) -> None:
+def _tell(plan: "Plan", done: "Done", *, quiet: bool) -> None:
     if quiet:
         return
-    for text in done.reconstruction.remarks:
+    for text in (*plan.remarks, *done.reconstruction.remarks):
         typer.echo(f"note: {text}")
     typer.echo(f"image: {done.image}")
     typer.echo(f"report: {done.report}")
