@@ -104,3 +104,15 @@ def test_refuses_another_number_of_axes_or_channels():
         net(torch.zeros(1, 2, 8, 8, 8))
     with pytest.raises(ShapeError, match="input must have shape"):
         net(torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_network_without_constants_is_homogeneous(residual, generator):
+    plan = UNetPlan(2, inputs=2, width=4, norm="none", residual=residual, bias=False)
+    net = made(plan)
+    if residual:
+        torch.nn.init.ones_(net.leave.weight)
+    x = torch.randn(1, 2, 20, 21, generator=generator)
+    torch.testing.assert_close(net(7.0 * x), 7.0 * net(x), rtol=1e-4, atol=1e-4)
+    assert not [name for name, _ in net.named_parameters() if name.endswith("bias")]
+    assert [n for n, _ in made(UNetPlan(2, norm="none")).named_parameters() if "leave.bias" in n]

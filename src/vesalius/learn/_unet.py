@@ -32,6 +32,8 @@ class UNetPlan:
         residual: The output is the input (its first ``outputs`` channels) plus what is learned.
         anisotropy: Per level below the first, the step along each axis, 1 or 2; empty is 2 along
             all axes. Thick slices start with 1 along z.
+        bias: Add constants in the convolutions. Without them and without a norm the network is
+            homogeneous: f(a x) = a f(x) for a > 0 (Mohan 2020, arXiv:1906.05478).
 
     Raises:
         ConfigError: A number is out of range, or the plan contradicts itself.
@@ -46,6 +48,7 @@ class UNetPlan:
     norm: Norm = "instance"
     residual: bool = False
     anisotropy: tuple[tuple[int, ...], ...] = ()
+    bias: bool = True
 
     def __post_init__(self) -> None:
         if self.dims not in CONVOLUTION:
@@ -109,10 +112,10 @@ class UNet(nn.Module):
             _pair(plan, a, b, stride=s) for (a, b), s in zip(pairwise(widths), strides, strict=True)
         )
         self.narrow = nn.ModuleList(
-            CONVOLUTION[plan.dims](b, a, 3, padding=1) for a, b in pairwise(widths)
+            CONVOLUTION[plan.dims](b, a, 3, padding=1, bias=plan.bias) for a, b in pairwise(widths)
         )
         self.up = nn.ModuleList(_pair(plan, 2 * a, a) for a in widths[:-1])
-        self.leave = CONVOLUTION[plan.dims](widths[0], plan.outputs, 1)
+        self.leave = CONVOLUTION[plan.dims](widths[0], plan.outputs, 1, bias=plan.bias)
         _draw(self, generator)
         if plan.residual:  # starts as the identity
             nn.init.zeros_(self.leave.weight)
@@ -156,8 +159,9 @@ def _pair(plan: UNetPlan, a: int, b: int, stride: tuple[int, ...] = ()) -> nn.Se
     convolution: Any = CONVOLUTION[plan.dims]
     layers: list[nn.Module] = []
     one = (1,) * plan.dims
+    bias = plan.bias and plan.norm == "none"
     for first, step in ((a, stride or one), (b, one)):
-        layers.append(convolution(first, b, 3, stride=step, padding=1, bias=plan.norm == "none"))
+        layers.append(convolution(first, b, 3, stride=step, padding=1, bias=bias))
         if plan.norm != "none":
             groups = (
                 b if plan.norm == "instance" else next(g for g in range(8, 0, -1) if b % g == 0)

@@ -10,6 +10,7 @@ from vesalius.physics._bars import resolution_bars, water_cylinder
 from vesalius.physics._cells import beads, cells, filaments
 from vesalius.physics._chest import chest_grid, chest_phantom
 from vesalius.physics._coils import bias_field, coil_maps
+from vesalius.physics._dead_leaves import dead_leaves
 from vesalius.physics._phantom import (
     Insertion,
     Phantom,
@@ -38,6 +39,7 @@ __all__ = [
     "chest_grid",
     "chest_phantom",
     "coil_maps",
+    "dead_leaves",
     "filaments",
     "insert_nodule",
     "phantom_labels",
