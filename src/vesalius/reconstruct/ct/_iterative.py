@@ -38,7 +38,7 @@ Name = Literal[
     "landweber", "sirt", "sart", "os-sart", "cgls", "lsqr", "mlem", "osem",
     "tikhonov", "tv", "tgv", "huber", "wavelet",
 ]  # fmt: skip
-Strength = Literal["fixed", "discrepancy", "gcv", "sure"]
+Strength = Literal["fixed", "balance", "discrepancy", "gcv", "sure"]
 _WITH_PRIOR = ("tikhonov", "tv", "tgv", "huber", "wavelet")
 _TRIED = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
 """Strengths that a rule tries, in units of the noise that A^H brings into a voxel."""
@@ -58,8 +58,9 @@ class Iterative:
         tol: Stop where a step changes the image by less than this part.
         weight: Strength of the prior in 1/2 |A x - y|^2 + weight R(x); each ray's square is
             multiplied by its expected counts where ``photons`` is known.
-        strength: ``"fixed"`` takes ``weight``; a rule chooses it from the data: ``"discrepancy"``,
-            ``"gcv"`` or ``"sure"``.
+        strength: ``"fixed"`` takes ``weight``; a rule chooses it from the data. ``"balance"``: the
+            prior pulls at a voxel as hard as the noise that A^H brings into it; one solve.
+            ``"discrepancy"``, ``"gcv"``, ``"sure"``: the best of several by what it predicts.
         subsets: Ordered subsets of ``"os-sart"`` and ``"osem"``, each spread over the views.
         photons: Counts of an element without anything in the beam; 0 is unknown: then all rays
             weigh the same and the noise is estimated from the data where a rule needs it.
@@ -254,6 +255,10 @@ def _with_prior(
         return _penalised(
             problem.op, problem.y, like, method, method.weight, replace(run, start=start)
         ), ()
+    if method.strength == "balance":
+        weight, start = _noise_in_image(problem, like, method), _start(problem, method)
+        found = _penalised(problem.op, problem.y, like, method, weight, replace(run, start=start))
+        return found, (f"strength {weight:.4g} balances the noise that A^H brings into a voxel",)
     choice = _choose(problem, solve, like, method)
     found = _penalised(
         problem.op, problem.y, like, method, choice.weight, replace(run, start=choice.x)

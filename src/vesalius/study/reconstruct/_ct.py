@@ -59,7 +59,7 @@ def _iterated(measured: Measured, job: Job, on_step: OnStep | None) -> Reconstru
         chosen = job.weight == "auto"
         method = replace(
             method,
-            strength="sure" if chosen else "fixed",
+            strength="balance" if chosen else "fixed",
             weight=0.0 if job.weight == "auto" else job.weight,
         )
     return iterate(measured.projections, like=measured.grid, method=method, on_step=on_step)

@@ -91,7 +91,7 @@ def rescan(
     for name, job in WAYS:
         views, remarks = correct(raw, raw_geometry(raw.geometry), job)
         found = reconstruct_ct(
-            Measured(views, truth.grid, EXPOSURE.photons, tuple(remarks)), job, on_step=on_step
+            Measured(views, truth.grid, remarks=tuple(remarks)), job, on_step=on_step
         ).image
         ways.append(_way(name, found, truth, spot_mm, radius_mm))
         images.append(found)
