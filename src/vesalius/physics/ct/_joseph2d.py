@@ -177,11 +177,14 @@ def plane_traversal(geometry: Geometry, grid: Grid) -> PlaneTraversal | None:
     inverse = torch.linalg.inv(grid.affine[:3, :3])
     along = (geometry.v @ inverse.T).numpy()
     axis = int(np.abs(along[0]).argmax())
-    row = replace(geometry, shape=(1, geometry.shape[1]), middle=(0.0, geometry.middle[1]))
+    # a cone has one row, which may lie above its source; rows of others are alike
+    first = geometry.middle[0] if geometry.beam == "cone" else 0.0
+    row = replace(geometry, shape=(1, geometry.shape[1]), middle=(first, geometry.middle[1]))
     start, unit = (t[:, 0] for t in row.rays())
     begin, step = grid.to_index(start).numpy(), (unit @ inverse.T).numpy()
     if not _is_flat(begin[..., axis], step[..., axis], along, axis, grid, geometry.shape[0]):
         return None
+    level = float(begin[0, 0, axis])
     inside = [other for other in range(3) if other != axis]
     shape = [grid.shape[other] for other in inside]
     begin = begin[..., inside] - (np.array(shape) - 1) / 2
@@ -192,9 +195,8 @@ def plane_traversal(geometry: Geometry, grid: Grid) -> PlaneTraversal | None:
     swap = shape[0] == shape[1] and math.isclose(spacing[0], spacing[1], rel_tol=1e-9)
     fans = Fans(begin, step, swap, math.hypot(*shape) / 2)
     groups = grouped(fans)
-    level = float(grid.to_index(geometry.centre[0])[axis])
     rise = float(along[0, axis])
-    places = [level + (r - geometry.middle[0]) * rise for r in range(geometry.shape[0])]
+    places = [level + (r - geometry.middle[0] + first) * rise for r in range(geometry.shape[0])]
     return PlaneTraversal(
         grid,
         geometry.codomain,
