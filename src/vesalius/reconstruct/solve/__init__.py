@@ -6,6 +6,7 @@ Part of the room ``reconstruct``. Strengths are chosen in ``reconstruct.strength
 
 from vesalius.reconstruct.solve._counts import map_em, mlem, osem
 from vesalius.reconstruct.solve._descent import gradient_descent, landweber, os_sart, sirt
+from vesalius.reconstruct.solve._dictionary import Dictionary
 from vesalius.reconstruct.solve._krylov import cgls, lsqr, tikhonov
 from vesalius.reconstruct.solve._plug import plug_and_play, red
 from vesalius.reconstruct.solve._prox import L0, L1, Box, Prox
@@ -19,6 +20,7 @@ __all__ = [
     "TGV",
     "TV",
     "Box",
+    "Dictionary",
     "Huber",
     "Prox",
     "Run",
