@@ -13,6 +13,10 @@ if "PYTEST_XDIST_WORKER" in os.environ and "NUMBA_CACHE_DIR" in os.environ:
     own = Path(os.environ["NUMBA_CACHE_DIR"]) / os.environ["PYTEST_XDIST_WORKER"]
     os.environ["NUMBA_CACHE_DIR"] = str(own)
 
+# the workers already share the cores: threads of each would only wait for those of the other
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from jaxtyping import install_import_hook
 
 install_import_hook("vesalius", "typecheck.typecheck")

@@ -35,6 +35,17 @@ def test_a_line_tells_the_time_left(capsys, clock):
     assert told == ["[1/4] heart, 8 of 30 perturbed (about 30 s left)", "[4/4] done"]
 
 
+def test_lines_come_no_faster_than_one_a_second(capsys, clock):
+    with watch(Progress.auto, quiet=False) as on_step:
+        for k in range(1, 41):
+            clock[0] += 0.1
+            on_step(Step("turn", k, 40))
+    told = [line.split("]")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told[0] == "[1/40"
+    assert told[-1] == "[40/40"
+    assert 4 <= len(told) <= 6
+
+
 def test_json_tells_the_time_gone_and_left(capsys, clock):
     with watch(Progress.json, quiet=True) as on_step:
         on_step(Step("heart", 0, 4))

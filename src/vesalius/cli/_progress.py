@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _WORTH_SAYING_S = 3.0
 """A shorter time left is not shown."""
 
+_PAUSE_S = 1.0
+"""Lines for people come no faster than this, but for the last one."""
+
 
 class Progress(StrEnum):
     """How progress is shown."""
@@ -60,6 +63,7 @@ class _Clock:
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
+        self._told = -_PAUSE_S
 
     def json_line(self, step: "Step") -> None:
         """Write a JSON object; ``left_s`` is null until there is something to tell it from."""
@@ -70,7 +74,10 @@ class _Clock:
 
     def line(self, step: "Step") -> None:
         """Write a line for people."""
-        _, left = self._times(step)
+        gone, left = self._times(step)
+        if gone - self._told < _PAUSE_S and step.done < step.total:
+            return
+        self._told = gone
         told = f" (about {left:.0f} s left)" if left is not None and left > _WORTH_SAYING_S else ""
         typer.echo(f"[{step.done}/{step.total}] {step.what}{told}", err=True)
 

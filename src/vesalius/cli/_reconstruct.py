@@ -124,7 +124,7 @@ def reconstruct(
     """Reconstruct an image from raw measurements, and write a report beside it.
 
     CT methods: fbp, gridding (parallel rays), fdk (cone beam), sirt, sart, os-sart, cgls, lsqr,
-    tikhonov, tv, tgv, huber, wavelet. MR methods: rss, sense, cs.
+    tikhonov, tv, tgv, huber, wavelet, pnp (learned denoiser). MR methods: rss, sense, cs.
 
     Two more verbs have a help of their own: 'vesalius reconstruct simulate' measures an image as a
     scanner would, 'vesalius reconstruct drr' draws a radiograph of a CT.

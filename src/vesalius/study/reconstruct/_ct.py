@@ -7,7 +7,7 @@ from dataclasses import replace
 from vesalius.core import Step
 from vesalius.reconstruct import Reconstruction
 from vesalius.reconstruct.ct import Iterative, fbp, fdk, gridding, iterate
-from vesalius.study.reconstruct._job import ANALYTIC, Job
+from vesalius.study.reconstruct._job import ANALYTIC, LEARNED, Job
 from vesalius.study.reconstruct._measured import Measured
 
 OnStep = Callable[[Step], None]
@@ -28,6 +28,8 @@ def reconstruct_ct(measured: Measured, job: Job, *, on_step: OnStep | None) -> R
         found = _analytic(measured, job)
         if on_step is not None:
             on_step(Step(f"reconstruct: {job.method}", 1, 1))
+    elif job.method in LEARNED:
+        found = _learned(measured, job, on_step)
     else:
         found = _iterated(measured, job, on_step)
     if job.unit == "HU":
@@ -43,6 +45,24 @@ def _analytic(measured: Measured, job: Job) -> Reconstruction:
         return gridding(views, like=grid, window=job.window)
     recipe = fdk if job.method == "fdk" else fbp
     return recipe(views, like=grid, window=job.window, scan=job.scan, truncation=job.truncation)
+
+
+def _learned(measured: Measured, job: Job, on_step: OnStep | None) -> Reconstruction:
+    from vesalius.reconstruct.learned import Denoiser, PlugAndPlay, plug_and_play_ct
+
+    method = PlugAndPlay(photons=measured.photons)
+    method = replace(
+        method,
+        steps=job.steps or method.steps,
+        weight=method.weight if job.weight == "auto" else job.weight,
+    )
+    return plug_and_play_ct(
+        measured.projections,
+        like=measured.grid,
+        denoiser=Denoiser.pretrained(),
+        method=method,
+        on_step=on_step,
+    )
 
 
 STEPS = {"sirt": 100, "sart": 5, "os-sart": 10, "cgls": 15, "lsqr": 15, "tikhonov": 30}
@@ -62,4 +82,14 @@ def _iterated(measured: Measured, job: Job, on_step: OnStep | None) -> Reconstru
             strength="balance" if chosen else "fixed",
             weight=0.0 if job.weight == "auto" else job.weight,
         )
-    return iterate(measured.projections, like=measured.grid, method=method, on_step=on_step)
+    told = None if on_step is None else _named(job.method, on_step)
+    return iterate(measured.projections, like=measured.grid, method=method, on_step=told)
+
+
+def _named(method: str, on_step: OnStep) -> OnStep:
+    """Tell of a solver's steps under the name of the method that was asked for."""
+
+    def tell(step: Step) -> None:
+        on_step(Step(f"reconstruct: {method}", step.done, step.total))
+
+    return tell

@@ -12,9 +12,11 @@ Analytic = Literal["fbp", "gridding", "fdk"]
 Iterated = Literal[
     "sirt", "sart", "os-sart", "cgls", "lsqr", "tikhonov", "tv", "tgv", "huber", "wavelet"
 ]
+Learned = Literal["pnp"]
 Magnetic = Literal["rss", "sense", "cs"]
 ANALYTIC: tuple[str, ...] = get_args(Analytic)
 ITERATED: tuple[str, ...] = get_args(Iterated)
+LEARNED: tuple[str, ...] = get_args(Learned)
 MAGNETIC: tuple[str, ...] = get_args(Magnetic)
 
 
@@ -23,8 +25,8 @@ class Job:
     """What is to be done with raw measurements.
 
     Attributes:
-        method: A name of ``ANALYTIC``, ``ITERATED`` or ``MAGNETIC``; ``"auto"`` is fbp for
-            parallel and fan beams, fdk for cone beams, cs for k-space.
+        method: A name of ``ANALYTIC``, ``ITERATED``, ``LEARNED`` or ``MAGNETIC``; ``"auto"`` is
+            fbp for parallel and fan beams, fdk for cone beams, cs for k-space.
         unit: Unit of a CT image.
         kev: Effective energy at which HU are defined, keV.
         window: Filter of an analytic method.
@@ -55,7 +57,7 @@ class Job:
     coils: int = 0
 
     def __post_init__(self) -> None:
-        known = ("auto", *ANALYTIC, *ITERATED, *MAGNETIC)
+        known = ("auto", *ANALYTIC, *ITERATED, *LEARNED, *MAGNETIC)
         if self.method not in known:
             near = get_close_matches(self.method, known, n=1)
             hint = f": did you mean {near[0]}?" if near else ""

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import numpy as np
+import torch
 
 from vesalius.core import Image, hash_samples
 from vesalius.core._provenance import Provenance
+from vesalius.physics.quality import noise_power
 from vesalius.reconstruct import Reconstruction
 from vesalius.study._report import Heading, image_facts
 from vesalius.study._views import choose_window, overview
 from vesalius.study.reconstruct._charts import Chart, Line, lines, picture
 from vesalius.study.reconstruct._page import Page
 from vesalius.study.reconstruct._plan import Plan
-from vesalius.study.reconstruct._quality import compare, through_middle
+from vesalius.study.reconstruct._quality import compare, through_middle, transfer
 
 WORDS = {
     "fbp": "filtered back-projection",
@@ -27,6 +29,7 @@ WORDS = {
     "tgv": "least squares with total generalised variation",
     "huber": "least squares with a Huber prior on the gradient",
     "wavelet": "least squares with a sparse wavelet prior",
+    "pnp": "plug-and-play with a learned denoiser",
     "rss": "root sum of squares of the coils",
     "sense": "SENSE with ESPIRiT coil maps",
     "cs": "compressed sensing with ESPIRiT coil maps and a sparse wavelet prior",
@@ -53,10 +56,10 @@ def page_of(plan: Plan, found: Reconstruction, *, truth: Image | None, seconds: 
     guard = () if found.identifiable else (UNIDENTIFIABLE,)
     return Page(
         Heading("A reconstruction", lead),
-        findings=(*guard, *plan.remarks, *found.remarks),
+        findings=tuple(_sentence(text) for text in (*guard, *plan.remarks, *found.remarks)),
         facts=facts,
         views=overview(image, (), window=choose_window(image, ())),
-        charts=(*plan.charts(), *_charts(found, truth)),
+        charts=(*plan.charts(), *_charts(found, truth), *_spectra(image, truth)),
         columns=("Quantity", "Value"),
         rows=table,
         rows_note="Voxel by voxel, over the whole image.",
@@ -111,6 +114,45 @@ def _charts(found: Reconstruction, truth: Image | None) -> tuple[Chart, ...]:
         note = "what the image leaves unexplained of the measurement, step by step"
         charts.append(lines("Residual", note, [trace], axes=("step", "|Ax - y| / |y|"), log=True))
     return tuple(charts)
+
+
+def _sentence(text: str) -> str:
+    whole = text[:1].upper() + text[1:]
+    return whole if whole.endswith((".", "!", "?")) else f"{whole}."
+
+
+def _spectra(image: Image, truth: Image | None) -> tuple[Chart, ...]:
+    """Transfer and noise power against the truth, in a plane of at least 32 x 32 voxels."""
+    if truth is None or min(image.grid.shape[1:]) < 32:
+        return ()
+    frequency, ratio = transfer(image, truth)
+    shown = Line("", frequency.numpy(), ratio.numpy())
+    gap = Image(image.data[:1].double() - truth.data[:1].double(), image.grid, image.unit)
+    noise = noise_power((gap,), trend="mean")
+    ring, power = noise.frequencies().flatten(), noise.power.flatten()
+    edges = torch.linspace(0, float(frequency[-1]), len(frequency) + 1, dtype=torch.float64)
+    place = torch.bucketize(ring, edges) - 1
+    inside = (place >= 0) & (place < len(frequency))
+    sums = torch.zeros(2, len(frequency), dtype=torch.float64)
+    sums[0].index_add_(0, place[inside], power[inside])
+    sums[1].index_add_(0, place[inside], torch.ones_like(power[inside]))
+    spectrum = Line("", frequency.numpy(), (sums[0] / sums[1].clamp_min(1)).numpy())
+    unit = "" if image.unit == "1" else f"({image.unit})² "
+    return (
+        lines(
+            "Transfer",
+            "how much of each frequency of the truth is in the image; for linear methods the MTF",
+            [shown],
+            axes=("cycles per mm", "transfer"),
+        ),
+        lines(
+            "Power of the difference",
+            "noise and error by frequency: image less truth, all of the plane",
+            [spectrum],
+            axes=("cycles per mm", f"{unit}mm²"),
+            log=True,
+        ),
+    )
 
 
 def sinogram_chart(views: np.ndarray, pitch_mm: float) -> Chart:
