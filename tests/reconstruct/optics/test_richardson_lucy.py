@@ -199,8 +199,8 @@ def test_stops_at_a_tolerance_and_tells_each_step():
 
 def test_a_black_image_stays_black():
     image = Image(torch.zeros(1, 1, 12, 12), Grid.from_spacing((1, 12, 12), GRID.spacing_mm))
-    for accelerated in (False, True):
-        options = RichardsonLucy(steps=3, accelerated=accelerated)
+    for accelerated, weight in ((False, 0.0), (True, 0.0), (False, 0.01), (True, 0.01)):
+        options = RichardsonLucy(steps=3, accelerated=accelerated, weight=weight)
         found = richardson_lucy(image, PSF, options=options).image.data
         assert bool(torch.isfinite(found).all())
         assert float(found.abs().max()) == 0
@@ -268,3 +268,40 @@ def test_float32_is_close_to_float64():
     double = richardson_lucy(image, PARAXIAL, options=options).image.data
     single = richardson_lucy(image.map(lambda x: x.float()), PARAXIAL, options=options).image.data
     torch.testing.assert_close(single.double(), double, atol=0.01, rtol=1e-3)
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.05, 0.09])
+def test_a_strong_prior_and_a_wide_psf_stay_finite_at_the_rim(weight):
+    """Where the field catches a hundredth of a voxel's light, the prior alone divided by < 0."""
+    wide = gaussian_psf(Objective(0.2, 1.0, 600), shape=(1, 31, 31), spacing_mm=GRID.spacing_mm)
+    op = Convolution(wide.data[0].float(), (1, 62, 62), "valid")
+    generator = torch.Generator().manual_seed(6)
+    y = torch.poisson(torch.full((1, 32, 32), 60.0), generator=generator)
+    options = RichardsonLucy(steps=60, weight=weight)
+    found = likeliest(op, y, spacing=(1, 1, 1), options=options)
+    assert float(found.x.min()) >= 0
+    assert float(found.x.max()) < 4 * 60
+    # flat light: nothing is left but its noise
+    assert found.residual[-1] < 1.3 / 60**0.5
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+@pytest.mark.parametrize("weight", [0.0, 0.01])
+def test_a_bright_channel_does_not_change_a_dim_one(accelerated, weight):
+    dim, bright = cell(seed=1)[0].data, 1000 * cell(seed=2)[0].data
+    options = RichardsonLucy(steps=8, accelerated=accelerated, weight=weight)
+    both, alone = (
+        richardson_lucy(Image(d, GRID, "photon"), PSF, options=options).image.data[:1]
+        for d in (torch.cat([dim, bright]), dim)
+    )
+    torch.testing.assert_close(both, alone, rtol=1e-9, atol=1e-12)
+
+
+def test_the_unit_of_the_image_does_not_matter():
+    image, _ = cell()
+    options = RichardsonLucy(steps=10, accelerated=True, weight=0.01)
+    one, other = (
+        richardson_lucy(image.map(lambda x, f=f: f * x), PSF, options=options).image.data / f
+        for f in (1.0, 1e-18)
+    )
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
