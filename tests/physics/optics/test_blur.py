@@ -3,12 +3,12 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from vesalius.errors import GeometryError, ShapeError
-from vesalius.physics.optics import Blur, Downsample
+from vesalius.errors import GeometryError, ShapeError, UnitError
+from vesalius.physics.optics import Blur, Convolution, Downsample, LightField
 
 
 def numbers(*shape: int) -> torch.Tensor:
@@ -23,6 +23,7 @@ def test_agrees_with_scipys_gaussian_in_zeros():
     torch.testing.assert_close(found, torch.from_numpy(expected), atol=1e-7, rtol=0)
 
 
+@settings(max_examples=40)
 @given(st.floats(-6, 6), st.sampled_from([0.0, 0.7, 1.3]))
 def test_the_centre_of_a_point_moves_by_the_shift(shift, sigma):
     x = torch.zeros(1, 1, 41, dtype=torch.float64)
@@ -82,3 +83,30 @@ def test_refuses_an_empty_shape():
 def test_refuses_factors_that_do_not_divide(factors):
     with pytest.raises(ShapeError, match="factors must be at least 1 and divide the shape"):
         Downsample((4, 4, 4), factors)
+
+
+@given(st.floats(-3, 3), st.floats(0, 0.5, exclude_max=True))
+@settings(max_examples=30)
+def test_a_blur_narrower_than_a_sample_keeps_light_and_shift(shift, sigma):
+    """A Gaussian of .001 samples, half a sample off, falls between all samples: 0 / 0."""
+    x = torch.zeros(1, 1, 21, dtype=torch.float64)
+    x[0, 0, 10] = 1
+    y = Blur((1, 1, 21), (0, 0, sigma), (0, 0, shift))(x)[0, 0]
+    assert float(y.min()) >= 0
+    assert float(y.sum()) == pytest.approx(1)
+    assert float((y * torch.arange(21)).sum()) == pytest.approx(10 + shift, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Blur((1, 4, 4), (0, 1, 1)),
+        Downsample((1, 4, 4), (1, 2, 2)),
+        Convolution(torch.ones(1, 3, 3), (1, 4, 4)),
+        LightField(torch.ones(1, 1, 1, 2, 2), 2, (4, 4)),
+    ],
+)
+def test_integers_are_refused_not_rounded(op):
+    for a in (op, op.H):
+        with pytest.raises(UnitError, match="input of an optical operator must be float32"):
+            a(torch.ones(a.domain, dtype=torch.int64))

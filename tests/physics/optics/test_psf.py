@@ -9,7 +9,7 @@ from scipy.integrate import quad
 from scipy.special import j0, j1
 
 from vesalius.core import Grid, Image, Points
-from vesalius.errors import GeometryError, IntensityError, RegionError
+from vesalius.errors import GeometryError, IntensityError, RegionError, ShapeError
 from vesalius.physics.optics import (
     Objective,
     born_wolf,
@@ -196,3 +196,22 @@ def test_an_anisotropic_psf_depends_on_millimetres_not_samples():
     coarse = born_wolf(WATER, shape=(5, 11, 21), spacing_mm=(2e-4, 1e-4, 5e-5)).data[0]
     both = fine[:, ::2], coarse
     torch.testing.assert_close(both[0] / both[0].sum(), both[1] / both[1].sum())
+
+
+def test_noise_is_cut_once_after_the_beads_have_averaged_it():
+    """The half of the noise above 0 is light that no bead sent: nine beads leave a third of it."""
+    places = [(15, y, x) for y in (10, 30, 50) for x in (10, 30, 50)]
+    image = beads(places, noise=30.0)
+    at = image.grid.to_world(torch.tensor(places).double())
+    clean = measured_psf(beads(places[:1]), Points(at[:1]), shape=(15, 13, 13)).data
+    one = measured_psf(image, Points(at[:1]), shape=(15, 13, 13)).data
+    nine = measured_psf(image, Points(at), shape=(15, 13, 13)).data
+    far = clean < 0.01 * clean.max()
+    assert float(clean[far].sum()) < 0.05
+    assert float(nine[far].sum()) < 0.5 * float(one[far].sum())
+
+
+def test_refuses_beads_of_two_channels():
+    two = beads([(14, 30, 30)]).map(lambda x: x.repeat(2, 1, 1, 1))
+    with pytest.raises(ShapeError, match="beads must have one channel, got 2"):
+        measured_psf(two, Points(torch.zeros(1, 3)), shape=(5, 5, 5))

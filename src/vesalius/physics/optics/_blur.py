@@ -11,11 +11,14 @@ from torch import Tensor
 from vesalius.core import LinearOperator
 from vesalius.errors import GeometryError, ShapeError
 from vesalius.ops._convolve import AXES, Taps, apply_axis, axis_matrix
+from vesalius.physics.optics._samples import check_samples
 
 Shape = tuple[int, int, int]
 Triple = tuple[float, float, float]
 TRUNCATE = 6.0
 """Radius of the Gaussian, in standard deviations: what is cut off is below 1e-8."""
+SHARP = 0.5
+"""Samples: a narrower Gaussian, taken at shifted samples, has its centre elsewhere."""
 
 
 @final
@@ -29,7 +32,8 @@ class Blur(LinearOperator):
         shape: (z, y, x) of domain and codomain.
         sigma: Standard deviation along (z, y, x), samples; 0 leaves an axis sharp.
         shift: How far the content moves along (z, y, x), samples; linear interpolation where
-            ``sigma`` is 0. Several shifted images of one object carry more detail than one.
+            ``sigma`` is below half a sample. Several shifted images of one object carry more
+            detail than one.
 
     Raises:
         GeometryError: A ``sigma`` is negative, or a value is not finite.
@@ -64,12 +68,14 @@ class Blur(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         """Blur (*batch, z, y, x)."""
+        check_samples(x)
         for axis, matrix in zip(AXES, self._matrices, strict=True):
             x = x if matrix is None else apply_axis(x, matrix, axis)
         return x
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Blur with the mirrored kernel."""
+        check_samples(y)
         for axis, matrix in zip(AXES, self._matrices, strict=True):
             y = y if matrix is None else apply_axis(y, matrix.T, axis)
         return y
@@ -79,9 +85,15 @@ def _matrix(size: int, sigma: float, shift: float) -> Tensor | None:
     if sigma == 0 and shift == 0:
         return None
     low = math.floor(shift)
-    if sigma == 0:
-        offsets = torch.tensor([low, low + 1], dtype=torch.float64)
-        weight = 1 - (offsets - shift).abs()
+    if sigma < SHARP:
+        # so narrow a Gaussian falls between the samples: blur in place, then interpolate
+        side = math.exp(-0.5 / sigma**2) if sigma > 0.02 else 0.0
+        part = shift - low
+        still = torch.tensor([side, 1.0, side], dtype=torch.float64) / (1 + 2 * side)
+        weight = torch.zeros(4, dtype=torch.float64)
+        weight[:3] += (1 - part) * still
+        weight[1:] += part * still
+        offsets = torch.arange(low - 1, low + 3, dtype=torch.float64)
     else:
         reach = math.ceil(TRUNCATE * sigma)
         offsets = torch.arange(low - reach, low + reach + 2, dtype=torch.float64)
@@ -132,6 +144,7 @@ class Downsample(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         """Average each block of (*batch, z, y, x)."""
+        check_samples(x)
         z, y, w = self.codomain
         fz, fy, fx = self.factors
         batch = x.shape[:-3]
@@ -139,6 +152,7 @@ class Downsample(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Spread each coarse sample evenly over its block."""
+        check_samples(y)
         for axis, factor in zip((-3, -2, -1), self.factors, strict=True):
             y = y.repeat_interleave(factor, dim=axis)
         return y / math.prod(self.factors)

@@ -11,6 +11,7 @@ from torch import Tensor
 from vesalius.core import LinearOperator
 from vesalius.errors import IntensityError, ShapeError, UnitError
 from vesalius.ops._fast_size import fast_size
+from vesalius.physics.optics._samples import check_samples
 
 Extent = Literal["same", "valid", "full"]
 Shape = tuple[int, ...]
@@ -95,6 +96,7 @@ class Convolution(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         """Convolve (*batch, *domain) with the PSF."""
+        check_samples(x)
         if x.is_complex():
             return torch.complex(self.apply(x.real), self.apply(x.imag))
         blurred = self._filter(x, self._transfer)
@@ -102,6 +104,7 @@ class Convolution(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Correlate (*batch, *codomain) with the PSF."""
+        check_samples(y)
         if y.is_complex():
             return torch.complex(self.adjoint(y.real), self.adjoint(y.imag))
         margins = [

@@ -11,6 +11,7 @@ from vesalius.core import LinearOperator
 from vesalius.errors import IntensityError, ShapeError
 from vesalius.ops._fast_size import fast_size
 from vesalius.physics.optics._lightfield_psf import Kernel
+from vesalius.physics.optics._samples import check_samples
 
 Shape = tuple[int, ...]
 
@@ -82,6 +83,7 @@ class LightField(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         """Show volumes (*batch, depth, y, x) to the camera."""
+        check_samples(x)
         if x.is_complex():
             return torch.complex(self.apply(x.real), self.apply(x.imag))
         batch, r = x.shape[:-3], self._reach
@@ -94,6 +96,7 @@ class LightField(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Throw frames (*batch, y, x) back into the volume."""
+        check_samples(y)
         if y.is_complex():
             return torch.complex(self.adjoint(y.real), self.adjoint(y.imag))
         batch, r = y.shape[:-2], self._reach

@@ -108,8 +108,7 @@ def lightfield_psf(
     bench = _Bench(objective, array, reach)
     side = array.pixels * (2 * reach + 1)
     out = torch.zeros(len(depths_mm), voxels, voxels, side, side, dtype=torch.float32)
-    for at, depth in enumerate(depths_mm.double().tolist()):
-        table = bench.table(depth)
+    for at, table in enumerate(bench.tables(depths_mm.double().cpu())):
         for i in range((voxels + 1) // 2):
             for j in range(i, (voxels + 1) // 2):
                 shift = [((k + 0.5) / voxels - 0.5) * array.pitch_mm for k in (i, j)]
@@ -155,20 +154,21 @@ class _Bench:
         object.__setattr__(self, "_lens", lens.to(torch.complex64))
         object.__setattr__(self, "_fresnel", fresnel.to(torch.complex64))
 
-    def table(self, depth_mm: float) -> Tensor:
-        """Amplitude against the radius in the specimen, finely sampled, unit energy."""
+    def tables(self, depths_mm: Tensor) -> Tensor:
+        """Amplitude (depth, radius in the specimen), finely sampled, unit energy."""
         optics = self.objective
         k, alpha = optics.wavenumber * optics.index, optics.half_angle
         step = optics.wavelength_mm / optics.na / TABLE
         farthest = 2 * float(self._axis.max()) / optics.magnification
         radius = torch.arange(0, farthest + 2 * step, step, dtype=torch.float64)
-        phase = k * math.sin(alpha) * farthest + k * abs(depth_mm) * (1 - math.cos(alpha))
+        deepest = float(depths_mm.abs().max())
+        phase = k * math.sin(alpha) * farthest + k * deepest * (1 - math.cos(alpha))
         nodes, weights = legendre(int(64 + 0.75 * phase))
         theta = nodes * alpha
         pupil = theta.cos().sqrt() * theta.sin() * weights * alpha
-        pupil = pupil * torch.exp(1j * k * depth_mm * theta.cos())
-        bessel = bessel_j0(k * radius[:, None] * theta.sin())
-        amplitude = torch.complex(bessel @ pupil.real, bessel @ pupil.imag)
+        waves = pupil * torch.exp(1j * k * depths_mm[:, None] * theta.cos())
+        bessel = bessel_j0(k * radius * theta.sin()[:, None])
+        amplitude = torch.complex(waves.real @ bessel, waves.imag @ bessel)
         # in s = k sin(theta) this is int P(s) J0(s r) s ds with P = cos^(-1/2) / k^2: by Parseval
         # its energy over the plane is 2 pi int P^2 s ds
         energy = 2 * math.pi / k**2 * (1 - math.cos(alpha))

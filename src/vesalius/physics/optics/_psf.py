@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.core import Grid, Image, Points
-from vesalius.errors import GeometryError, IntensityError, RegionError
+from vesalius.errors import GeometryError, IntensityError, RegionError, ShapeError
 from vesalius.ops import sample
 from vesalius.physics.optics._objective import Objective
 
@@ -133,14 +133,20 @@ def measured_psf(beads: Image, centres: Points, *, shape: Shape) -> Image:
 
     Returns:
         (1, z, y, x) float64 with sum 1 and the spacing of the stack; the sample at ``size // 2``
-        is the origin of the world. It holds the size of the beads and of the pixels too.
+        is the origin of the world. Bright beads weigh more. It holds the size of the beads and of
+        the pixels too, and where noise is left, the half of it above 0: average many beads.
 
     Raises:
+        ShapeError: The stack has more than one channel.
         RegionError: There is no bead, one is too close to the border, or it is not brighter than
             what surrounds it.
         IntensityError: The stack has NaN or infinity.
     """
-    data = beads.data[:1].double()
+    if beads.data.shape[0] != 1:
+        raise ShapeError(
+            f"beads must have one channel, got {beads.data.shape[0]}: measure each by itself"
+        )
+    data = beads.data.double()
     if not bool(torch.isfinite(data).all()):
         raise IntensityError("beads must be finite, got NaN or infinity: crop the bad pixels")
     if len(centres) == 0:
@@ -148,11 +154,12 @@ def measured_psf(beads: Image, centres: Points, *, shape: Shape) -> Image:
     total = torch.zeros(shape, dtype=torch.float64)
     for at in beads.grid.to_index(centres.data.double()):
         total += _centred(data, at, shape)
-    return _as_image(total, beads.grid.spacing_mm)
+    # noise below 0 is cut once, when the beads have averaged it
+    return _as_image(total.clamp(min=0), beads.grid.spacing_mm)
 
 
 def _centred(data: Tensor, at: Tensor, shape: Shape) -> Tensor:
-    """One bead without background, its centroid moved to ``size // 2``; its sum is 1."""
+    """One bead without background, its centroid moved to ``size // 2``."""
     axes = [torch.arange(n, dtype=torch.float64) - n // 2 for n in shape]
     steps = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     last = torch.tensor(data.shape[1:], dtype=torch.float64) - 1
@@ -175,8 +182,7 @@ def _centred(data: Tensor, at: Tensor, shape: Shape) -> Tensor:
         at = at + shift
         if float(shift.abs().max()) < 1e-4:
             break
-    window = window.clamp(min=0)
-    return window / window.sum()
+    return window
 
 
 def _rim(window: Tensor) -> Tensor:
