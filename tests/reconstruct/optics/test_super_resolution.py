@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vesalius.core import Grid, Image
-from vesalius.errors import ConfigError, GeometryError, IntensityError, UnitError
+from vesalius.errors import ConfigError, GeometryError, IntensityError, ShapeError, UnitError
 from vesalius.reconstruct.optics import super_resolve
 
 FINE = Grid.from_spacing((1, 48, 48), (1.0, 1.0, 1.0))
@@ -131,3 +131,9 @@ def test_refuses_voxels_that_are_not_whole_numbers_of_fine_ones(grid):
 def test_refuses_a_negative_blur():
     with pytest.raises(GeometryError, match="sigma_mm must be finite and at least 0"):
         super_resolve((coarse((0, 0)),), like=FINE, sigma_mm=(0.0, -1.0, 0.0))
+
+
+def test_refuses_images_of_two_channels():
+    two = coarse((0, 0)).map(lambda x: x.repeat(2, 1, 1, 1))
+    with pytest.raises(ShapeError, match="images must have one channel, got 2"):
+        super_resolve((two,), like=FINE)

@@ -6,7 +6,7 @@ import math
 import torch
 
 from vesalius.core import Grid, Image, LinearOperator, stack
-from vesalius.errors import ConfigError, GeometryError, IntensityError, UnitError
+from vesalius.errors import ConfigError, GeometryError, IntensityError, ShapeError, UnitError
 from vesalius.physics.optics import Blur, Downsample
 from vesalius.reconstruct._result import Reconstruction
 from vesalius.reconstruct.solve import TV, Run, fista
@@ -41,6 +41,7 @@ def super_resolve(
 
     Raises:
         ConfigError: There is no image.
+        ShapeError: An image has more than one channel.
         GeometryError: A grid is turned against ``like``, its voxels are not a whole number of fine
             ones, or its shape does not cover the same extent.
         UnitError: The images are not floating point, or differ in unit or number type.
@@ -53,6 +54,10 @@ def super_resolve(
         raise ConfigError("images must be at least one, got none")
     first = images[0]
     for image in images:
+        if image.data.shape[0] != 1:
+            raise ShapeError(
+                f"images must have one channel, got {image.data.shape[0]}: one call for each"
+            )
         if (image.unit, image.dtype) != (first.unit, first.dtype) or (
             image.dtype not in (torch.float32, torch.float64)
         ):
