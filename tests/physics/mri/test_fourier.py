@@ -167,9 +167,9 @@ def test_each_simulated_coil_is_strongest_on_its_own_side():
 
 
 def test_simulated_maps_refuse_what_is_no_image():
-    with pytest.raises(ShapeError, match="coils must be at least 1 and shape"):
+    with pytest.raises(ShapeError, match="coils must be at least 1, shape"):
         simulated_maps((4, 4), coils=0)
-    with pytest.raises(ShapeError, match="coils must be at least 1 and shape"):
+    with pytest.raises(ShapeError, match="coils must be at least 1, shape"):
         simulated_maps((4,))
 
 
@@ -197,3 +197,9 @@ def test_a_crop_takes_the_first_samples_and_pads_back():
 def test_a_crop_refuses_to_grow(shape):
     with pytest.raises(ShapeError, match="shape must have the axes of wide and be nowhere larger"):
         Crop((3, 4), shape)
+
+
+@pytest.mark.parametrize("bad", [{"shape": (0, 4)}, {"radius": 0.0}, {"radius": math.nan}])
+def test_simulated_maps_refuse_no_voxels_and_no_circle(bad):
+    with pytest.raises(ShapeError, match="of at least 1 and radius positive"):
+        simulated_maps(**({"shape": (4, 4)} | bad))

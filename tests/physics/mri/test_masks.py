@@ -66,7 +66,7 @@ def test_the_same_generator_draws_the_same_mask(draw):
 
 @pytest.mark.parametrize("draw", [variable_density, poisson_disk])
 def test_refuses_what_cannot_be_drawn(draw, generator):
-    with pytest.raises(ShapeError, match=r"acceleration must be at least 1, got 0\.5"):
+    with pytest.raises(ShapeError, match=r"acceleration must be at least 1 and .*, got 0\.5"):
         draw((8, 8), acceleration=0.5, centre=2, generator=generator)
     with pytest.raises(ShapeError, match="centre must lie from 0 to the shortest axis"):
         draw((8, 8), acceleration=2, centre=9, generator=generator)
@@ -109,3 +109,19 @@ def test_kspace_refuses_nan_only_where_it_was_measured():
         KSpace(data, mask, GRID)
     mask[0, 1, 1] = False
     assert int(KSpace(data, mask, GRID).mask.sum()) == 11
+
+
+@pytest.mark.parametrize("draw", [variable_density, poisson_disk])
+@pytest.mark.parametrize("acceleration", [65.0, math.inf, math.nan])
+def test_refuses_to_draw_no_sample_at_all(draw, acceleration, generator):
+    with pytest.raises(ShapeError, match="acceleration must be at least 1 and leave a sample"):
+        draw((8, 8), acceleration=acceleration, centre=0, generator=generator)
+
+
+@pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf])
+def test_refuses_a_density_that_does_not_fall(rate, generator):
+    match = "power and slope must be finite and at least 0"
+    with pytest.raises(ShapeError, match=match):
+        variable_density((8, 8), acceleration=2, centre=0, generator=generator, power=rate)
+    with pytest.raises(ShapeError, match=match):
+        poisson_disk((8, 8), acceleration=2, centre=0, generator=generator, slope=rate)

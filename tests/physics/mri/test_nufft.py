@@ -48,6 +48,25 @@ def test_agrees_with_the_direct_sum(shape, width, oversampling, bound, generator
     assert error(op(x), direct(x, k)) < bound
 
 
+@pytest.mark.parametrize("shape", [(1, 7), (5, 1), (3, 2), (1, 12, 13), (4, 31, 5)])
+def test_the_edges_of_kspace_and_thin_images_agree_with_the_direct_sum(shape, generator):
+    """At -1/2 and 1/2, a hair within and at 0, on sizes down to one voxel."""
+    x, _ = drawn(shape, 1, generator)
+    k = torch.tensor([-0.5, 0.5, 0.4999999, 0.0, -0.25], dtype=torch.float64)
+    k = k[:, None].expand(-1, len(shape)) * (1 - 0.1 * torch.arange(len(shape)))
+    y = NonUniformFourier(shape, k, 8)(x)
+    torch.testing.assert_close(y, direct(x, k), atol=5e-7, rtol=0)
+
+
+def test_samples_of_a_cartesian_lattice_stand_for_one_cell_and_finer_ones_for_less():
+    for finer, bound in ((1, 0.01), (2, 1e-4)):
+        at = [(torch.arange(finer * n).double() - finer * n // 2) / n / finer for n in (12, 10)]
+        k = torch.stack(torch.meshgrid(*at, indexing="ij"), dim=-1)
+        weight = density(NonUniformFourier((12, 10), k))
+        expected = torch.full_like(weight, 1 / finer**2)
+        torch.testing.assert_close(weight, expected, rtol=bound, atol=0)
+
+
 def test_single_precision_agrees_with_the_direct_sum(generator):
     x, k = drawn((24, 20), 200, generator)
     y = NonUniformFourier((24, 20), k)(x.to(torch.complex64))
@@ -164,6 +183,8 @@ def test_trajectories_refuse_to_be_empty():
         spiral(1, samples=1, turns=1.0)
     with pytest.raises(ShapeError, match="turns and power must be above 0"):
         spiral(1, samples=8, turns=0.0)
+    with pytest.raises(ShapeError, match="above 0 and finite, got inf"):
+        spiral(1, samples=8, turns=math.inf)
 
 
 def test_the_spectrum_of_an_ellipse_is_its_fourier_integral():
@@ -184,5 +205,8 @@ def test_the_spectrum_refuses_rows_that_are_no_ellipses():
     k = torch.zeros(1, 2, dtype=torch.float64)
     with pytest.raises(ShapeError, match=r"ellipses must be rows of \(value, a, b, x, y"):
         ellipse_spectrum(torch.zeros(1, 5, dtype=torch.float64), k=k)
-    with pytest.raises(ShapeError, match="with positive half axes"):
-        ellipse_spectrum(torch.zeros(1, 6, dtype=torch.float64), k=k)
+    for bad in (0.0, math.nan):
+        with pytest.raises(ShapeError, match="with positive half axes"):
+            ellipse_spectrum(torch.full((1, 6), bad, dtype=torch.float64), k=k)
+    with pytest.raises(ShapeError, match=r"k must have shape \(\*samples, 2\)"):
+        ellipse_spectrum(torch.ones(1, 6, dtype=torch.float64), k=torch.zeros(3, 3))

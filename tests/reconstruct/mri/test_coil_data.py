@@ -145,3 +145,36 @@ def test_adaptive_combination_refuses_a_negative_radius_and_real_images():
         adaptive_combine(torch.zeros(2, 3, 3, dtype=torch.complex64), radius=-1)
     with pytest.raises(UnitError, match="coil images must be complex"):
         adaptive_combine(torch.zeros(2, 3, 3))
+
+
+def test_whitened_data_keep_white_noise_through_compression(generator):
+    noise, _ = mixed(5, 4000, generator)
+    white = prewhiten(noise, covariance=noise_covariance(noise))
+    few = compress(white, coils=2)
+    torch.testing.assert_close(noise_covariance(few), torch.eye(2).to(few), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_spoiled_samples_are_refused_before_they_spread(bad):
+    data = torch.full((2, 6, 6), bad, dtype=torch.complex128)
+    for use in (
+        noise_covariance,
+        lambda x: prewhiten(x, covariance=torch.eye(2)),
+        lambda x: compress(x, coils=1),
+        adaptive_combine,
+    ):
+        with pytest.raises(IntensityError, match="must be finite, got NaN or infinity"):
+            use(data)
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 5), (3, 0)])
+def test_refuses_data_without_coils_or_samples(shape):
+    with pytest.raises(ShapeError, match=r"noise must have shape \(coil, \*samples\)"):
+        noise_covariance(torch.zeros(shape, dtype=torch.complex64))
+
+
+def test_whitening_refuses_a_covariance_that_is_not_hermitian():
+    """A Cholesky factor reads one half of the matrix only."""
+    lopsided = torch.tensor([[1.0, 0.5], [0.0, 1.0]])
+    with pytest.raises(IntensityError, match="covariance must be Hermitian and positive definite"):
+        prewhiten(torch.ones(2, 3, dtype=torch.complex64), covariance=lopsided)

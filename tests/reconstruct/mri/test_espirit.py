@@ -5,7 +5,7 @@ import pytest
 import torch
 from coil_phantom import head_kspace, true_maps
 
-from vesalius.errors import RegionError, ShapeError, UnitError
+from vesalius.errors import IntensityError, RegionError, ShapeError, UnitError
 from vesalius.physics.mri import inverse_fourier
 from vesalius.reconstruct.mri import Espirit, espirit
 
@@ -137,3 +137,12 @@ def test_refuses_masks_and_numbers_that_do_not_fit(kspace, full):
 def test_refuses_options_out_of_range(kspace, full, options, message):
     with pytest.raises(ShapeError, match=message):
         espirit(kspace, mask=full, options=options)
+
+
+def test_refuses_a_spoiled_centre_but_not_spoiled_rims(kspace, full):
+    spoiled = kspace.clone()
+    spoiled[0, 0, 0] = float("nan")
+    assert bool(torch.isfinite(espirit(spoiled, mask=full).eigenvalue).all())
+    spoiled[0, N // 2, N // 2] = float("nan")
+    with pytest.raises(IntensityError, match="the centre of k-space must be finite"):
+        espirit(spoiled, mask=full)

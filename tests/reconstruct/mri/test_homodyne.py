@@ -7,7 +7,7 @@ from coil_phantom import HEAD, coil_waves, head_kspace, true_maps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vesalius.errors import RegionError, ShapeError, UnitError
+from vesalius.errors import IntensityError, RegionError, ShapeError, UnitError
 from vesalius.physics.mri import (
     Coils,
     Each,
@@ -103,3 +103,9 @@ def test_radial_sense_from_a_quarter_of_the_spokes_gives_the_head():
     filled = filled * (torch.vdot(filled.flatten(), best.flatten()) / filled.norm() ** 2)
     assert float((found - best).norm() / best.norm()) < 0.2
     assert float((found - best).norm()) < 0.5 * float((filled - best).norm())
+
+
+def test_refuses_spoiled_kspace():
+    lines = torch.arange(8) < 6
+    with pytest.raises(IntensityError, match="k-space must be finite"):
+        homodyne(torch.full((8, 8), float("nan"), dtype=torch.complex64), lines=lines)

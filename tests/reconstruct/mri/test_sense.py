@@ -169,6 +169,14 @@ def test_refuses_a_weight_out_of_range(weight):
         Sense(weight=weight)
 
 
+@pytest.mark.parametrize("prior", ["tikhonov", "wavelet", "tv"])
+def test_silence_gives_a_black_image(prior):
+    maps = simulated_maps((1, 16, 16), coils=2)
+    mask = torch.ones(1, 16, 16, dtype=torch.bool)
+    scan = KSpace(torch.zeros_like(maps), mask, grid_of(1, 16, 16))
+    assert not sense(scan, maps=maps, options=Sense(prior, steps=3)).image.data[0].any()
+
+
 def test_refuses_wavelets_on_images_too_small_for_them():
     maps = simulated_maps((1, 8, 8), coils=2)
     scan = KSpace(maps, torch.ones(1, 8, 8, dtype=torch.bool), grid_of(1, 8, 8))

@@ -150,11 +150,13 @@ def simulated_maps(
         (coil, *shape), complex128.
 
     Raises:
-        ShapeError: ``coils`` is below 1, or ``shape`` has not two or three axes.
+        ShapeError: ``coils`` is below 1, ``shape`` has not two or three axes or an empty one, or
+            ``radius`` is not positive.
     """
-    if coils < 1 or len(shape) not in (2, 3):
+    if coils < 1 or len(shape) not in (2, 3) or min(shape) < 1 or not 0 < radius < math.inf:
         raise ShapeError(
-            f"coils must be at least 1 and shape (y, x) or (z, y, x), got {coils} and {shape}"
+            f"coils must be at least 1, shape (y, x) or (z, y, x) of at least 1 and radius "
+            f"positive, got {coils}, {shape} and {radius}"
         )
     axes = [(torch.arange(n, dtype=torch.float64) - n // 2) / (n / 2) for n in shape[-2:]]
     y, x = torch.meshgrid(*axes, indexing="ij")

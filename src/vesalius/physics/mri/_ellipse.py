@@ -11,8 +11,8 @@ from vesalius.errors import ShapeError
 
 
 def ellipse_spectrum(
-    ellipses: Float[Tensor, "..."], *, k: Float[Tensor, "*samples 2"]
-) -> Complex[Tensor, "*samples"]:
+    ellipses: Float[Tensor, "..."], *, k: Float[Tensor, "..."]
+) -> Complex[Tensor, "..."]:
     """Transform a sum of uniform ellipses: truth for simulated k-space, with no inverse crime.
 
     Args:
@@ -25,13 +25,16 @@ def ellipse_spectrum(
         unit.
 
     Raises:
-        ShapeError: ``ellipses`` has not six columns, or a half axis is not positive.
+        ShapeError: ``ellipses`` has not six columns, a half axis is not positive, or ``k`` has not
+            two.
 
     References:
         The transform of a disk: Bracewell (1986), jinc; Van de Walle et al. (2000),
         doi:10.1109/42.897811, eq. (4) for ellipses.
     """
-    if ellipses.ndim != 2 or ellipses.shape[1] != 6 or bool((ellipses[:, 1:3] <= 0).any()):
+    if k.shape[-1] != 2:
+        raise ShapeError(f"k must have shape (*samples, 2), axes (y, x), got {tuple(k.shape)}")
+    if ellipses.ndim != 2 or ellipses.shape[1] != 6 or not bool((ellipses[:, 1:3] > 0).all()):
         raise ShapeError(
             "ellipses must be rows of (value, a, b, x, y, angle_deg) with positive half axes, got "
             f"shape {tuple(ellipses.shape)}"

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from vesalius.core import LinearOperator
-from vesalius.errors import ShapeError, UnitError
+from vesalius.errors import IntensityError, ShapeError, UnitError
 
 Shape = tuple[int, ...]
 
@@ -61,6 +61,23 @@ def check_complex(x: Tensor, name: str) -> None:
         raise UnitError(
             f"{name} must be complex, got {x.dtype}: cast with .to(torch.complex64), or join real "
             "and imaginary parts with torch.complex"
+        )
+
+
+def check_finite(x: Tensor, name: str) -> None:
+    """Refuse NaN and infinity, which one sample would spread over all.
+
+    Args:
+        x: What came, complex.
+        name: What it is called in the message.
+
+    Raises:
+        IntensityError: A sample is not finite.
+    """
+    if not bool(torch.isfinite(torch.view_as_real(x)).all()):
+        raise IntensityError(
+            f"{name} must be finite, got NaN or infinity: leave spoiled samples out of the mask "
+            "and set them to 0"
         )
 
 

@@ -37,13 +37,14 @@ def variable_density(
         are more.
 
     Raises:
-        ShapeError: ``acceleration`` is below 1, or ``centre`` does not fit.
+        ShapeError: ``acceleration`` is below 1 or leaves no sample, ``power`` is negative, or
+            ``centre`` does not fit.
 
     References:
         Lustig, Donoho, Pauly (2007), doi:10.1002/mrm.21391, "Monte-Carlo incoherent sampling
         design". Differs: exact number of samples by the Gumbel top-k draw.
     """
-    inside = _centre(shape, centre, acceleration)
+    inside = _centre(shape, centre, acceleration, power)
     wanted = max(round(inside.numel() / acceleration) - int(inside.sum()), 0)
     chance = (1 - _radius(shape) + 1e-3) ** power
     noise = torch.rand(shape, generator=generator, dtype=torch.float64).clamp_min(1e-300)
@@ -78,8 +79,8 @@ def poisson_disk(
         The mask.
 
     Raises:
-        ShapeError: ``shape`` has not two axes, ``acceleration`` is below 1, or ``centre`` does not
-            fit.
+        ShapeError: ``shape`` has not two axes, ``acceleration`` is below 1 or leaves no sample,
+            ``slope`` is negative, or ``centre`` does not fit.
 
     References:
         Bridson (2007), doi:10.1145/1278780.1278807, for the distance rule; Vasanawala et al.
@@ -88,7 +89,7 @@ def poisson_disk(
     """
     if len(shape) != 2:
         raise ShapeError(f"shape must be (y, x), got {shape}: repeat the mask along the readout")
-    inside = _centre(shape, centre, acceleration)
+    inside = _centre(shape, centre, acceleration, slope)
     order = torch.randperm(inside.numel(), generator=generator)
     growth = 1 + slope * _radius(shape) * math.sqrt(2)
     wanted = max(round(inside.numel() / acceleration), int(inside.sum()))
@@ -112,9 +113,14 @@ def _thin(mask: Tensor, inside: Tensor, order: Tensor, wanted: int) -> Tensor:
     return flat.reshape(mask.shape)
 
 
-def _centre(shape: Shape, centre: int, acceleration: float) -> Tensor:
-    if not acceleration >= 1:
-        raise ShapeError(f"acceleration must be at least 1, got {acceleration}")
+def _centre(shape: Shape, centre: int, acceleration: float, rate: float) -> Tensor:
+    samples = math.prod(shape)
+    if not 1 <= acceleration <= max(samples, 1):
+        raise ShapeError(
+            f"acceleration must be at least 1 and leave a sample of {samples}, got {acceleration}"
+        )
+    if not 0 <= rate < math.inf:
+        raise ShapeError(f"power and slope must be finite and at least 0, got {rate}")
     if not shape or not 0 <= centre <= min(shape):
         raise ShapeError(f"centre must lie from 0 to the shortest axis of {shape}, got {centre}")
     inside = torch.zeros(shape, dtype=torch.bool)

@@ -121,7 +121,7 @@ def density(operator: NonUniformFourier, *, steps: int = 30) -> Float[Tensor, "*
 
     Returns:
         One weight for each sample, float64: the area it stands for, 1 for a sample of the Cartesian
-        lattice, so that ``A.H(w * y)`` has the values of the image.
+        lattice (to 1 %), so that ``A.H(w * y)`` has the values of the image.
 
     Raises:
         ShapeError: ``steps`` is below 1.

@@ -60,8 +60,8 @@ def spiral(
         ShapeError: There is no interleave, fewer than 2 samples, or ``turns`` is not positive.
     """
     _check(interleaves, samples)
-    if not turns > 0 or not power > 0:
-        raise ShapeError(f"turns and power must be above 0, got {turns} and {power}")
+    if not 0 < turns < math.inf or not 0 < power < math.inf:
+        raise ShapeError(f"turns and power must be above 0 and finite, got {turns} and {power}")
     t = torch.arange(samples, dtype=torch.float64) / samples
     start = 2 * math.pi * torch.arange(interleaves, dtype=torch.float64)[:, None] / interleaves
     angle, r = start + 2 * math.pi * turns * t, 0.5 * t**power

@@ -6,14 +6,14 @@ from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
 from vesalius.errors import IntensityError, ShapeError
-from vesalius.physics.mri._fourier import check_complex
+from vesalius.physics.mri._fourier import check_complex, check_finite
 
 
 def noise_covariance(noise: Shaped[Tensor, "coil *samples"]) -> Complex[Tensor, "coil coil"]:
     """Estimate how the noise of the coils varies together, from a scan without excitation.
 
     Args:
-        noise: (coil, *samples), more samples than coils; its mean is taken off.
+        noise: (coil, *samples), at least twice as many samples as coils; its mean is taken off.
 
     Returns:
         E[n n^H], Hermitian, in squared units of the noise.
@@ -21,12 +21,13 @@ def noise_covariance(noise: Shaped[Tensor, "coil *samples"]) -> Complex[Tensor, 
     Raises:
         UnitError: ``noise`` is real.
         ShapeError: There are fewer samples than twice the coils.
+        IntensityError: ``noise`` has NaN or infinity.
 
     References:
         Pruessmann et al. (2001), doi:10.1002/mrm.1241, appendix on the noise matrix.
     """
-    check_complex(noise, "noise")
-    flat = noise.flatten(1) if noise.ndim > 1 else noise[:, None]
+    _check(noise, "noise")
+    flat = noise.flatten(1)
     coils, samples = flat.shape
     if samples < 2 * coils:
         raise ShapeError(
@@ -40,7 +41,7 @@ def noise_covariance(noise: Shaped[Tensor, "coil *samples"]) -> Complex[Tensor, 
 def prewhiten(
     data: Shaped[Tensor, "coil *samples"], *, covariance: Shaped[Tensor, "..."]
 ) -> Complex[Tensor, "coil *samples"]:
-    """Mix the coils so that their noise is independent and of variance 1.
+    """Mix the coils so that their noise is independent and of variance E|n|^2 = 1.
 
     Args:
         data: (coil, *samples), k-space or images.
@@ -53,20 +54,23 @@ def prewhiten(
     Raises:
         UnitError: ``data`` is real.
         ShapeError: ``covariance`` is not a square of the number of coils.
-        IntensityError: ``covariance`` is not positive definite.
+        IntensityError: ``covariance`` is not Hermitian and positive definite, or ``data`` has NaN
+            or infinity.
 
     References:
         Kellman, McVeigh (2005), doi:10.1002/mrm.20713, "noise pre-whitening".
     """
-    check_complex(data, "coil data")
+    _check(data, "coil data")
     coils = data.shape[0]
     if tuple(covariance.shape) != (coils, coils):
         raise ShapeError(
             f"covariance must have the shape ({coils}, {coils}) of the coils, got "
             f"{tuple(covariance.shape)}"
         )
-    factor, failed = torch.linalg.cholesky_ex(covariance.to(torch.complex128))
-    if int(failed) or not bool(torch.isfinite(torch.view_as_real(factor)).all()):
+    wide = covariance.to(torch.complex128)
+    factor, failed = torch.linalg.cholesky_ex(wide)
+    turned = float((wide - wide.mH).abs().max()) > 1e-3 * float(wide.abs().max())
+    if int(failed) or turned or not bool(torch.isfinite(torch.view_as_real(factor)).all()):
         raise IntensityError(
             "covariance must be Hermitian and positive definite, it is not: measure more noise, or "
             "drop a dead or doubled coil"
@@ -92,12 +96,13 @@ def compress(
     Raises:
         UnitError: ``data`` is real.
         ShapeError: ``coils`` is below 1 or above the coils there are.
+        IntensityError: ``data`` has NaN or infinity.
 
     References:
         Huang et al. (2008), doi:10.1016/j.mri.2007.04.010; Zhang et al. (2013),
         doi:10.1002/mrm.24267 (SVD; no geometric alignment).
     """
-    check_complex(data, "coil data")
+    _check(data, "coil data")
     if not 1 <= coils <= data.shape[0]:
         raise ShapeError(f"coils must lie from 1 to {data.shape[0]}, got {coils}")
     flat = data.flatten(1).to(torch.complex128)
@@ -138,13 +143,14 @@ def adaptive_combine(
     Raises:
         UnitError: ``images`` is real.
         ShapeError: ``radius`` is negative.
+        IntensityError: ``images`` has NaN or infinity.
 
     References:
         Walsh, Gmitro, Marcellin (2000),
         doi:10.1002/(SICI)1522-2594(200005)43:5<682::AID-MRM10>3.0.CO;2-G, eq. (14) with white
         noise.
     """
-    check_complex(images, "coil images")
+    _check(images, "coil images")
     if radius < 0:
         raise ShapeError(f"radius must be at least 0, got {radius}")
     product = images[:, None] * images[None].conj()
@@ -156,6 +162,13 @@ def adaptive_combine(
     turn = torch.polar(torch.ones_like(weight[0].real), -weight[strongest].angle())
     combined: Tensor = (images * (weight * turn).conj()).sum(0)
     return combined
+
+
+def _check(data: Tensor, name: str) -> None:
+    check_complex(data, name)
+    if data.ndim < 2 or not data.numel():
+        raise ShapeError(f"{name} must have shape (coil, *samples), got {tuple(data.shape)}")
+    check_finite(data, name)
 
 
 def _box(x: Tensor, axis: int, radius: int) -> Tensor:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Complex, Float, Shaped
 from torch import Tensor
 
 from vesalius.errors import RegionError, ShapeError
-from vesalius.physics.mri._fourier import check_complex
+from vesalius.physics.mri._fourier import check_complex, check_finite
 
 Shape = tuple[int, ...]
 
@@ -72,6 +72,7 @@ def espirit(
     Raises:
         UnitError: ``kspace`` is real.
         ShapeError: ``mask`` does not fit, or an option is out of range.
+        IntensityError: The centre has NaN or infinity.
         RegionError: The centre is not fully sampled over at least the kernel, or is all 0.
 
     References:
@@ -82,6 +83,7 @@ def espirit(
     options = options or Espirit()
     _check(options)
     calibration = centre_of(kspace, mask=mask, most=options.centre)
+    check_finite(calibration, "the centre of k-space")
     window = tuple(min(options.kernel, n) for n in calibration.shape[1:])
     signal = _row_space(_windows(calibration, window), options.noise)
     lags = _correlation(signal.reshape(-1, kspace.shape[0], *window))

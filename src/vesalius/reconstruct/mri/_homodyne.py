@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vesalius.errors import RegionError, ShapeError
 from vesalius.physics.mri import inverse_fourier
-from vesalius.physics.mri._fourier import check_complex
+from vesalius.physics.mri._fourier import check_complex, check_finite
 
 
 def homodyne(
@@ -30,6 +30,7 @@ def homodyne(
 
     Raises:
         UnitError: ``kspace`` is real.
+        IntensityError: ``kspace`` has NaN or infinity.
         ShapeError: ``lines`` does not have one entry for each line.
         RegionError: The measured lines have a gap, do not reach an end, or do not pass the middle.
 
@@ -37,6 +38,7 @@ def homodyne(
         Noll, Nishimura, Macovski (1991), doi:10.1109/42.79473, eq. (9) with a linear ramp.
     """
     check_complex(kspace, "k-space")
+    check_finite(kspace, "k-space")
     n = int(kspace.shape[-2])
     if tuple(lines.shape) != (n,):
         raise ShapeError(

@@ -37,6 +37,9 @@ class Sense:
             does not matter.
         steps: Most iterations.
         tol: Relative change of the image at which it stops; 0 never does.
+
+    Raises:
+        ConfigError: ``weight`` is out of range.
     """
 
     prior: Prior = "wavelet"
