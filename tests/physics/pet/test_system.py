@@ -60,7 +60,7 @@ def test_refuses_a_correction_factor_where_the_part_that_passes_is_meant():
         System(Identity((2,)), torch.tensor([1.0, 3.2]), torch.ones(2))
 
 
-@pytest.mark.parametrize("bad", [-0.01, float("nan")])
-def test_refuses_negative_attenuation_coefficients(bad):
-    with pytest.raises(IntensityError, match="mu must be finite and at least 0 per mm"):
+@pytest.mark.parametrize("bad", [-0.01, float("nan"), 40.0])
+def test_refuses_attenuation_coefficients_that_are_none_such_as_hu(bad):
+    with pytest.raises(IntensityError, match=r"mu must be finite and from 0 to 0\.5 per mm"):
         attenuation_factors(Identity((2,)), torch.tensor([0.0, bad]))

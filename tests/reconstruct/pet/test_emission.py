@@ -179,3 +179,33 @@ def test_refuses_more_subsets_than_views():
 def test_refuses_no_steps(bad):
     with pytest.raises(ConfigError, match="steps and subsets must be at least 1"):
         Emission(**bad)
+
+
+@pytest.mark.parametrize("subsets", [1, 4])
+def test_what_no_line_sees_stays_dark_instead_of_at_the_start(subsets):
+    mean, _ = expected(attenuated=False)
+    # only the view along x is alive, and of it what passes within 48 mm of the axis
+    alive = torch.zeros_like(mean)
+    alive[0, :, 24:48] = 1
+    options = Emission(steps=3, subsets=subsets)
+    known = Corrections(normalisation=alive)
+    found = emission(prompts(mean * alive), like=GRID, corrections=known, options=options)
+    rows = (torch.arange(64) * 4.0 - 126).abs()
+    assert not found.image.data[0, 0, rows > 56].any()
+    assert bool((found.image.data[0, 0, rows < 44] > 0).all())
+
+
+def test_no_counts_are_no_activity():
+    none = prompts(torch.zeros(GEOMETRY.codomain))
+    for background in (None, torch.ones(GEOMETRY.codomain)):
+        known = Corrections(background=background)
+        found = emission(none, like=GRID, corrections=known, options=Emission(2))
+        assert not found.image.data.any()
+
+
+@pytest.mark.parametrize("name", ["attenuation", "normalisation", "background"])
+def test_refuses_corrections_that_are_not_finite(name):
+    spoiled = torch.full(GEOMETRY.codomain, float("inf"))
+    y = prompts(torch.ones(GEOMETRY.codomain))
+    with pytest.raises(IntensityError, match=f"{name} must be finite, got NaN or infinity"):
+        emission(y, like=GRID, corrections=Corrections(**{name: spoiled}))

@@ -13,6 +13,8 @@ from vesalius.errors import IntensityError, ShapeError
 
 Shape = tuple[int, ...]
 Factors = Float[Tensor, "..."]
+DENSEST = 0.5
+"""1/mm; gold and tungsten have about 0.25 at 511 keV: more is another unit, such as HU or 1/cm"""
 
 
 @final
@@ -94,11 +96,11 @@ def attenuation_factors(projector: LinearOperator, mu: Float[Tensor, "..."]) -> 
         ``exp(-P mu)``, of the shape of the codomain.
 
     Raises:
-        IntensityError: A coefficient is negative or not finite.
+        IntensityError: A coefficient is negative, not finite, or denser than any metal.
     """
-    if not bool(torch.isfinite(mu).all()) or bool((mu < 0).any()):
+    if not bool(torch.isfinite(mu).all()) or bool((mu < 0).any()) or bool((mu > DENSEST).any()):
         raise IntensityError(
-            f"mu must be finite and at least 0 per mm, got {float(mu.min()):g} to "
+            f"mu must be finite and from 0 to {DENSEST:g} per mm, got {float(mu.min()):g} to "
             f"{float(mu.max()):g}: convert HU at 511 keV first"
         )
     return torch.exp(-projector(mu))

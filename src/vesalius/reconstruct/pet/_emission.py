@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.core import Grid, Image, Step
-from vesalius.errors import ConfigError, ShapeError, UnitError
+from vesalius.errors import ConfigError, IntensityError, ShapeError, UnitError
 from vesalius.physics.ct import Projections, Projector
 from vesalius.physics.pet import System
 from vesalius.reconstruct._result import Reconstruction
@@ -88,7 +88,8 @@ def emission(
         options: Passes and subsets.
 
     Returns:
-        Activity in counts per mm of line (what normalisation converts to), at least 0;
+        Activity in counts per mm of line (what normalisation converts to), at least 0, and 0 where
+        no line sees a voxel;
         ``residual`` after each pass.
 
     Raises:
@@ -117,12 +118,16 @@ def emission(
         System(Projector(geometry.take(part), like), factors[0][part], factors[1][part])
         for part in parts
     )
+    # what no line sees is not known: it stays 0
+    seen = torch.zeros(like.shape, dtype=y.dtype, device=y.device)
+    for system, part in zip(systems, parts, strict=True):
+        seen += system.H(torch.ones_like(y[part]))
     solution = osem(
         systems,
         tuple(y[part].contiguous() for part in parts),
         backgrounds=tuple(background[part] for part in parts),
         steps=options.steps,
-        run=Run(on_step=options.on_step),
+        run=Run(start=(seen > 0).to(y.dtype), on_step=options.on_step),
     )
     return Reconstruction(
         Image(solution.x[None], like, "count/mm"),
@@ -144,4 +149,6 @@ def _full(lines: Tensor | None, y: Tensor, name: str, *, empty: float = 1.0) -> 
         raise ShapeError(
             f"{name} must have the shape of the prompts, {tuple(y.shape)}, got {tuple(lines.shape)}"
         )
+    if not bool(torch.isfinite(lines).all()):
+        raise IntensityError(f"{name} must be finite, got NaN or infinity: 0 is a dead line")
     return lines.to(y.device, y.dtype)
