@@ -61,7 +61,14 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_",
     "ignore_pattern": r"(__init__|_style)\.py",
     "subsection_order": ExplicitOrder(
-        ["../examples/measure", "../examples/io", "../examples/enhance", "../examples/physics", "*"]
+        [
+            "../examples/measure",
+            "../examples/io",
+            "../examples/enhance",
+            "../examples/physics",
+            "../examples/reconstruct",
+            "*",
+        ]
     ),
     "show_memory": False,
     "min_reported_time": 1e9,
