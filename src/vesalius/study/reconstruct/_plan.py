@@ -168,8 +168,9 @@ def _mr_plan(raw: Path, job: Job, noise: Path | None) -> Plan:
     first = coils.slices[0]
     count, z, y, x = first.data.shape
     part = float(first.mask.double().mean())
+    slices = f"{len(coils.slices)} slice{'s' * (len(coils.slices) != 1)}"
     facts = (
-        ("Measured", f"{len(coils.slices)} slices of {z} x {y} x {x} samples, {count} coils"),
+        ("Measured", f"{slices} of {z} x {y} x {x} samples, {count} coils"),
         ("Sampled", f"{100 * part:.3g} % of k-space ({1 / max(part, 1e-9):.3g}-fold undersampled)"),
         ("Method", job.method),
     )

@@ -9,7 +9,7 @@ from vesalius.core._provenance import Provenance
 from vesalius.physics.quality import noise_power
 from vesalius.reconstruct import Reconstruction
 from vesalius.study._report import Heading, image_facts
-from vesalius.study._views import choose_window, overview
+from vesalius.study._views import View, choose_window, overview
 from vesalius.study.reconstruct._charts import Chart, Line, lines, picture
 from vesalius.study.reconstruct._page import Page
 from vesalius.study.reconstruct._plan import Plan
@@ -58,7 +58,7 @@ def page_of(plan: Plan, found: Reconstruction, *, truth: Image | None, seconds: 
         Heading("A reconstruction", lead),
         findings=tuple(_sentence(text) for text in (*guard, *plan.remarks, *found.remarks)),
         facts=facts,
-        views=overview(image, (), window=choose_window(image, ())),
+        views=_worth_showing(overview(image, (), window=choose_window(image, ()))),
         charts=(*plan.charts(), *_charts(found, truth), *_spectra(image, truth)),
         columns=("Quantity", "Value"),
         rows=table,
@@ -66,6 +66,12 @@ def page_of(plan: Plan, found: Reconstruction, *, truth: Image | None, seconds: 
         methods=(_methods(plan, found, word),),
         provenance=_record(plan, found),
     )
+
+
+def _worth_showing(views: tuple[View, ...]) -> tuple[View, ...]:
+    """Leave out views of a few slices from the side: they are lines."""
+    wide = tuple(v for v in views if min(v.size_mm) > 0.08 * max(v.size_mm))
+    return wide or views[:1]
 
 
 UNIDENTIFIABLE = (
