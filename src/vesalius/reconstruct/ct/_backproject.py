@@ -11,7 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.ops._jit import kernel
+from vesalius.ops._line_samples import LANES
 from vesalius.ops._threads import share
+from vesalius.reconstruct.ct._divergent_kernels import BLOCK, add_in_blocks, add_plainly
 
 Lines = Float[Tensor, "view column row"]
 
@@ -160,55 +162,7 @@ def sum_divergent(lines: Lines, rays: Divergent, total: Float[Tensor, "y x z"]) 
     views = torch.cat([rays.across, rays.depth, rays.along], dim=1).contiguous().numpy()
     numbers = np.array([*rays.first, rays.scale, rays.bend, rays.lift])
     data, out = lines.numpy(), total.numpy()
-    share(lambda a, b: _add_divergent(data, views, numbers, out, a, b), len(out), least=4)
-
-
-@kernel
-@no_type_check
-def _add_divergent(lines, views, numbers, total, top, bottom):
-    columns, rows = lines.shape[1], lines.shape[2]
-    width, depth = total.shape[1], total.shape[2]
-    first_column, first_row, scale, bend, lift = numbers
-    real = total.dtype.type
-    blend, rise = np.zeros(rows + 1, total.dtype), np.zeros(rows + 1, total.dtype)
-    for y in range(top, bottom):
-        for v in range(lines.shape[0]):
-            ay, ax, a1, dy, dx, d1, hz, h1 = views[v]
-            for x in range(width):
-                across = ay * y + ax * x + a1
-                away = dy * y + dx * x + d1
-                if bend > 0.0:
-                    column = math.atan2(across, away) * bend + first_column
-                    away = math.sqrt(across * across + away * away)
-                else:
-                    column = across / away + first_column
-                if not 0.0 <= column < columns - 1:
-                    continue
-                c = int(column)
-                weight = (scale / away) ** 2
-                left = real(weight * (1.0 - (column - c)))
-                right = real(weight * (column - c))
-                grow = lift / away if lift > 0.0 else 1.0
-                step, begin = hz * grow, h1 * grow + first_row
-                # rows 0.5 to rows - 1.5: half an element beyond the outer centres
-                one, two = (0.5 - begin) / step, (rows - 1.5 - begin) / step
-                low = max(0, math.ceil(min(one, two)))
-                high = min(depth, math.floor(max(one, two)) + 1)
-                if low >= high:
-                    continue
-                at_low, at_high = begin + step * low, begin + step * (high - 1)
-                lowest = max(0, int(min(at_low, at_high)))
-                highest = min(rows, int(max(at_low, at_high)) + 2)
-                # slices from 0 and unsigned indices spare the test for negative ones, and let the
-                # loops be vectorised: 2.5 times as fast
-                near, far = lines[v, c, lowest:highest], lines[v, c + 1, lowest:highest]
-                for k in range(len(near)):
-                    blend[k] = left * near[k] + right * far[k]
-                for k in range(len(near) - 1):
-                    rise[k] = blend[k + 1] - blend[k]
-                line = total[y, x, low:high]
-                base, pace = real(at_low - lowest), real(step)
-                for z in range(len(line)):
-                    r = base + pace * real(z)
-                    i = np.uint32(r)
-                    line[z] += blend[i] + (r - real(i)) * rise[i]
+    # a window of the lines must fit into them, at any place
+    wide = LANES and lines.dtype == torch.float32 and data.size >= data.shape[2] + 2 * LANES
+    add = add_in_blocks if wide else add_plainly
+    share(lambda a, b: add(data, views, numbers, out, a, b), len(out), least=BLOCK)
