@@ -211,6 +211,20 @@ def test_noise_is_cut_once_after_the_beads_have_averaged_it():
     assert float(nine[far].sum()) < 0.5 * float(one[far].sum())
 
 
+def test_a_wide_array_is_computed_in_parts(monkeypatch):
+    from vesalius.physics.optics import _psf
+
+    shape, spacing = (2, 9, 11), (3e-4, 1.1e-4, 1e-4)
+    whole = born_wolf(WATER, shape=shape, spacing_mm=spacing).data
+    monkeypatch.setattr(_psf, "TABLE", 300)
+    torch.testing.assert_close(born_wolf(WATER, shape=shape, spacing_mm=spacing).data, whole)
+
+
+def test_refuses_an_empty_shape_of_a_measured_psf():
+    with pytest.raises(ShapeError, match=r"shape must be \(z, y, x\) of at least 1"):
+        measured_psf(beads([]), Points(torch.zeros(1, 3)), shape=(0, 5, 5))
+
+
 def test_refuses_beads_of_two_channels():
     two = beads([(14, 30, 30)]).map(lambda x: x.repeat(2, 1, 1, 1))
     with pytest.raises(ShapeError, match="beads must have one channel, got 2"):

@@ -17,6 +17,8 @@ from vesalius.physics.optics._objective import Objective
 Approximation = Literal["paraxial", "nonparaxial"]
 Shape = tuple[int, int, int]
 Triple = tuple[float, float, float]
+TABLE = 2_000_000
+"""Values of Bessel's function at a time."""
 
 
 def gaussian_widths_mm(
@@ -104,10 +106,12 @@ def _defocused(objective: Objective, radius: Tensor, z: Tensor) -> Tensor:
     phase = float(radius.max()) * lateral + 2 * float(z.abs().max()) * axial
     # n nodes integrate a phase of n exactly to rounding; half more is safe
     nodes, weights = legendre(int(32 + 0.75 * phase))
-    bessel = bessel_j0(lateral * radius[:, None] * nodes)
     focus = torch.exp(-1j * axial * z[:, None] * nodes**2) * (2 * weights * nodes)
-    field: Tensor = focus @ bessel.T.to(focus.dtype)
-    return field
+    # in parts: the table of a wide array with long pixels would take gigabytes
+    count = max(1, TABLE // len(nodes))
+    parts = (radius[first : first + count] for first in range(0, len(radius), count))
+    tables = (bessel_j0(lateral * nodes[:, None] * part) for part in parts)
+    return torch.cat([focus @ table.to(focus.dtype) for table in tables], dim=1)
 
 
 def legendre(count: int) -> tuple[Tensor, Tensor]:
@@ -137,7 +141,7 @@ def measured_psf(beads: Image, centres: Points, *, shape: Shape) -> Image:
         the pixels too, and where noise is left, the half of it above 0: average many beads.
 
     Raises:
-        ShapeError: The stack has more than one channel.
+        ShapeError: The stack has more than one channel, or ``shape`` is empty.
         RegionError: There is no bead, one is too close to the border, or it is not brighter than
             what surrounds it.
         IntensityError: The stack has NaN or infinity.
@@ -146,6 +150,8 @@ def measured_psf(beads: Image, centres: Points, *, shape: Shape) -> Image:
         raise ShapeError(
             f"beads must have one channel, got {beads.data.shape[0]}: measure each by itself"
         )
+    if min(shape) < 1:
+        raise ShapeError(f"shape must be (z, y, x) of at least 1, got {shape}")
     data = beads.data.double()
     if not bool(torch.isfinite(data).all()):
         raise IntensityError("beads must be finite, got NaN or infinity: crop the bad pixels")
