@@ -146,3 +146,15 @@ def test_refuses_a_spoiled_centre_but_not_spoiled_rims(kspace, full):
     spoiled[0, N // 2, N // 2] = float("nan")
     with pytest.raises(IntensityError, match="the centre of k-space must be finite"):
         espirit(spoiled, mask=full)
+
+
+@pytest.mark.parametrize(("n", "centre"), [(37, 24), (36, 23)])
+def test_odd_sizes_of_image_and_centre_have_maps_in_place(n, centre):
+    mask = torch.ones(n, n, dtype=torch.bool)
+    found = espirit(head_kspace(n, COILS), mask=mask, options=Espirit(centre=centre)).maps
+    truth = true_maps(n, COILS)
+    truth = truth / torch.linalg.vector_norm(truth, dim=0)
+    at = (torch.arange(n, dtype=torch.float64) - n // 2) / (n / 2)
+    body = (at[None] / 0.69) ** 2 + (at[:, None] / 0.92) ** 2 < 0.8**2
+    overlap = (found.conj() * truth).sum(0).abs()[body]
+    assert float(overlap.min()) > 0.999

@@ -88,3 +88,13 @@ def test_results_carry_method_weight_and_grid():
 def test_refuses_a_weight_that_holds_nothing(method, weight):
     with pytest.raises(ConfigError, match="weight must be positive and finite"):
         method(image(1, 8, 8), PSF, weight=weight)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 4), (2, 5, 4)])
+@pytest.mark.parametrize("method", [wiener, tikhonov_deconvolution])
+def test_a_point_at_half_the_size_moves_nothing_for_odd_and_even_psfs(method, shape):
+    point = torch.zeros(1, *shape, dtype=torch.float64)
+    point[(0, *(n // 2 for n in shape))] = 1
+    y = image(3, 9, 8)
+    psf = Image(point, Grid.from_spacing(shape, SPACING))
+    torch.testing.assert_close(method(y, psf, weight=1e-9).image.data, y.data, atol=1e-6, rtol=0)

@@ -43,7 +43,9 @@ class CoilMaps:
 
     Attributes:
         maps: (coil, *image); the sum of squares over coils is 1 inside the body, 0 outside. Their
-            phase is relative to the strongest mix of the coils.
+            phase is relative to the strongest mix of the coils; where that mix has a zero in the
+            body, as of a ring of coils whose phase winds about it, the phase of maps and image
+            winds about that voxel.
         eigenvalue: (*image); near 1 where one set of maps explains the calibration data, below
             where there is no signal, or where the field of view is smaller than the body.
     """

@@ -66,7 +66,7 @@ def lightfield_volume(
     lenslets = (frame.shape[0] // n, frame.shape[1] // n)
     if white is not None:
         gain = pupil_gain(psf, white, pixels=n)
-        psf = psf * gain.repeat(psf.shape[-2] // n, psf.shape[-1] // n)
+        psf = psf * gain.to(psf.device).repeat(psf.shape[-2] // n, psf.shape[-1] // n)
     op = LightField(psf.to(frame.device), n, lenslets)
     pitch = array.pitch_mm / objective.magnification / voxels
     solution = likeliest(op, frame, spacing=(step, pitch, pitch), options=options)
