@@ -272,3 +272,16 @@ def test_help_names_the_verbs_and_methods(vesalius) -> None:
     assert ended.code == 0
     for word in ("simulate", "drr", "--geometry", "fdk", "tgv", "sense"):
         assert word in ended.out
+
+
+def test_arrays_that_do_not_tell_what_they_are_can_be_told(vesalius, bench: Bench) -> None:
+    scan = open_projections(simulated(vesalius, bench))
+    np.save(bench.folder / "raw.npy", scan.counts.numpy())
+    words = ("reconstruct", bench.folder / "raw.npy", "-g", bench.folder / "g.yaml", "-q")
+    out = bench.folder / "o.nii.gz"
+    bare = vesalius(*words, "-o", out)
+    assert bare.code == 3
+    assert "flat" in bare.err
+    told = vesalius(*words, "-o", out, "--quantity", "line integral", "-m", "mlem", "--steps", "9")
+    assert told.code == 0, told.err
+    assert float(io.open(out).read().data.max()) > 0.01

@@ -58,6 +58,23 @@ class Truncation(StrEnum):
     ellipse = "ellipse"
 
 
+class Quantity(StrEnum):
+    """What raw samples are."""
+
+    counts = "counts"
+    transmission = "transmission"
+    line = "line integral"
+
+
+class Rule(StrEnum):
+    """How the strength of a prior is chosen from the data."""
+
+    balance = "balance"
+    discrepancy = "discrepancy"
+    gcv = "gcv"
+    sure = "sure"
+
+
 @app.callback()
 def _group() -> None:
     """Reconstruct raw data; simulate measurements; draw a radiograph."""
@@ -96,6 +113,12 @@ def reconstruct(
     weight: Annotated[
         str, typer.Option("--weight", help="Strength of the prior, or auto.")
     ] = "auto",
+    rule: Annotated[
+        Rule, typer.Option("--rule", help="How an automatic strength is chosen.")
+    ] = Rule.balance,
+    quantity: Annotated[
+        Quantity, typer.Option("--quantity", help="What RAW holds, where it does not tell.")
+    ] = Quantity.counts,
     centre: Annotated[
         str,
         typer.Option("--centre", help="Column of the rotation axis, 'file', or 'find'."),
@@ -124,7 +147,7 @@ def reconstruct(
     """Reconstruct an image from raw measurements, and write a report beside it.
 
     CT methods: fbp, gridding (parallel rays), fdk (cone beam), sirt, sart, os-sart, cgls, lsqr,
-    tikhonov, tv, tgv, huber, wavelet, pnp (learned denoiser). MR methods: rss, sense, cs.
+    mlem, osem, tikhonov, tv, tgv, huber, wavelet, pnp (learned denoiser). MR: rss, sense, cs.
 
     Two more verbs have a help of their own: 'vesalius reconstruct simulate' measures an image as a
     scanner would, 'vesalius reconstruct drr' draws a radiograph of a CT.
@@ -140,6 +163,8 @@ def reconstruct(
         truncation=truncation.value,
         steps=steps,
         weight=_weight(weight),
+        rule=rule.value,
+        quantity=quantity.value,
         centre=_centre(centre),
         stripes=stripes.value,
         coils=coils,

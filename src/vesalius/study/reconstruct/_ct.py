@@ -65,8 +65,8 @@ def _learned(measured: Measured, job: Job, on_step: OnStep | None) -> Reconstruc
     )
 
 
-STEPS = {"sirt": 100, "sart": 5, "os-sart": 10, "cgls": 15, "lsqr": 15, "tikhonov": 30}
-"""Steps where the user gives none; methods with another prior take 100."""
+STEPS = {"sart": 5, "os-sart": 10, "osem": 10, "cgls": 15, "lsqr": 15, "tikhonov": 30}
+"""Steps where the user gives none; the other methods take 100."""
 
 
 def _iterated(measured: Measured, job: Job, on_step: OnStep | None) -> Reconstruction:
@@ -79,7 +79,7 @@ def _iterated(measured: Measured, job: Job, on_step: OnStep | None) -> Reconstru
         chosen = job.weight == "auto"
         method = replace(
             method,
-            strength="balance" if chosen else "fixed",
+            strength=job.rule if chosen else "fixed",
             weight=0.0 if job.weight == "auto" else job.weight,
         )
     told = None if on_step is None else _named(job.method, on_step)

@@ -6,12 +6,15 @@ from difflib import get_close_matches
 from typing import Literal, cast, get_args
 
 from vesalius.errors import ConfigError
+from vesalius.physics.ct._projections import Quantity
 from vesalius.reconstruct.ct import Scan, Truncation, Window
 
 Analytic = Literal["fbp", "gridding", "fdk"]
 Iterated = Literal[
-    "sirt", "sart", "os-sart", "cgls", "lsqr", "tikhonov", "tv", "tgv", "huber", "wavelet"
-]
+    "sirt", "sart", "os-sart", "cgls", "lsqr", "mlem", "osem", "tikhonov", "tv", "tgv", "huber",
+    "wavelet",
+]  # fmt: skip
+Rule = Literal["balance", "discrepancy", "gcv", "sure"]
 Learned = Literal["pnp"]
 Magnetic = Literal["rss", "sense", "cs"]
 ANALYTIC: tuple[str, ...] = get_args(Analytic)
@@ -34,7 +37,9 @@ class Job:
             (Parker's weights), or a whole turn with the detector to one side.
         truncation: How an analytic method goes on beyond the detector.
         steps: Steps of an iteration; 0 is the method's own number.
-        weight: Strength of the prior; ``"auto"`` lets the method choose it without the truth.
+        weight: Strength of the prior; ``"auto"`` lets ``rule`` choose it without the truth.
+        rule: How; see ``reconstruct.ct.Iterative.strength``.
+        quantity: What the samples are, where the raw file does not tell.
         centre: Column of the rotation axis; ``"file"`` as the geometry says, ``"find"`` from the
             views.
         stripes: How stripes of bad detector elements are taken out.
@@ -52,6 +57,8 @@ class Job:
     truncation: Truncation = "none"
     steps: int = 0
     weight: float | Literal["auto"] = "auto"
+    rule: Rule = "balance"
+    quantity: Quantity = "counts"
     centre: float | Literal["file", "find"] = "file"
     stripes: Literal["none", "wavelet", "sorting"] = "none"
     coils: int = 0

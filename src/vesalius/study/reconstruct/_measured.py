@@ -12,6 +12,7 @@ from vesalius.core import Grid
 from vesalius.errors import ConfigError
 from vesalius.io.raw import RawProjections, Scanner, open_geometry, open_projections
 from vesalius.physics.ct import Geometry, Projections
+from vesalius.physics.ct._projections import Quantity
 from vesalius.study.reconstruct._job import ANALYTIC, Job
 
 COPIES = {"fbp": 3, "gridding": 6, "fdk": 3, "sirt": 6, "sart": 6, "os-sart": 6, "cgls": 6}
@@ -37,7 +38,7 @@ class Measured:
 
 
 def open_scan(
-    raw: Path, *, geometry: Path | None, like: Path | None
+    raw: Path, *, geometry: Path | None, like: Path | None, assume: Quantity = "counts"
 ) -> tuple[RawProjections, Scanner, tuple[str, ...]]:
     """Read raw projections and find their geometry and grid.
 
@@ -45,6 +46,7 @@ def open_scan(
         raw: The measurements.
         geometry: A geometry file; ``None`` takes the one in the raw file.
         like: An image whose grid is taken; ``None`` takes the geometry file's.
+        assume: What the samples are, where the raw file does not tell.
 
     Returns:
         The measurements, the scanner with a grid, and remarks.
@@ -52,7 +54,7 @@ def open_scan(
     Raises:
         ConfigError: There is no geometry, or it is of another scan.
     """
-    data = open_projections(raw)
+    data = open_projections(raw, assume=assume)
     scanner = _scanner(data, geometry)
     if scanner.geometry.codomain != tuple(data.counts.shape):
         raise ConfigError(

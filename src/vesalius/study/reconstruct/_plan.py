@@ -114,7 +114,7 @@ def _is_kspace(raw: Path) -> bool:
 
 
 def _ct_plan(raw: Path, job: Job, geometry: Path | None, like: Path | None) -> Plan:
-    data, scanner, remarks = open_scan(raw, geometry=geometry, like=like)
+    data, scanner, remarks = open_scan(raw, geometry=geometry, like=like, assume=job.quantity)
     rays, grid = scanner.geometry, scanner.grid
     if grid is None:
         raise FormatError(f"a grid must be known for {raw.name!r}, got none: give --like IMAGE")

@@ -24,6 +24,8 @@ WORDS = {
     "os-sart": "ordered-subset SART",
     "cgls": "conjugate gradients on the normal equations",
     "lsqr": "LSQR",
+    "mlem": "maximum-likelihood expectation maximisation",
+    "osem": "ordered-subset expectation maximisation",
     "tikhonov": "Tikhonov-regularised least squares",
     "tv": "least squares with total variation",
     "tgv": "least squares with total generalised variation",
