@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vesalius.core import Grid
-from vesalius.physics.ct import Projector, fan, helical, parallel
+from vesalius.physics.ct import Projector, cone, fan, helical, parallel
 from vesalius.physics.ct._joseph2d import PlaneTraversal, plane_traversal
 from vesalius.physics.ct._joseph_rays import RayTraversal
 from vesalius.physics.ct._symmetry import POSES, pose_image, unpose_image
@@ -78,6 +78,25 @@ def test_agrees_with_the_way_ray_by_ray(name, batch, generator):
     y = torch.rand(batch, *fast.codomain, generator=generator, dtype=torch.float64)
     torch.testing.assert_close(fast.forward(x), slow.forward(x), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(fast.back(y), slow.back(y), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("arc", [False, True])
+@pytest.mark.parametrize("above_mm", [0.0, 4.0])
+def test_a_single_row_of_a_cone_may_lie_above_its_source(above_mm, arc, generator):
+    geometry = cone(
+        ROUND,
+        shape=(1, 33),
+        pitch_mm=(1.0, 1.5),
+        offset_mm=(above_mm, 0.0),
+        arc=arc,
+        **NEAR,
+    )
+    grid = centred((9, 21, 21))
+    # rays that climb are no plane
+    assert (plane_traversal(geometry, grid) is None) == (above_mm > 0)
+    x = torch.rand(1, *grid.shape, generator=generator, dtype=torch.float64)
+    slow = RayTraversal(geometry, grid).forward(x)
+    torch.testing.assert_close(Projector(geometry, grid)(x), slow, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,6 +1,7 @@
 """Filtered back-projection: values, scans, angles, and what it refuses."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from vesalius.core import Grid
 from vesalius.errors import ConfigError, GeometryError, UnitError
 from vesalius.physics import Cylinder, Phantom, rasterise, shepp_logan
 from vesalius.physics.ct import Geometry, Projections, cone, exact_projections, fan, parallel
-from vesalius.reconstruct.ct import fbp
+from vesalius.reconstruct.ct import fbp, gridding
 
 MU = 0.02
 FAN = {"pitch_mm": (1.0, 1.0), "source_mm": 300.0, "detector_mm": 500.0}
@@ -301,6 +302,29 @@ def test_tells_of_a_missing_wedge():
     assert "66.7 % of half a turn" in found.remarks[0]
 
 
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_few_views_do_not_pass_for_half_a_turn(views):
+    geometry = parallel(turn(views, 10.0 * views), shape=(1, 100))
+    found = fbp(exact_projections(disc(radius=30.0), geometry), like=square(64))
+    assert "of half a turn" in found.remarks[0]
+
+
+@pytest.mark.parametrize("method", [fbp, gridding])
+@pytest.mark.parametrize("offset_mm", [20.0, -20.0])
+def test_tells_of_rows_that_are_cut_on_one_side(method, offset_mm):
+    geometry = parallel(turn(90, 360.0), shape=(1, 71), offset_mm=(0.0, offset_mm))
+    cut = method(exact_projections(disc(radius=30.0), geometry), like=square(64))
+    assert "rows end at the detector's edge" in cut.remarks[0]
+
+
+def test_does_not_take_noise_or_half_a_fan_for_rows_that_are_cut(generator):
+    geometry = fan(turn(90, 360.0), shape=(1, 100), offset_mm=(0.0, 35.0), **FAN)
+    clean = exact_projections(disc(radius=30.0), geometry)
+    noisy = clean.data + 0.02 * torch.randn(clean.data.shape, generator=generator)
+    found = fbp(Projections(noisy, geometry), like=square(64), scan="half-fan")
+    assert found.remarks == ()
+
+
 def test_the_window_smooths_and_keeps_the_mean(generator):
     geometry = parallel(turn(180, 180.0), shape=(1, 100))
     clean = exact_projections(disc(radius=30.0), geometry)
@@ -411,6 +435,49 @@ def test_refuses_views_that_differ():
         geometry.angles_deg,
     )
     refused(moved, r"every view to be the first one turned about the axis, got .* differ by")
+
+
+def leaning(name: str) -> Geometry:
+    """A scan that leans by 5 degrees, or whose angles are not those of its views."""
+    flat = parallel(turn(90, 180.0), shape=(3, 60))
+    wide = fan(turn(90, 360.0), shape=(61, 60), **FAN)
+    cos, sin = math.cos(math.radians(5.0)), math.sin(math.radians(5.0))
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    if name == "rolled detector":
+        return replace(wide, u=cos * wide.u + sin * wide.v, v=cos * wide.v - sin * wide.u)
+    if name == "detector on its side":
+        return replace(flat, u=flat.v, v=-flat.u)
+    if name == "tilted detector":
+        return replace(wide, v=cos * wide.v + sin * wide.source / 300.0)
+    if name == "laminography":
+        return replace(flat, source=cos * flat.source + sin * up)
+    if name == "tilted fans":
+        return replace(wide, centre=wide.centre + 500.0 * math.tan(math.radians(5.0)) * up)
+    return replace(flat, angles_deg=0.5 * flat.angles_deg)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rolled detector", "detector on its side", "tilted detector", "laminography", "tilted fans"],
+)
+def test_refuses_rows_or_rays_that_lean_against_the_axis(name):
+    refused(leaning(name), r"rows and rays across the rotation axis, got .* lean by \d+ degrees")
+
+
+def test_refuses_angles_that_are_not_those_of_the_views():
+    refused(leaning("angles"), r"difference of angles_deg, got one that is 89 degrees off")
+
+
+def test_refuses_half_a_turn_of_parallel_rays_beside_the_axis_without_naming_a_short_scan():
+    geometry = parallel(turn(90, 180.0), shape=(1, 60), offset_mm=(0.0, 20.0))
+    refused(geometry, r"over 180 degrees: use an iterative method", "half-fan")
+
+
+def test_allows_a_tilt_of_two_degrees():
+    wide = fan(turn(90, 360.0), shape=(3, 60), **FAN)
+    tilted = replace(wide, v=wide.v + 0.03 * wide.source / 300.0)
+    data = torch.ones(tilted.codomain)
+    assert bool(torch.isfinite(fbp(Projections(data, tilted), like=square(16)).image.data).all())
 
 
 def test_refuses_an_arc_that_is_too_wide():

@@ -1,5 +1,7 @@
 """Cone beams: values, layers, scans, and what is refused."""
 
+import math
+
 import pytest
 import torch
 

@@ -25,6 +25,10 @@ from vesalius.reconstruct.ct._weights import Orbit, RayWeights, Scan, orbit, ray
 Volume = Float[Tensor, "z y x"]
 
 ROOM_BYTES = 1 << 26
+CUT = 0.05
+"""Largest part of a line integral that air at the ends of noisy rows may look like."""
+EDGE = 3
+"""Columns at either end that are looked at."""
 
 
 @final
@@ -108,10 +112,11 @@ def analytic(
         volume = _parallel(data, planned)
     else:
         volume = _divergent(data, planned)
-    return Reconstruction(Image(volume[None], like, "1/mm"), method, remarks=_remarks(planned))
+    return Reconstruction(Image(volume[None], like, "1/mm"), method, remarks=remarks(planned, data))
 
 
-def _remarks(planned: Plan) -> tuple[str, ...]:
+def remarks(planned: Plan, data: Tensor) -> tuple[str, ...]:
+    """Say what a reader must know: missing directions, rows that are cut, rows continued."""
     said = []
     covered = planned.weights.covered
     if covered < 0.99:
@@ -121,7 +126,26 @@ def _remarks(planned: Plan) -> tuple[str, ...]:
         )
     if planned.choice.truncation != "none":
         said.append(f"rows were continued beyond the detector ({planned.choice.truncation})")
+        return tuple(said)
+    cut = _cut(planned, data.detach())
+    if cut > CUT:
+        said.append(
+            f"rows end at the detector's edge at {100 * cut:.3g} % of the largest line integral: "
+            "values are wrong, most of all near the edge; use truncation='ellipse', or "
+            "scan='half-fan' for a detector moved to one side"
+        )
     return tuple(said)
+
+
+def _cut(planned: Plan, data: Tensor) -> float:
+    """How much is left at the ends of weighted rows, as a part of the largest; 0 to 1."""
+    weight = planned.weights.redundancy.to(data.device, data.dtype)[:, None]
+    few = min(EDGE, data.shape[-1])
+    # some columns together, for single ones are noisy
+    left, right = (data[..., e] * weight[..., e] for e in (slice(few), slice(-few, None)))
+    largest = float(data.max()) * float(weight.max())
+    edge = max(float(left.mean(dim=-1).max()), float(right.mean(dim=-1).max()))
+    return edge / largest if largest > 0 else 0.0
 
 
 def filtered(rows: Tensor, weight: Tensor, planned: Plan) -> Tensor:

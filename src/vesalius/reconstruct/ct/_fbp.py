@@ -38,13 +38,14 @@ def fbp(
 
     Returns:
         mu in 1/mm, in the dtype and on the device of the projections; differentiable where they
-        require a gradient. A remark tells of half turns that were not covered.
+        require a gradient. A remark tells of half turns that were not covered, and of rows that
+        are cut by the detector's edge.
 
     Raises:
         UnitError: The projections are not line integrals.
         ConfigError: The cutoff is out of range.
-        GeometryError: Rays form a cone, views do not cover what the scan needs, views differ, or
-            the volume misses the detector.
+        GeometryError: Rays form a cone, views do not cover what the scan needs, views differ, the
+            detector leans against the axis, or the volume misses the detector.
 
     References:
         Kak, Slaney (1988), doi:10.1137/1.9780898719277, ch. 3 eq. 61; Parker (1982),

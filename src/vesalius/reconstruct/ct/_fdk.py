@@ -36,13 +36,15 @@ def fdk(
 
     Returns:
         mu in 1/mm, in the dtype and on the device of the projections. Voxels that no view sees
-        are 0.
+        are 0; those that only part of the views see are too low. A remark tells of rows that are
+        cut by the detector's edge.
 
     Raises:
         UnitError: The projections are not line integrals.
         ConfigError: The cutoff is out of range.
         GeometryError: Rays do not form a cone, the source climbs, views do not cover what the
-            scan needs, views differ, or the volume misses the detector.
+            scan needs, views differ, the detector leans against the axis, or the volume misses
+            the detector.
 
     References:
         Feldkamp, Davis, Kress (1984), doi:10.1364/JOSAA.1.000612, eq. 25-29; the arc after Kak,

@@ -17,7 +17,7 @@ from vesalius.ops._jit import kernel
 from vesalius.ops._threads import share
 from vesalius.physics.ct import Projections
 from vesalius.reconstruct._result import Reconstruction
-from vesalius.reconstruct.ct._analytic import Choice, Plan, plan, slices
+from vesalius.reconstruct.ct._analytic import Choice, Plan, plan, remarks, slices
 from vesalius.reconstruct.ct._filters import Ramp, Window, response
 
 WIDTH = 6
@@ -44,7 +44,8 @@ def gridding(
         cutoff: Highest frequency that passes, as a part of the Nyquist frequency, in (0, 1].
 
     Returns:
-        mu in 1/mm, in the dtype and on the device of the projections.
+        mu in 1/mm, in the dtype and on the device of the projections. A remark tells of half turns
+        that were not covered, and of rows that are cut by the detector's edge.
 
     Raises:
         UnitError: The projections are not line integrals.
@@ -72,7 +73,8 @@ def gridding(
     for part, lines in slices(data, planned):
         for k, z in enumerate(part.tolist()):
             volume[z] = _slice(lines[k], planned, lattice)
-    return Reconstruction(Image(volume[None], like, "1/mm"), "gridding")
+    said = remarks(planned, data)
+    return Reconstruction(Image(volume[None], like, "1/mm"), "gridding", remarks=said)
 
 
 @final

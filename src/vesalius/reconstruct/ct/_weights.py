@@ -16,6 +16,9 @@ from vesalius.reconstruct.ct._shadow import Shadow
 Scan = Literal["full", "short", "half-fan"]
 Angles = Float[Tensor, " view"]
 
+UPRIGHT_DEG = 2.0
+"""How far a detector may lean, or a view be from where its angle says: a calibrated scanner's."""
+
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +43,8 @@ def view_shares(angles_deg: Angles, *, period_deg: float) -> ViewShares:
 
     Returns:
         The shares. A gap wider than three usual ones and an eighteenth of the period is a wedge
-        that was not measured: it is not shared, so the sum falls short of the period.
+        that was not measured: it is not shared, so the sum falls short of the period. A single
+        view stands for the whole period, but covers nothing of it.
     """
     wrapped = torch.remainder(angles_deg.double(), period_deg)
     # a rounding error below the period is the angle 0
@@ -49,14 +53,15 @@ def view_shares(angles_deg: Angles, *, period_deg: float) -> ViewShares:
     turned = wrapped[order]
     gap = torch.diff(turned, append=turned[:1] + period_deg)
     half = gap / 2
-    if len(gap) > 3:
+    if len(gap) > 1:
         # views of several turns may fall on each other, but for rounding
         usual = gap[gap > 0.01 * gap.mean()].median()
         wedge = (gap > 3 * usual) & (gap > period_deg / 18)
         half = torch.where(wedge, usual / 2, half)
     share = torch.empty_like(gap)
     share[order] = half + torch.roll(half, 1)
-    return ViewShares(torch.deg2rad(share), float(share.sum()) / period_deg)
+    covered = float(share.sum()) / period_deg if len(gap) > 1 else 0.0
+    return ViewShares(torch.deg2rad(share), covered)
 
 
 def short_shares(angles_deg: Angles) -> Angles:
@@ -101,9 +106,11 @@ def orbit(geometry: Geometry) -> Orbit:
         Distances and angles.
 
     Raises:
-        GeometryError: The views differ in distance or pitch by more than 1 %.
+        GeometryError: The views differ in distance or pitch by more than 1 %, or in direction from
+            what their angles say by more than 2 degrees; or the detector leans by as much.
     """
     _check_alike(geometry)
+    _check_upright(geometry)
     rows, columns = geometry.shape
     c = torch.arange(columns, dtype=torch.float64) - geometry.middle[1]
     r = torch.arange(rows, dtype=torch.float64) - geometry.middle[0]
@@ -151,18 +158,58 @@ def _vectors(geometry: Geometry) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _check_alike(geometry: Geometry) -> None:
     """Refuse views that are not one view turned about the axis."""
     iso, axis = _vector(geometry.isocentre_mm), _vector(geometry.axis)
-    sizes = [geometry.u.norm(dim=1), geometry.v.norm(dim=1)]
+    u, v, source, centre = _vectors(geometry)
+    moving = [u, v, source if geometry.beam == "parallel" else centre - source]
+    sizes = [u.norm(dim=1), v.norm(dim=1)]
     if geometry.beam != "parallel":
-        arm = geometry.source - iso
-        sizes += [
-            (arm - (arm @ axis)[:, None] * axis).norm(dim=1),
-            (geometry.centre - geometry.source).norm(dim=1),
-        ]
+        arm = source - iso
+        moving.append(arm - (arm @ axis)[:, None] * axis)
+        sizes += [m.norm(dim=1) for m in moving[2:]]
     worst = max(float((s.max() - s.min()) / s.max()) for s in sizes)
     if worst > 0.01:
         raise GeometryError(
             f"an analytic method needs every view to be the first one turned about the axis, got "
             f"distances or pitches that differ by {100 * worst:.3g} %: use an iterative method"
+        )
+    turned = max(_off_deg(m, _turned(m[0], axis, geometry.angles_deg)) for m in moving)
+    if turned > UPRIGHT_DEG:
+        raise GeometryError(
+            f"an analytic method needs every view to be the first one turned about the axis by "
+            f"the difference of angles_deg, got one that is {turned:.3g} degrees off: check "
+            "angles_deg, axis and isocentre_mm, or use an iterative method"
+        )
+
+
+def _turned(first: Tensor, axis: Tensor, angles_deg: Angles) -> Float[Tensor, "view 3"]:
+    """Turn the first view's vector to every view (Rodrigues)."""
+    angle = torch.deg2rad(angles_deg - angles_deg[0])[:, None]
+    along = (first @ axis) * axis
+    across = torch.linalg.cross(axis, first)
+    turned: Tensor = along + angle.cos() * (first - along) + angle.sin() * across
+    return turned
+
+
+def _off_deg(one: Tensor, two: Tensor) -> float:
+    """Widest angle between vectors (view, 3), degrees."""
+    sine = torch.linalg.cross(one, two).norm(dim=-1)
+    return float(torch.rad2deg(torch.atan2(sine, (one * two).sum(dim=-1))).max())
+
+
+def _check_upright(geometry: Geometry) -> None:
+    """Refuse rows that do not run across the axis: they cannot be filtered one by one."""
+    axis = _vector(geometry.axis)
+    u, v, source, centre = (t[:1] for t in _vectors(geometry))
+    leans = [
+        _off_deg(v * (v @ axis).sign(), axis.expand_as(v)),
+        abs(90.0 - _off_deg(u, axis[None])),
+    ]
+    if geometry.beam != "cone":
+        out = source if geometry.beam == "parallel" else centre - source
+        leans.append(abs(90.0 - _off_deg(out, axis[None])))
+    if max(leans) > UPRIGHT_DEG:
+        raise GeometryError(
+            f"an analytic method needs detector rows and rays across the rotation axis, got a "
+            f"detector or rays that lean by {max(leans):.3g} degrees: use an iterative method"
         )
 
 
@@ -269,10 +316,14 @@ def ray_weights(found: Shadow, seen: Orbit, scan: Scan) -> RayWeights:
         return _short(found, place)
     shares = view_shares(geometry.angles_deg, period_deg=360.0)
     if shares.covered < 0.99:
+        enough = (
+            ""
+            if geometry.beam == "parallel"
+            else ("scan='short' (180 degrees and the fan angle are enough), or ")
+        )
         raise GeometryError(
             f"a {scan} scan must cover a whole turn, got views over "
-            f"{360 * shares.covered:.4g} degrees: use scan='short' (180 degrees and the fan angle "
-            "are enough), or an iterative method"
+            f"{360 * shares.covered:.4g} degrees: use {enough}an iterative method"
         )
     weight = half_fan(place) if scan == "half-fan" else torch.full((columns,), 0.5).double()
     return RayWeights(weight[None], shares.radians, 1.0)
