@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba.core import config
 
 from vesalius.ops._jit import kernel
 from vesalius.ops._line_samples import LANES, line_adder, widest
@@ -86,3 +87,12 @@ def test_takes_the_widest_way_that_the_processor_has():
     assert widest() == LANES
     assert (LANES == 16) == bool(HAS.get("avx512f"))
     assert LANES in (0, 8, 16)
+
+
+@pytest.mark.parametrize(
+    ("features", "lanes"),
+    [("", 0), ("+avx2", 0), ("+avx2,+fma,-avx512f", 8), ("+avx2,+avx512f,+fma", 16)],
+)
+def test_uses_nothing_that_numba_was_told_to_do_without(monkeypatch, features, lanes):
+    monkeypatch.setattr(config, "CPU_FEATURES", features)
+    assert widest() == lanes

@@ -9,10 +9,10 @@ where ``LANES`` is not 0.
 
 from typing import Any, no_type_check
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 _F32, _I32 = ir.FloatType(), ir.IntType(32)
@@ -20,10 +20,12 @@ _F32, _I32 = ir.FloatType(), ir.IntType(32)
 
 def widest() -> int:
     """Say how many samples this processor takes at once: 16, 8, or 0 where there is no way."""
-    has = llvm.get_host_cpu_features()
-    if has.get("avx512f"):
+    # what numba compiles for: the environment may hold it to less than the processor has
+    chosen = config.CPU_FEATURES
+    has = set((get_host_cpu_features() if chosen is None else chosen).split(","))
+    if "+avx512f" in has:
         return 16
-    return 8 if has.get("avx2") and has.get("fma") else 0
+    return 8 if {"+avx2", "+fma"} <= has else 0
 
 
 LANES = widest()
