@@ -128,16 +128,18 @@ def _slice(rows: Float[Tensor, "view column"], planned: Plan, lattice: Lattice) 
     spectrum = (spectrum * lattice.shift.to(rows.device, complex_type)).contiguous().cpu()
     height, width = planned.found.grid.shape[1:]
     real = spectrum.real.new_zeros(0).dtype
-    parts: list[Tensor] = []
+    parts: dict[int, Tensor] = {}
     slope, table = lattice.slope.contiguous().numpy(), lattice.table.to(real).numpy()
 
     def spread(a: int, b: int) -> None:
         part = torch.zeros(lattice.size, dtype=complex_type)
         _spread(spectrum[a:b].numpy(), slope[a:b], table, part.numpy())
-        parts.append(part)
+        parts[a] = part
 
     share(spread, len(spectrum), least=64)
-    total = sum(parts[1:], start=parts[0]).to(rows.device)
+    # in the order of the views, whichever thread was first: the same bits every time
+    first, *others = (parts[a] for a in sorted(parts))
+    total = sum(others, start=first).to(rows.device)
     image = torch.fft.ifft2(total, norm="forward").real
     # the image's middle is index 0 of the transform
     image = image.roll((height // 2, width // 2), dims=(0, 1))[:height, :width]
