@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -98,3 +99,27 @@ html_theme_options = {
 }
 
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+
+
+def _escape_marks(app, what, name, obj, options, lines):
+    """Escape what reStructuredText takes for markup in docstrings: |norms| and (coil, *shapes)."""
+    for k, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("``")
+            for at in range(0, len(parts), 2):
+                bars = parts[at].replace("|", "\\|")
+                parts[at] = re.sub(r"(?<![*\w\\])\*(?=\w+[^\w*])", r"\\*", bars)
+            lines[k] = "``".join(parts)
+
+
+def _escape_types(app, what, name, obj, options, lines):
+    """Escape stars in the types of attributes, which napoleon writes as they stand."""
+    for k, line in enumerate(lines):
+        if line.startswith(":vartype"):
+            lines[k] = line.replace(" *", " \\*").replace("'*", "'\\*")
+
+
+def setup(app):
+    """Tell Sphinx of what is done to docstrings before and after napoleon reads them."""
+    app.connect("autodoc-process-docstring", _escape_marks, priority=100)
+    app.connect("autodoc-process-docstring", _escape_types, priority=900)

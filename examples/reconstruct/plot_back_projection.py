@@ -3,8 +3,8 @@ Back-projection alone blurs with 1/r
 ====================================
 
 Smear every ray's value back along the ray, and add. A point then becomes 1/r: each of the views
-lays one line through it, and the lines thin out like spokes. The ramp filter |f| is the inverse of
-that blur, since the two-dimensional transform of 1/r is 1/|f|.
+lays one line through it, and the lines thin out like spokes. The ramp filter, f, is the inverse of
+that blur, since the two-dimensional transform of 1/r is 1/f.
 """
 
 # SPDX-License-Identifier: Apache-2.0

@@ -3,9 +3,9 @@ How much regularisation an inverse problem needs
 ================================================
 
 Undo a blur by least squares, and noise is amplified by the inverse of the smallest singular
-value. A penalty weight / 2 |x|^2 lifts all of them: the condition number of the normal equations
-falls from s1^2 / sn^2 to (s1^2 + weight) / (sn^2 + weight). The error first falls with it, and
-then rises again, because the penalty also takes signal.
+value. The penalty of Tikhonov adds its weight to the square of each of them, so the condition
+number of the normal equations falls from s1^2 / sn^2 to (s1^2 + weight) / (sn^2 + weight). The
+error first falls with it, and then rises again, because the penalty also takes signal.
 """
 
 # SPDX-License-Identifier: Apache-2.0
