@@ -133,6 +133,24 @@ def test_refuses_data_start_and_steps_that_do_not_fit(solve):
         solve(op, y, steps=0)
     with pytest.raises(ShapeError, match="start must have the shape"):
         solve(op, y, steps=1, run=Run(start=torch.zeros(3)))
+    with pytest.raises(ShapeError, match="y must hold samples"):
+        solve(op, y[None][:0], steps=1)
+    hole = torch.zeros(4, 5, dtype=torch.float64)
+    hole[1, 2] = math.nan
+    with pytest.raises(IntensityError, match="start must be finite"):
+        solve(op, y, steps=1, run=Run(start=hole))
+
+
+@each
+def test_nothing_measured_or_nothing_seen_stays_finite(solve):
+    op, _, y = problem()
+    blind = Matrix(torch.zeros(30, 20, dtype=torch.float64), (4, 5))
+    for some, data in ((op, 0 * y), (blind, y), (blind, 0 * y)):
+        found = solve(some, data, steps=4)
+        assert bool(torch.isfinite(found.x).all())
+        # a discrepancy of 0 is switched off, even by an exact fit
+        assert found.stopped != "discrepancy"
+    assert float(solve(op, 0 * y, steps=20).x.abs().max()) < 1e-9
 
 
 def test_refuses_options_out_of_range():
@@ -159,6 +177,29 @@ def test_tells_of_numbers_that_grow_without_end():
     op, _, y = problem()
     with pytest.raises(ConvergenceError, match="must stay finite"):
         red(op, y, lambda x: x * math.inf, weight=1.0, steps=3)
+
+
+def test_fista_does_not_search_for_ever_where_the_prior_gives_nan():
+    op, _, y = problem()
+    prior = L1(weights=torch.full((4, 5), math.nan, dtype=torch.float64))
+    with pytest.raises(ConvergenceError, match="must stay finite"):
+        fista(op, y, prior, weight=1.0, steps=3)
+
+
+@pytest.mark.parametrize("solve", ["tv by fista", "tv by pdhg", "tv by admm", "tikhonov"])
+def test_an_immense_strength_leaves_the_best_constant(solve):
+    op, _, y = problem(noise=0.1)
+    slope = Gradient((4, 5), (1.0, 1.0))
+    lengths = L1(group=-3)
+    found = {
+        "tv by fista": lambda: fista(op, y, TV(), weight=1e6, steps=60),
+        "tv by pdhg": lambda: pdhg(op, y, lengths, analysis=slope, weight=1e6, steps=300),
+        "tv by admm": lambda: admm(op, y, lengths, analysis=slope, weight=1e6, steps=60),
+        "tikhonov": lambda: tikhonov(op, y, analysis=slope, weight=1e6, steps=60),
+    }[solve]()
+    level = op(torch.ones(4, 5, dtype=torch.float64))
+    best = float(level @ y / (level @ level))
+    torch.testing.assert_close(found.x, torch.full_like(found.x, best), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("solve", [cgls, lsqr])
@@ -258,24 +299,24 @@ def test_a_box_is_held():
         x = solve(op, y, steps=20, run=run).x
         assert float(x.min()) >= 0.2
         assert float(x.max()) <= 0.6
-    by_prox = fista(op, y, Box(0.2, 0.6), weight=1.0, steps=800).x
-    by_run = pdhg(op, y, Box(), weight=0.0, steps=1200, run=run).x
-    torch.testing.assert_close(by_prox, by_run, atol=1e-2, rtol=0)
+    by_prox = fista(op, y, Box(0.2, 0.6), weight=1.0, steps=300).x
+    by_run = pdhg(op, y, Box(), weight=0.0, steps=600, run=run).x
+    torch.testing.assert_close(by_prox, by_run, atol=1e-9, rtol=0)
     bounds = (np.full(20, 0.2), np.full(20, 0.6))
     expected = scipy.optimize.lsq_linear(op.entries.numpy(), y.numpy(), bounds, tol=1e-12).x
-    np.testing.assert_allclose(by_prox.flatten().numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(by_prox.flatten().numpy(), expected, atol=1e-9)
 
 
 def test_three_splittings_find_the_same_minimum_of_total_variation():
     op, _, y = problem(noise=0.1)
     slope = Gradient((4, 5), (1.0, 1.0))
-    a = fista(op, y, TV(), weight=0.3, steps=150)
-    b = pdhg(op, y, L1(group=-3), analysis=slope, weight=0.3, steps=1000)
-    c = admm(op, y, L1(group=-3), analysis=slope, weight=0.3, steps=80)
-    assert b.objective[-1] == pytest.approx(a.objective[-1], rel=1e-4)
-    assert c.objective[-1] == pytest.approx(a.objective[-1], rel=1e-4)
-    torch.testing.assert_close(a.x, b.x, atol=1e-2, rtol=0)
-    torch.testing.assert_close(a.x, c.x, atol=1e-2, rtol=0)
+    a = fista(op, y, TV(steps=100, tol=1e-8), weight=0.3, steps=150)
+    b = pdhg(op, y, L1(group=-3), analysis=slope, weight=0.3, steps=800)
+    c = admm(op, y, L1(group=-3), analysis=slope, weight=0.3, steps=150)
+    assert b.objective[-1] == pytest.approx(a.objective[-1], rel=1e-7)
+    assert c.objective[-1] == pytest.approx(a.objective[-1], rel=1e-7)
+    torch.testing.assert_close(a.x, b.x, atol=1e-5, rtol=0)
+    torch.testing.assert_close(a.x, c.x, atol=1e-5, rtol=0)
     assert a.weight == 0.3
     assert a.operator_norm == pytest.approx(
         float(torch.linalg.matrix_norm(op.entries, 2)), rel=0.02
@@ -284,13 +325,13 @@ def test_three_splittings_find_the_same_minimum_of_total_variation():
 
 def test_proximal_solvers_meet_the_optimality_condition_of_the_lasso():
     op, _, y = problem(noise=0.1)
-    for solve, steps in ((fista, 300), (pdhg, 1500), (admm, 60)):
+    for solve, steps in ((fista, 500), (pdhg, 3000), (admm, 60)):
         x = solve(op, y, L1(), weight=2.0, steps=steps).x
         force = op.H(y - op(x))
-        assert float(force.abs().max()) <= 2.0 + 1e-3
+        assert float(force.abs().max()) <= 2.0 + 1e-5
         on = x.abs() > 1e-4
         assert 0 < int(on.sum()) < 20
-        torch.testing.assert_close(force[on], 2.0 * x[on].sign(), atol=2e-3, rtol=0)
+        torch.testing.assert_close(force[on], 2.0 * x[on].sign(), atol=1e-5, rtol=0)
 
 
 def test_real_images_stay_real_under_a_complex_analysis():
@@ -320,8 +361,9 @@ def test_gradient_descent_on_hubers_prior_agrees_with_its_proximal_solution():
     op, _, y = problem(noise=0.1)
     prior = Huber(0.05)
     smooth = gradient_descent(op, y, penalty=prior.penalty, weight=0.5, steps=80)
-    exact = fista(op, y, Huber(0.05, steps=50), weight=0.5, steps=80)
-    assert smooth.objective[-1] == pytest.approx(exact.objective[-1], rel=3e-3)
+    exact = fista(op, y, Huber(0.05, steps=200, tol=1e-9), weight=0.5, steps=100)
+    assert smooth.objective[-1] == pytest.approx(exact.objective[-1], rel=1e-8)
+    torch.testing.assert_close(smooth.x, exact.x, atol=1e-5, rtol=0)
     falls = [a - b for a, b in zip(smooth.objective, smooth.objective[1:], strict=False)]
     assert min(falls) >= -1e-12
 
@@ -360,15 +402,15 @@ def test_map_em_never_raises_its_objective_and_meets_its_optimality_condition():
     op, truth, _ = problem()
     generator = torch.Generator().manual_seed(2)
     y = torch.poisson(40 * op(truth), generator=generator)
-    found = map_em(op, y, weight=0.01, spacing=(1.0, 0.7), steps=1500)
+    found = map_em(op, y, weight=0.01, spacing=(1.0, 0.7), steps=1000)
     falls = [a - b for a, b in zip(found.objective, found.objective[1:], strict=False)]
     assert min(falls) >= -1e-9
     slope = Gradient((4, 5), (1.0, 0.7))
     x = found.x
     force = op.H(1.0 - y / op(x)) + 0.01 * slope.H(slope(x))
     inside = x > 1e-3
-    assert float(force[inside].abs().max()) < 1e-2
-    assert float(force.min()) > -1e-2
+    assert float(force[inside].abs().max()) < 1e-6
+    assert float(force.min()) > -1e-6
 
 
 def test_osem_is_faster_than_mlem_at_first():
@@ -395,9 +437,9 @@ def test_plug_and_play_with_a_proximal_denoiser_is_admm():
     square = 1.02 * op.norm(like=y, steps=20, tol=1e-2) ** 2
     rho = 0.1 * 0.5 * square
     prior = L1()
-    found = plug_and_play(op, y, lambda v: prior(v, 2.0 / rho), weight=0.5, steps=200)
+    found = plug_and_play(op, y, lambda v: prior(v, 2.0 / rho), weight=0.5, steps=400)
     expected = fista(op, y, prior, weight=2.0, steps=500)
-    torch.testing.assert_close(found.x, expected.x, atol=5e-3, rtol=0)
+    torch.testing.assert_close(found.x, expected.x, atol=1e-4, rtol=0)
 
 
 def test_red_with_a_linear_denoiser_solves_its_normal_equations():

@@ -48,7 +48,7 @@ def gradient_descent(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``weight`` is out of range.
         ConvergenceError: The iteration is not finite.
 
@@ -116,7 +116,7 @@ def landweber(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``relaxation`` is out of range.
         ConvergenceError: The iteration is not finite.
     """
@@ -155,7 +155,7 @@ def sirt(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``relaxation`` is out of range.
         ConvergenceError: The iteration is not finite.
 

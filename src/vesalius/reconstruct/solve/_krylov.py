@@ -39,7 +39,7 @@ def cgls(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` is below 1.
         ConvergenceError: The iteration is not finite.
 
@@ -112,7 +112,7 @@ def lsqr(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` is below 1.
         ConvergenceError: The iteration is not finite.
 
@@ -182,7 +182,7 @@ def tikhonov(
 
     Raises:
         ShapeError: ``y``, the start, the mean or L does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``weight`` is out of range.
         ConvergenceError: The iteration is not finite.
     """

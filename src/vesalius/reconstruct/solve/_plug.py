@@ -41,7 +41,7 @@ def plug_and_play(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``weight`` is out of range.
         ConvergenceError: The iteration is not finite.
 
@@ -89,7 +89,7 @@ def red(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``weight`` is out of range.
         ConvergenceError: The iteration is not finite.
 

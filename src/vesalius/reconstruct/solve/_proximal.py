@@ -41,7 +41,7 @@ def fista(
 
     Raises:
         ShapeError: ``y`` or the start does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``weight`` is out of range.
         ConvergenceError: The iteration is not finite.
 
@@ -65,6 +65,8 @@ def fista(
             moved, seen = norm(new - z), norm(a_new - az)
             # rounding must not look like curvature
             if seen**2 <= lipschitz * moved**2 * (1 + 1e-3) or moved <= 1e-6 * norm(new):
+                break
+            if not math.isfinite(seen / moved):  # no step is short enough; the notes will tell
                 break
             lipschitz = 1.05 * (seen / moved) ** 2
         before, a_before = x, ax
@@ -111,7 +113,7 @@ def pdhg(
 
     Raises:
         ShapeError: ``y``, the start or B does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``weight`` is out of range.
         ConvergenceError: The iteration is not finite.
 
@@ -173,7 +175,7 @@ def admm(
 
     Raises:
         ShapeError: ``y``, the start or B does not fit.
-        IntensityError: ``y`` is not finite.
+        IntensityError: ``y`` or the start is not finite.
         ConfigError: ``steps`` or ``weight`` is out of range.
         ConvergenceError: The iteration is not finite.
 

@@ -128,14 +128,14 @@ class Record:
         if not math.isfinite(residual):
             raise ConvergenceError(
                 f"{self.name} must stay finite, got a residual of {residual} at step "
-                f"{len(self.residual) + 1}: its step is too long for this operator, or the start "
-                "is not finite"
+                f"{len(self.residual) + 1}: its step is too long for this operator, or its "
+                "numbers outgrow their type"
             )
         self.residual.append(residual / self.size if self.size > 0 else residual)
         if objective is not None:
             self.objective.append(objective)
         done = len(self.residual)
-        if residual <= self.run.discrepancy:
+        if 0.0 < self.run.discrepancy and residual <= self.run.discrepancy:
             self.stopped = "discrepancy"
         elif self.run.tol > 0 and norm(x - before) <= self.run.tol * norm(x):
             self.stopped = "tol"
@@ -167,8 +167,8 @@ def begin(
         Empty notes, and x before the first step.
 
     Raises:
-        ShapeError: ``y`` or the start does not fit the operator.
-        IntensityError: ``y`` has NaN or infinity.
+        ShapeError: ``y`` or the start does not fit the operator, or ``y`` is empty.
+        IntensityError: ``y`` or the start has NaN or infinity.
         ConfigError: ``steps`` is below 1 or ``weight`` is negative or not finite.
     """
     batch = tuple(y.shape[: y.ndim - len(op.codomain)])
@@ -177,6 +177,8 @@ def begin(
             f"y must end in the operator's codomain {op.codomain}, got {tuple(y.shape)}: "
             "batch axes come first"
         )
+    if y.numel() == 0:
+        raise ShapeError(f"y must hold samples, got the empty shape {tuple(y.shape)}")
     if not bool(torch.isfinite(y).all()):
         raise IntensityError("y must be finite, got NaN or infinity: correct the data first")
     if steps < 1:
@@ -190,6 +192,8 @@ def begin(
         raise ShapeError(
             f"start must have the shape {batch + op.domain} of x, got {tuple(run.start.shape)}"
         )
+    if not bool(torch.isfinite(run.start).all()):
+        raise IntensityError("start must be finite, got NaN or infinity: leave it out, or mend it")
     return record, run.start.detach().clone()
 
 
