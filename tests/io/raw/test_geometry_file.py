@@ -154,7 +154,7 @@ def test_the_grid_is_centred_or_starts_where_it_is_told(read):
         ("kind: {", "geometry file must be readable YAML"),
         ("a: &x [1]\nb: *x", "must have no alias"),
         ("!!python/object/apply:os.getcwd []", "geometry file must be readable YAML"),
-        ("[" * 20000, "geometry file must be readable YAML"),
+        ("[" * 20000, "must have at most 8 levels, got more in line 1"),
         ("kind: 2001-99-99", "geometry file must be readable YAML"),
     ],
 )

@@ -268,6 +268,37 @@ def test_a_matrix_beyond_the_budget_is_refused(tmp_path):
         open_kspace(tmp_path / "a.h5", budget=Budget(bytes=100))
 
 
+def test_read_outs_that_were_never_written_are_not_allocated(tmp_path):
+    write_ismrmrd(tmp_path / "a.h5", all_lines(random_kspace(COILS, NY, NX)))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        kind = file["dataset/data"].dtype
+        del file["dataset/data"]
+        file.create_dataset("dataset/data", shape=(20_000_000,), dtype=kind, chunks=(64,))
+    with pytest.raises(FormatError, match="it has 0 bytes"):
+        open_kspace(tmp_path / "a.h5")
+
+
+def test_a_header_in_another_file_is_not_read(tmp_path):
+    write_ismrmrd(tmp_path / "a.h5", all_lines(random_kspace(COILS, NY, NX)))
+    text = XML.format(x=NX, y=NY, z=NZ, trajectory="cartesian").encode()
+    (tmp_path / "secret").write_bytes(text)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["dataset/xml"]
+        where = [(tmp_path / "secret", 0, len(text))]
+        file.create_dataset("dataset/xml", shape=(1,), dtype=f"S{len(text)}", external=where)
+    with pytest.raises(FormatError, match="must hold one text"):
+        open_kspace(tmp_path / "a.h5")
+
+
+def test_a_text_of_gigabytes_is_refused_by_its_type(tmp_path):
+    write_ismrmrd(tmp_path / "a.h5", all_lines(random_kspace(COILS, NY, NX)))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["dataset/xml"]
+        file.create_dataset("dataset/xml", shape=(1,), dtype="S2000000000", chunks=(1,))
+    with pytest.raises(FormatError, match="must hold one text of at most 16 MiB"):
+        open_kspace(tmp_path / "a.h5")
+
+
 def test_what_is_no_kspace_is_refused(tmp_path):
     with pytest.raises(FormatError, match="must be a file of k-space, there is none"):
         open_kspace(tmp_path / "a.h5")

@@ -1,5 +1,8 @@
 """Raw projections: Data Exchange, NumPy and TIFF stacks, whole, damaged and hostile."""
 
+import signal
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -132,6 +135,42 @@ def test_a_folder_without_views_or_of_two_sizes_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "2.tif", VIEWS[0, :, :2])
     with pytest.raises(FormatError, match="views must have one size"):
         open_projections(tmp_path)
+
+
+def test_a_folder_with_the_suffix_of_a_view_is_passed_over(tmp_path):
+    tifffile.imwrite(tmp_path / "1.tif", VIEWS[0])
+    (tmp_path / "2.tif").mkdir()
+    assert open_projections(tmp_path).counts.shape == (1, *VIEWS[0].shape)
+
+
+@pytest.mark.parametrize("kind", [">u2", "<i4", ">f4", ">f8", "<f2"])
+def test_the_order_of_bytes_does_not_matter(tmp_path, kind):
+    views = np.asfortranarray(np.arange(24).reshape(2, 3, 4).astype(kind))
+    exchange(tmp_path / "a.h5", data=views)
+    np.save(tmp_path / "a.npy", views)
+    np.savez_compressed(tmp_path / "a.npz", data=views)
+    for name in ("a.h5", "a.npy", "a.npz"):
+        np.testing.assert_array_equal(open_projections(tmp_path / name).counts.numpy(), views)
+
+
+def test_a_writer_that_is_killed_leaves_the_file_as_it_was(tmp_path, scan):
+    """The child dies by SIGKILL inside of writing, all samples of the new file on the disk."""
+    save_projections(scan, tmp_path / "a.h5", title="old")
+    before = (tmp_path / "a.h5").read_bytes()
+    code = (
+        "import os, signal, h5py, torch\n"
+        "from vesalius.io.raw import RawProjections, save_projections\n"
+        "closed = h5py.File.close\n"
+        "def die(self):\n"
+        "    closed(self)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "h5py.File.close = die\n"
+        "h5py.File.__exit__ = lambda self, *error: die(self)\n"
+        "save_projections(RawProjections(torch.ones(4, 5, 6)), 'a.h5')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "a.h5").read_bytes() == before
 
 
 def test_colour_pages_and_several_series_are_refused(tmp_path):

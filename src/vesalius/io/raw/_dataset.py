@@ -123,11 +123,13 @@ def read_text(path: Path, dataset: Any) -> str:
         The text; bytes that are not UTF-8 are replaced.
 
     Raises:
-        FormatError: It is not one string, or longer than 16 MiB.
+        FormatError: It is not one string, lies in another file, or is longer than 16 MiB.
     """
     import h5py
 
-    text = dataset[()] if isinstance(dataset, h5py.Dataset) and dataset.size == 1 else None
+    own = isinstance(dataset, h5py.Dataset) and not (dataset.is_virtual or dataset.external)
+    short = own and dataset.size == 1 and dataset.dtype.itemsize <= TEXT_LIMIT
+    text = dataset[()] if short else None
     if isinstance(text, np.ndarray):
         text = text.ravel()[0]
     if isinstance(text, str):

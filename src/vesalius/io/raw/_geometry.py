@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vesalius.io.raw import _schema
 
 FILE_LIMIT = 1 << 27
+DEEPEST = 8  # sections and lists inside each other; the parser takes the square of it in time
 PLACES = ("shape", "middle", "arc_mm", "isocentre_mm", "axis")
 VECTORS = ("source", "centre", "u", "v")
 
@@ -133,7 +134,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _twice(events: Any) -> str:
-    """Name a key that a mapping has twice, or an alias; empty where there is none."""
+    """Name a key that a mapping has twice, an alias or a deep nest; empty where there is none."""
     import yaml
 
     open_now: list[set[str] | None] = []
@@ -158,6 +159,8 @@ def _twice(events: Any) -> str:
         if starts:
             open_now.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
             expects_key.append(True)
+        if len(open_now) > DEEPEST:
+            return f"at most {DEEPEST} levels, got more in line {event.start_mark.line + 1}"
     return ""
 
 

@@ -61,7 +61,12 @@ def read_ismrmrd(path: Path, file: Any, budget: Budget) -> RawKSpace:
         )
     data: Any = find(file, "dataset/data")
     _check_fields(path, data)
-    heads = data.fields("head")[:] if data.shape[0] else np.empty(0)
+    # an unwritten dataset would read as millions of empty read-outs
+    needed = budget.check_size(path.name, data.shape, data.dtype.itemsize)
+    budget.check_stored(
+        path.name, needed, data.id.get_storage_size(), deflated=bool(data.compression)
+    )
+    heads = data.fields("head")[:]
     slices, coils = _extent(path, heads)
     shape = (slices, coils, *header.matrix)
     budget.check_size(path.name, shape, 16)
@@ -81,7 +86,11 @@ def _check_fields(path: Path, data: Any) -> None:
     names = getattr(getattr(data, "dtype", None), "names", None) or ()
     head = data.dtype["head"].names if "head" in names else ()
     wanted = {"flags", "number_of_samples", "active_channels", "center_sample", "idx"}
-    if not {"head", "data"} <= set(names) or not wanted <= set(head or ()) or data.is_virtual:
+    if (
+        not {"head", "data"} <= set(names)
+        or not wanted <= set(head or ())
+        or (data.is_virtual or data.external)
+    ):
         raise FormatError(
             f"{path.name!r} must hold read-outs with head and data in dataset/data, it does not: "
             "it is no ISMRMRD, or damaged"

@@ -32,7 +32,9 @@ def open_tiff_stack(path: Path, assume: Quantity, budget: Budget) -> RawProjecti
 def _stack(path: Path, budget: Budget) -> Tensor:
     files = [path]
     if path.is_dir():
-        files = sorted((p for p in path.iterdir() if p.suffix.lower() in TIFF), key=_by_number)
+        files = sorted(
+            (p for p in path.iterdir() if p.suffix.lower() in TIFF and p.is_file()), key=_by_number
+        )
         if not files:
             raise FormatError(
                 f"folder {path.name!r} must hold TIFF files, one for each view, it holds none: "
