@@ -2,7 +2,6 @@
 
 from typing import no_type_check
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,8 +11,6 @@ from numba.core import config
 from vesalius.ops._jit import kernel
 from vesalius.ops._line_samples import LANES, line_adder, widest
 
-HAS = llvm.get_host_cpu_features()
-NEEDS = {16: "avx512f", 8: "avx2"}
 add16, add8 = line_adder(16), line_adder(8)
 
 
@@ -33,8 +30,8 @@ def with_8(total, lines, places, numbers):
 
 def added(lanes, lines, places, numbers):
     """Run one of the functions on a line of ones."""
-    if not HAS.get(NEEDS[lanes]):
-        pytest.skip(f"this processor lacks {NEEDS[lanes]}")
+    if lanes > LANES:
+        pytest.skip(f"this processor takes {LANES} samples at once")
     total = np.ones(50, np.float32)
     run = with_16 if lanes == 16 else with_8
     run(
@@ -85,7 +82,6 @@ def test_what_is_not_a_number_beyond_the_count_stays_out(lanes):
 
 def test_takes_the_widest_way_that_the_processor_has():
     assert widest() == LANES
-    assert (LANES == 16) == bool(HAS.get("avx512f"))
     assert LANES in (0, 8, 16)
 
 
