@@ -135,7 +135,7 @@ class Record:
         if objective is not None:
             self.objective.append(objective)
         done = len(self.residual)
-        if 0.0 < self.run.discrepancy and residual <= self.run.discrepancy:
+        if self.run.discrepancy > 0.0 and residual <= self.run.discrepancy:
             self.stopped = "discrepancy"
         elif self.run.tol > 0 and norm(x - before) <= self.run.tol * norm(x):
             self.stopped = "tol"
