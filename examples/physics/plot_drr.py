@@ -19,12 +19,12 @@ from vesalius.physics.ct import cone, drr
 # %%
 # Source behind the patient (P is +y, so 90 degrees), detector in front.
 
-grid = Grid.from_spacing((59, 40, 60), (6.0, 8.0, 8.0), origin_mm=(-236.0, -156.0, -174.0))
+grid = Grid.from_spacing((44, 32, 48), (8.0, 10.0, 10.0), origin_mm=(-235.0, -155.0, -172.0))
 chest = rasterise(chest_phantom(), grid)
 camera = cone(
     torch.tensor([90.0]),
-    shape=(48, 54),
-    pitch_mm=(10.0, 10.0),
+    shape=(40, 46),
+    pitch_mm=(12.0, 12.0),
     source_mm=1000.0,
     detector_mm=1300.0,
 )
@@ -32,25 +32,20 @@ truth = torch.tensor([3.0, -4.0, 5.0, 12.0, -8.0, 15.0])  # degrees about (L, P,
 target = drr(chest, camera, pose=truth, quantity="line integral").data
 
 # %%
-# L-BFGS on the pose; degrees and mm are of one size here.
+# Adam on the pose, with shrinking steps; degrees and mm are of one size here.
 
 pose = torch.zeros(6, requires_grad=True)
-optimiser = torch.optim.LBFGS([pose], max_iter=1, line_search_fn="strong_wolfe")
+optimiser = torch.optim.Adam([pose], lr=2.0, betas=(0.7, 0.95))
+schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.94)
 views, path = [], []
-
-
-def mismatch() -> torch.Tensor:
+for _ in range(45):
     optimiser.zero_grad()
     seen = drr(chest, camera, pose=pose, quantity="line integral").data
-    loss = (seen - target).square().mean()
-    loss.backward()
+    (seen - target).square().mean().backward()
     views.append(seen.detach())
-    return loss
-
-
-for _ in range(15):
     path.append((pose.detach() - truth).clone())
-    optimiser.step(mismatch)
+    optimiser.step()
+    schedule.step()
 path = torch.stack(path)
 
 # %%
@@ -59,7 +54,7 @@ path = torch.stack(path)
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.6), width_ratios=(1, 1, 1, 1.3))
 look = {"origin": "lower"}  # rows run along +z, towards the head
 axes[0].imshow(target[0], cmap="gray", **look)
-for axis, image in ((axes[1], views[0]), (axes[2], views[-1])):
+for axis, image in zip(axes[1:3], (views[0], views[-1]), strict=True):
     axis.imshow((image - target)[0], cmap="RdBu_r", vmin=-1, vmax=1, **look)
 for axis, title in zip(axes, ("Line integrals", "Difference, first", "Last"), strict=False):
     axis.set(title=title, xticks=[], yticks=[])

@@ -215,11 +215,11 @@ def test_a_radiograph_shows_the_dense_side_where_it_is(vesalius, tmp_path: Path)
     ("words", "code", "message"),
     [
         (("--method", "tvv"), 3, "did you mean tv?"),
-        (("--weight", "strong"), 2, "must be 1 number with commas between"),
+        (("--weight", "strong"), 2, "must be auto or a number of at least 0, got"),
         (("--weight", "-1"), 2, "must be auto or a number of at least 0"),
         (("--steps", "-1"), 3, "steps and coils must not be negative"),
         (("--coils", "2"), 3, "--noise and --coils belong to k-space"),
-        (("--centre", "left"), 2, "must be 1 number"),
+        (("--centre", "left"), 2, "must be file, find or a column such as 295.5"),
         (("--kev", "1000"), 3, "kev must be 10 to 500"),
     ],
 )

@@ -93,7 +93,7 @@ def reconstruct(
     ] = None,
     method: Annotated[
         str,
-        typer.Option("--method", "-m", help="See the list below; 'auto' is fbp, fdk or cs."),
+        typer.Option("--method", "-m", help="See the list above; 'auto' is fbp, fdk or cs."),
     ] = "auto",
     unit: Annotated[Unit, typer.Option("--unit", help="Unit of a CT image.")] = Unit.mu,
     kev: Annotated[float, typer.Option("--kev", help="Effective energy for HU, keV.")] = 70.0,
@@ -270,9 +270,11 @@ def _tell(plan: "Plan", done: "Done", *, quiet: bool) -> None:
 def _weight(text: str) -> float | Literal["auto"]:
     if text == "auto":
         return "auto"
-    (value,) = _numbers(text, 1, "--weight")
-    if value < 0:
-        raise typer.BadParameter(f"must be auto or a number of at least 0, got {text!r}")
+    value = _number(text)
+    if value is None or value < 0:
+        raise typer.BadParameter(
+            f"must be auto or a number of at least 0, got {text!r}", param_hint="'--weight'"
+        )
     return value
 
 
@@ -280,7 +282,19 @@ def _centre(text: str) -> float | Literal["file", "find"]:
     words: dict[str, Literal["file", "find"]] = {"file": "file", "find": "find"}
     if text in words:
         return words[text]
-    return _numbers(text, 1, "--centre")[0]
+    column = _number(text)
+    if column is None:
+        raise typer.BadParameter(
+            f"must be file, find or a column such as 295.5, got {text!r}", param_hint="'--centre'"
+        )
+    return column
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _isocentre(text: str) -> tuple[float, float, float] | Literal["image", "file"]:
@@ -298,7 +312,7 @@ def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
         found = ()
     if len(found) != count:
         raise typer.BadParameter(
-            f"must be {count} number{'s' * (count != 1)} with commas between, got {text!r}",
+            f"must be {count} numbers with commas between, got {text!r}",
             param_hint=f"'{option}'",
         )
     return found
