@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesalius.core import Grid, Image
-from vesalius.errors import GeometryError, RegionError, ShapeError
+from vesalius.errors import GeometryError, IntensityError, RegionError, ShapeError
 from vesalius.physics.quality import (
     Mtf,
     disc_mtf,
@@ -98,6 +98,23 @@ def test_a_thin_wire_gives_the_mtf_of_its_blur():
     found = wire_mtf(Image((7 + 300 * bead)[None, None], grid))
     expected = gaussian_mtf(found.frequency_per_mm)
     torch.testing.assert_close(found.value, expected, atol=1e-3, rtol=0)
+
+
+def test_a_thin_void_gives_the_same_as_a_wire():
+    grid, x, y = place(41)
+    bead = torch.exp(-((x - 0.11) ** 2 + (y + 0.07) ** 2) / (2 * SIGMA**2))
+    wire, void = (wire_mtf(Image((7 + s * bead)[None, None], grid)) for s in (300.0, -300.0))
+    torch.testing.assert_close(void.value, wire.value)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_holes_in_the_image_are_refused(bad):
+    image = edge(5.0)
+    image.data[0, 0, 3, 4] = bad
+    ways = (edge_mtf, wire_mtf, optical_transfer)
+    for measure in (*ways, lambda i: disc_mtf(i, centre_mm=(0.0, 0.0), radius_mm=8.0)):
+        with pytest.raises(IntensityError, match="image must be finite to measure its quality"):
+            measure(image)
 
 
 def test_the_width_of_a_wire_is_divided_out():

@@ -11,7 +11,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from vesalius.core import Grid, Image
-from vesalius.errors import GeometryError, RegionError, ShapeError
+from vesalius.errors import GeometryError, IntensityError, RegionError, ShapeError
 
 FINER = 4
 """Bins of an edge profile for each voxel."""
@@ -73,6 +73,7 @@ def point_spread(
 
     Raises:
         ShapeError: The background has several channels, or the system gives another shape.
+        IntensityError: The background is not finite.
 
     References:
         Fessler, Rogers (1996), doi:10.1109/83.535846, eq. (4).
@@ -101,6 +102,7 @@ def optical_transfer(psf: Image) -> Complex[Tensor, "z y x"]:
 
     Raises:
         ShapeError: There are several channels.
+        IntensityError: The PSF is not finite.
         RegionError: The PSF sums to 0.
     """
     x = _single(psf)
@@ -126,6 +128,7 @@ def edge_mtf(image: Image) -> Mtf:
     Raises:
         RegionError: There is no edge, or its slant is not 1.5 to 45 degrees: the profile could not
             be finer than the voxels.
+        IntensityError: The image is not finite.
 
     References:
         ISO 12233:2017, annex D (e-SFR). Differs from it in: voxels are binned by their distance
@@ -165,6 +168,7 @@ def disc_mtf(image: Image, *, centre_mm: tuple[float, float], radius_mm: float) 
     Raises:
         GeometryError: The slices are not axial.
         RegionError: The ring leaves the image, is too thin, or has no edge.
+        IntensityError: The image is not finite.
 
     References:
         Richard et al. (2012), doi:10.1118/1.4725171; AAPM TG-233 (2019), doi:10.1002/mp.13763,
@@ -201,6 +205,7 @@ def wire_mtf(image: Image, *, diameter_mm: float = 0.0) -> Mtf:
 
     Raises:
         RegionError: Nothing stands out of the border's mean.
+        IntensityError: The image is not finite.
     """
     plane = _single(image).double().mean(dim=0)
     x, y = _axial(image.grid)
@@ -222,7 +227,7 @@ def wire_mtf(image: Image, *, diameter_mm: float = 0.0) -> Mtf:
         along_x = torch.polar(torch.ones(65, len(x)).double(), _phase(frequency * c, x - x0))
         along_y = torch.polar(torch.ones(65, len(y)).double(), _phase(frequency * s, y - y0))
         value += torch.einsum("fy,yx,fx->f", along_y, net.to(along_x.dtype), along_x).real
-    value = value.abs() / value[0]
+    value = value.abs() / value[0].abs()  # a void in a solid is a wire of negative contrast
     argument = math.pi * diameter_mm * frequency
     own = torch.where(argument > 0, 2 * torch.special.bessel_j1(argument) / argument, 1.0)
     return Mtf(frequency, value / own)
@@ -238,6 +243,8 @@ def _single(image: Image) -> Tensor:
             f"image must have one channel to measure its quality, got {image.data.shape[0]}: pick "
             "one"
         )
+    if not bool(torch.isfinite(image.data).all()):
+        raise IntensityError("image must be finite to measure its quality, got NaN or infinity")
     return image.data[0]
 
 
