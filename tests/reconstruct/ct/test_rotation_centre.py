@@ -19,12 +19,14 @@ from vesalius.reconstruct.ct import (
 DISCS = [(3.0, -12.0, 20.0, 1.0), (-15.0, 9.0, 6.0, 0.8), (10.0, 14.0, 4.0, -0.5)]
 
 
-def discs(angles: torch.Tensor, columns: int, centre: float, noise: float = 0.0) -> Projections:
+def discs(
+    angles: torch.Tensor, columns: int, centre: float, noise: float = 0.0, objects=DISCS
+) -> Projections:
     """Exact line integrals of discs (x, y, radius, mu), seen about any column."""
     s = torch.arange(columns, dtype=torch.float64) - centre
     theta = torch.deg2rad(angles.double())[:, None]
     total = torch.zeros(len(angles), columns, dtype=torch.float64)
-    for x, y, radius, mu in DISCS:
+    for x, y, radius, mu in objects:
         away = s - (y * theta.cos() - x * theta.sin())
         total += mu * 2 * (radius**2 - away**2).clamp_min(0).sqrt()
     generator = torch.Generator().manual_seed(1)
@@ -49,6 +51,14 @@ def test_the_spectrum_finds_the_centre_to_a_quarter_of_a_column(centre):
     scan = discs(half_turn(90), 128, centre, noise=0.3)
     found = rotation_centre(scan, method="fourier")
     assert found.column == pytest.approx(centre, abs=0.25)
+
+
+def test_without_an_exact_pair_the_spectrum_is_right_and_opposite_views_as_told():
+    """Half a turn less a step, all mass 25 columns off the axis."""
+    scan = discs(half_turn(90), 128, 60.0, objects=[(20.0, 15.0, 8.0, 1.0)])
+    assert rotation_centre(scan, method="fourier").column == pytest.approx(60.0, abs=0.1)
+    off = abs(rotation_centre(scan).column - 60.0)
+    assert 0.1 < off <= 25 * torch.pi / 180  # r step / 2 of 2 degrees
 
 
 def test_a_full_turn_gives_many_pairs_and_a_small_spread():

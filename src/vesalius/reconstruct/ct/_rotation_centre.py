@@ -45,7 +45,9 @@ def rotation_centre(
         projections: Line integrals in parallel rays over 180 degrees or more.
         method: ``"opposite"``: views half a turn apart are mirror images of each other about the
             axis; their squared difference, over the columns both have, is least there. Needs two
-            such views. ``"fourier"``: scan and mirrored scan together are a smooth sinogram of a
+            such views; where they are a step short of half a turn (0 to 179 degrees), mass r
+            columns off the axis moves the centre by up to r step / 2 (step in radians): then use
+            ``"fourier"``. ``"fourier"``: scan and mirrored scan together are a smooth sinogram of a
             full turn only at the right centre; else its spectrum has energy outside the double
             wedge. Needs about 180 degrees, and no exact pair.
         within: Largest distance of the axis from the detector's middle, as a part of its width.
