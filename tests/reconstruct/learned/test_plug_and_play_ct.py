@@ -117,6 +117,7 @@ def test_finds_the_attenuation_of_a_disc_from_exact_integrals(denoiser):
     assert psnr(found.image.data[0], truth) > 30.0
 
 
+@pytest.mark.slow
 def test_finds_a_chest_from_few_views(denoiser):
     """The chest phantom in 1/mm, 45 views: better than total variation at the same data."""
     phantom = to_attenuation(chest_phantom(), water_per_mm=0.0206)

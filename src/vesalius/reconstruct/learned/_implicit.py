@@ -25,7 +25,7 @@ class Implicit:
     Attributes:
         field: The kind of field, and its size.
         steps: Steps of Adam; each projects the whole image.
-        rate: Step size at first; it falls to a tenth along a cosine.
+        rate: Step size at first; it falls to a tenth along a cosine. A siren wants a hundredth.
         weight: Strength of total variation, in units of the mean square of the data.
         photons: Counts of an element without anything in the beam; 0 is unknown: then all rays
             weigh the same.
@@ -35,9 +35,9 @@ class Implicit:
     """
 
     field: HashGrid | Siren = field(default_factory=HashGrid)
-    steps: int = 150
-    rate: float = 1e-2
-    weight: float = 1e-2
+    steps: int = 300
+    rate: float = 1e-1
+    weight: float = 5e-3
     photons: float = 0.0
 
     def __post_init__(self) -> None:
