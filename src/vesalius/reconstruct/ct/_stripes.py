@@ -30,7 +30,9 @@ def remove_stripes(
             ``"wavelet"``: the widest stripe that goes, columns.
 
     Returns:
-        Projections of the same geometry.
+        Projections of the same geometry. A ring of the object itself about the axis looks like a
+        stripe: one of 2 columns loses up to a third with ``"sorting"`` of 21 columns, nearly all
+        with ``"wavelet"`` of 5; a rod of 4 columns off the axis loses up to 12 %.
 
     Raises:
         IntensityError: The projections are not line integrals.
