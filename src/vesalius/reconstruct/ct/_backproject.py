@@ -70,15 +70,17 @@ def _over_views(
 
         share(slices, depth)
         return torch.from_numpy(total)
-    parts: list[np.ndarray] = []
+    parts: dict[int, np.ndarray] = {}
 
     def some(a: int, b: int) -> None:
         part = np.zeros(size, rows.dtype)
         _add_parallel(rows[0], views[a:b], start[a:b], inner[a:b], outer[a:b], part[0])
-        parts.append(part)
+        parts[a] = part
 
     share(some, len(views), least=32)
-    return torch.from_numpy(sum(parts[1:], start=parts[0]))
+    # in the order of the views, not of the threads that end: the same bits every time
+    first, *rest = (parts[a] for a in sorted(parts))
+    return torch.from_numpy(sum(rest, start=first))
 
 
 @kernel
