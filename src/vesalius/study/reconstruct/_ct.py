@@ -61,7 +61,7 @@ def _learned(measured: Measured, job: Job, on_step: OnStep | None) -> Reconstruc
         like=measured.grid,
         denoiser=Denoiser.pretrained(),
         method=method,
-        on_step=on_step,
+        on_step=None if on_step is None else _named(job.method, on_step),
     )
 
 
