@@ -238,6 +238,26 @@ def test_raw_data_without_a_geometry_are_told_to_bring_one(vesalius, bench: Benc
     assert "a geometry must be known: the raw file holds none" in ended.err
 
 
+def test_a_geometry_file_that_is_not_there_or_misspelt_is_told(vesalius, bench: Bench) -> None:
+    np.save(bench.folder / "raw.npy", np.ones((4, 1, 8), np.float32))
+    words = ("reconstruct", bench.folder / "raw.npy", "-o", bench.folder / "o.nii.gz", "-g")
+    ended = vesalius(*words, bench.folder / "none.yaml")
+    assert ended.code == 3
+    assert "must be a YAML file, there is none: check the path" in ended.err
+    ended = vesalius(*words, bench.file("g.yaml", FAN.replace("kind: fan", "kind: parralel")))
+    assert "did you mean 'parallel'?" in ended.err
+
+
+def test_a_short_scan_is_told_which_option_helps(vesalius, bench: Bench) -> None:
+    short = FAN.replace("stop: 360", "stop: 240")
+    scan = simulated(vesalius, bench, geometry=short)
+    ended = vesalius("reconstruct", scan, "-o", bench.folder / "o.nii.gz", "--like", bench.ct)
+    assert ended.code == 3
+    assert "--scan short" in ended.err
+    words = ("reconstruct", scan, "-o", bench.folder / "o.nii.gz", "--like", bench.ct)
+    assert vesalius(*words, "--scan", "short").code == 0
+
+
 def test_a_geometry_of_another_scan_is_refused(vesalius, bench: Bench) -> None:
     np.save(bench.folder / "raw.npy", np.ones((4, 1, 8), np.float32))
     g = bench.file("g.yaml", FAN)
@@ -281,7 +301,11 @@ def test_arrays_that_do_not_tell_what_they_are_can_be_told(vesalius, bench: Benc
     out = bench.folder / "o.nii.gz"
     bare = vesalius(*words, "-o", out)
     assert bare.code == 3
-    assert "flat" in bare.err
+    assert "counts must come with flat frames" in bare.err
+    dark = vesalius(*words, "-o", out, "--quantity", "transmission")
+    assert dark.code == 3
+    assert "transmission must be positive to be believed" in dark.err
+    assert not out.exists()
     told = vesalius(*words, "-o", out, "--quantity", "line integral", "-m", "mlem", "--steps", "9")
     assert told.code == 0, told.err
     assert float(io.open(out).read().data.max()) > 0.01

@@ -13,6 +13,7 @@ PARTIAL = 4
 """Exit code: the report is written, but something in it failed."""
 
 _ALLOW = re.compile(r"open it with allow=\(((?:\"[a-z]+\", ?)*(?:\"[a-z]+\",?)?)\)")
+_SCAN = re.compile(r"\bscan='([a-z-]+)'")
 _KEYWORD = re.compile(r"\b(form|unit|frames)=\"([^\"]*)\"")
 
 
@@ -38,6 +39,7 @@ def in_shell(text: str) -> str:
         The text.
     """
     text = _ALLOW.sub(lambda found: f"convert it with --allow {_listed(found[1])}", text)
+    text = _SCAN.sub(r"--scan \1", text)
     spoken = _KEYWORD.sub(r"--\1 \2", text)
     return spoken if spoken == text else spoken.replace("open it with --", "convert it with --")
 

@@ -164,7 +164,7 @@ def test_what_is_wrong_is_named(read, text, message):
 
 
 def test_a_file_that_is_absent_or_not_text_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="geometry file must be readable YAML, 'no"):
+    with pytest.raises(ConfigError, match="must be a YAML file, there is none"):
         open_geometry(tmp_path / "no.yaml")
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00kind")
     with pytest.raises(ConfigError, match="geometry file must be readable YAML"):

@@ -3,6 +3,7 @@
 
 import difflib
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -105,6 +106,10 @@ def save_geometry(scanner: Scanner, path: str | Path) -> None:
 def _mapping(path: Path) -> dict[str, Any]:
     import yaml
 
+    if not path.is_file():
+        raise ConfigError(
+            f"geometry file {path.name!r} must be a YAML file, there is none: check the path"
+        )
     try:
         if path.stat().st_size > FILE_LIMIT:
             raise ConfigError(
@@ -171,10 +176,9 @@ def _geometry(given: dict[str, Any], angles_deg: Tensor | None) -> Geometry:
 
     kind = given.get("kind")
     if not isinstance(kind, str) or kind not in _schema.KINDS:
-        raise ConfigError(
-            f"'kind' must be one of {', '.join(_schema.KINDS)}, got {kind!r}: it says how the "
-            "rays run"
-        )
+        near = get_close_matches(str(kind), _schema.KINDS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "it says how the rays run"
+        raise ConfigError(f"'kind' must be one of {', '.join(_schema.KINDS)}, got {kind!r}: {hint}")
     model = _schema.KINDS[kind]
     try:
         section = model.model_validate(given)

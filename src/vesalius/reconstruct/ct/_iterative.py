@@ -40,7 +40,7 @@ Name = Literal[
 ]  # fmt: skip
 Strength = Literal["fixed", "balance", "discrepancy", "gcv", "sure"]
 _WITH_PRIOR = ("tikhonov", "tv", "tgv", "huber", "wavelet")
-_TRIED = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
+_TRIED = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125)
 """Strengths that a rule tries, in units of the noise that A^H brings into a voxel."""
 
 

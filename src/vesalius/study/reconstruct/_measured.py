@@ -9,7 +9,7 @@ import torch
 
 from vesalius import io
 from vesalius.core import Grid
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, IntensityError
 from vesalius.io.raw import RawProjections, Scanner, open_geometry, open_projections
 from vesalius.physics.ct import Geometry, Projections
 from vesalius.physics.ct._projections import Quantity
@@ -17,6 +17,9 @@ from vesalius.study.reconstruct._job import ANALYTIC, Job
 
 COPIES = {"fbp": 3, "gridding": 6, "fdk": 3, "sirt": 6, "sart": 6, "os-sart": 6, "cgls": 6}
 """Volumes that a method keeps at once, counted on its loops; others keep ten."""
+
+MOST_STARVED = 0.2
+"""Part of the elements that may let no light through before the measurement is refused."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,10 +158,21 @@ def correct(data: RawProjections, geometry: Geometry, job: Job) -> tuple[Project
     remarks: list[str] = []
     views = Projections(data.counts, geometry, data.quantity)
     if views.quantity == "counts":
+        if data.flats is None:
+            raise ConfigError(
+                "counts must come with flat frames, this file has none: put them into the raw "
+                "file, or say with --quantity that it holds transmission or line integrals"
+            )
         views = flat_field(views, flats=data.flats, darks=data.darks)
     if views.quantity == "transmission":
         floor = _floor(views.data)
         low = int((views.data < floor).sum())
+        if low > MOST_STARVED * views.data.numel():
+            share = 100 * low / views.data.numel()
+            raise IntensityError(
+                f"transmission must be positive to be believed, {share:.3g} % of the elements are "
+                f"below {floor:.2g}: check flat and dark frames, or --quantity"
+            )
         views = to_line_integrals(views, floor=floor)
         if low:
             remarks.append(

@@ -10,7 +10,6 @@ from vesalius import io
 from vesalius.core import Image, Step
 from vesalius.errors import VesaliusError
 from vesalius.reconstruct import Reconstruction
-from vesalius.study._render import NOTICE
 from vesalius.study._report import Heading
 from vesalius.study.reconstruct._page import Page, render_page
 from vesalius.study.reconstruct._plan import Plan, carry_out
@@ -66,7 +65,13 @@ def run_plan(
         page = page_of(plan, found, truth=_one(known), seconds=took)
     except VesaliusError as error:
         lead = "An input was refused; see below. No image was written."
-        _write(page_file, Page(Heading("Nothing was reconstructed", lead), errors=(str(error),)))
+        asked = {"asked": plan.job.to_json()}
+        _write(
+            page_file,
+            Page(
+                Heading("Nothing was reconstructed", lead), errors=(str(error),), provenance=asked
+            ),
+        )
         raise
     io.save(found.image, out)
     _write(page_file, page)
@@ -88,6 +93,5 @@ def _one(known: object) -> Image | None:
 
 
 def _write(path: Path, page: Page) -> None:
-    assert NOTICE
     with io.atomic_write(path) as file:
         file.write(render_page(page).encode())
