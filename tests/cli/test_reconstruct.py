@@ -244,7 +244,7 @@ def test_a_geometry_file_that_is_not_there_or_misspelt_is_told(vesalius, bench: 
     ended = vesalius(*words, bench.folder / "none.yaml")
     assert ended.code == 3
     assert "must be a YAML file, there is none: check the path" in ended.err
-    ended = vesalius(*words, bench.file("g.yaml", FAN.replace("kind: fan", "kind: parralel")))
+    ended = vesalius(*words, bench.file("g.yaml", FAN.replace("kind: fan", "kind: paralel_")))
     assert "did you mean 'parallel'?" in ended.err
 
 
