@@ -35,7 +35,7 @@ views = cone(
 )
 
 # %%
-# FDK of both; the coronal plane through the middle.
+# FDK of both, the coronal plane through the middle; and how many HU are left of each disc.
 
 figure, axes = plt.subplots(1, 5, figsize=(12.5, 3.4), width_ratios=(1, 1, 1, 1, 0.8))
 look = {"origin": "lower", "extent": (-250, 250, -176, 176), "vmin": -1000, "vmax": 300}
@@ -49,9 +49,6 @@ for pair, (name, phantom) in zip((axes[:2], axes[2:4]), objects.items(), strict=
         axis.axhline(0, color="C2", lw=1, ls="--")
         axis.set(title=f"{name.capitalize()}, {kind}", xticks=[], yticks=[])
         axis.grid(False)
-
-# %%
-# How many HU are left of each disc.
 
 height = 4.0 * torch.arange(88) - 174.0
 core = found.data[0, :, 25:35, 45:55].mean(dim=(1, 2))
