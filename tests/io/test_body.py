@@ -50,6 +50,15 @@ def test_refuses_a_box_behind_the_end(tmp_path: Path) -> None:
         _body.read_box(body, (10, 10), (slice(0, 10), slice(1, 6)))
 
 
+@pytest.mark.parametrize("start", [2**63, 51])
+def test_refuses_samples_that_begin_behind_the_end(tmp_path: Path, start: int) -> None:
+    """A place that no file has is not left to the system's own words."""
+    (tmp_path / "a.raw").write_bytes(bytes(50))
+    body = _body.Body(tmp_path / "a.raw", np.dtype("u1"), 10, start=start)
+    with pytest.raises(FormatError, match=f"samples at byte {start} of 50"):
+        _body.read_box(body, (10, 1), (slice(0, 10), slice(0, 1)))
+
+
 @pytest.mark.parametrize("suffix", [*LAZY, ".nii.gz", ".nrrd", ".mha"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_region_is_a_part_of_the_whole(tmp_path: Path, suffix: str, channels: int) -> None:

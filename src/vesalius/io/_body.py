@@ -104,7 +104,10 @@ def read_box(body: Body, sizes: tuple[int, ...], box: Box) -> Array:
         first = body.start if body.start >= 0 else end - body.count * body.stored.itemsize
         for outer in np.ndindex(*wide[:k]):
             index = [part[i].start + j for i, j in enumerate((*outer, 0))]
-            file.seek(first + sum(i * n for i, n in zip(index, step, strict=False)))
+            place = first + sum(i * n for i, n in zip(index, step, strict=False))
+            if not 0 <= place <= end:
+                raise _damaged(body.path.name, EOFError(f"samples at byte {place} of {end}"))
+            file.seek(place)
             if exact[k]:
                 _fill(file, out[outer].reshape(-1).view(np.uint8).data, body.path.name)
             else:

@@ -172,7 +172,8 @@ def look(path: Path, budget: Budget) -> Looked:
 def series_of(path: Path, budget: Budget) -> str:
     """Give the SeriesInstanceUID of a file that could not be read, empty where it has none."""
     try:
-        return read_header(path, budget).text("SeriesInstanceUID")
+        # as it stands: in a damaged file it may be told to be a number, and is none
+        return read_header(path, budget).raw_text("SeriesInstanceUID")
     except FormatError:
         return ""
 

@@ -35,7 +35,7 @@ class Implicit:
     """
 
     field: HashGrid | Siren = field(default_factory=HashGrid)
-    steps: int = 300
+    steps: int = 900
     rate: float = 1e-1
     weight: float = 5e-3
     photons: float = 0.0
