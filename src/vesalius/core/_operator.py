@@ -275,14 +275,10 @@ def _factor(value: complex, x: Tensor) -> complex | float:
     return value
 
 
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Identity(LinearOperator):
-    """Give back what came in.
+class SquareOperator(LinearOperator):
+    """A linear map whose input and output have one shape, which it keeps as ``shape``."""
 
-    Attributes:
-        shape: Shape of domain and codomain.
-    """
+    __slots__ = ()
 
     shape: Shape
 
@@ -295,6 +291,18 @@ class Identity(LinearOperator):
     def codomain(self) -> Shape:
         """Shape of what comes out."""
         return self.shape
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Identity(SquareOperator):
+    """Give back what came in.
+
+    Attributes:
+        shape: Shape of domain and codomain.
+    """
+
+    shape: Shape
 
     def apply(self, x: Tensor) -> Tensor:
         """Give ``x``."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from vesalius.core import LinearOperator
+from vesalius.core._operator import SquareOperator
 from vesalius.errors import IntensityError, ShapeError, UnitError
 
 Shape = tuple[int, ...]
@@ -83,7 +83,7 @@ def check_finite(x: Tensor, name: str) -> None:
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Fourier(LinearOperator):
+class Fourier(SquareOperator):
     """Image to k-space by the centred unitary FFT; complex64 and complex128.
 
     Attributes:
@@ -105,16 +105,6 @@ class Fourier(LinearOperator):
                 f"{self.shape}, got {self.axes}"
             )
 
-    @property
-    def domain(self) -> Shape:
-        """Shape of the image."""
-        return self.shape
-
-    @property
-    def codomain(self) -> Shape:
-        """Shape of k-space."""
-        return self.shape
-
     def apply(self, x: Tensor) -> Tensor:
         """Transform; ``x`` is complex."""
         check_complex(x, "the image")
@@ -128,7 +118,7 @@ class Fourier(LinearOperator):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Sampling(LinearOperator):
+class Sampling(SquareOperator):
     """Keep what was measured, put 0 elsewhere; its own adjoint.
 
     Attributes:
@@ -150,16 +140,6 @@ class Sampling(LinearOperator):
             )
         if not bool(self.mask.any()):
             raise ShapeError("mask must keep at least one sample, got False everywhere")
-
-    @property
-    def domain(self) -> Shape:
-        """Shape of k-space."""
-        return self.shape
-
-    @property
-    def codomain(self) -> Shape:
-        """Shape of k-space."""
-        return self.shape
 
     def apply(self, x: Tensor) -> Tensor:
         """Keep what was measured; what was not cannot spread NaN."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vesalius.core import LinearOperator
+from vesalius.core._operator import SquareOperator
 from vesalius.errors import GeometryError, ShapeError
 from vesalius.ops._convolve import AXES, Taps, apply_axis, axis_matrix
 from vesalius.physics.optics._samples import check_samples
@@ -23,7 +24,7 @@ SHARP = 0.5
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Blur(LinearOperator):
+class Blur(SquareOperator):
     """Separable Gaussian blur with a sub-pixel shift; zero outside of the domain.
 
     Much faster than :class:`Convolution` for a Gaussian PSF: each axis is one banded matrix.
@@ -55,16 +56,6 @@ class Blur(LinearOperator):
             )
         rows = zip(self.shape, self.sigma, self.shift, strict=True)
         object.__setattr__(self, "_matrices", tuple(_matrix(*row) for row in rows))
-
-    @property
-    def domain(self) -> Shape:
-        """Shape (z, y, x)."""
-        return self.shape
-
-    @property
-    def codomain(self) -> Shape:
-        """Shape (z, y, x)."""
-        return self.shape
 
     def apply(self, x: Tensor) -> Tensor:
         """Blur (*batch, z, y, x)."""

@@ -8,6 +8,7 @@ from typing import final
 from torch import Tensor
 
 from vesalius.core import LinearOperator
+from vesalius.core._operator import SquareOperator
 from vesalius.errors import GeometryError
 from vesalius.ops._differences import forward_differences, forward_differences_adjoint
 
@@ -55,7 +56,7 @@ class Gradient(LinearOperator):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Laplacian(LinearOperator):
+class Laplacian(SquareOperator):
     """Divergence of the gradient: symmetric, not positive; no flow over the edges.
 
     Attributes:
@@ -71,16 +72,6 @@ class Laplacian(LinearOperator):
 
     def __post_init__(self) -> None:
         _check(self.shape, self.spacing)
-
-    @property
-    def domain(self) -> Shape:
-        """Shape of the image."""
-        return self.shape
-
-    @property
-    def codomain(self) -> Shape:
-        """Shape of the image."""
-        return self.shape
 
     def apply(self, x: Tensor) -> Tensor:
         """Sum the second differences."""

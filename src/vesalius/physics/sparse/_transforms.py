@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vesalius.core import LinearOperator
+from vesalius.core._operator import SquareOperator
 from vesalius.errors import ConfigError
 from vesalius.ops._dct import dct, idct
 from vesalius.ops._dwt import halvings, inverse_wavelet, wavelet
@@ -18,7 +19,7 @@ Shape = tuple[int, ...]
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Dct(LinearOperator):
+class Dct(SquareOperator):
     """Orthonormal cosine transform (DCT-II) along chosen axes.
 
     Attributes:
@@ -28,16 +29,6 @@ class Dct(LinearOperator):
 
     shape: Shape
     axes: tuple[int, ...] = (-2, -1)
-
-    @property
-    def domain(self) -> Shape:
-        """Shape of the image."""
-        return self.shape
-
-    @property
-    def codomain(self) -> Shape:
-        """Shape of the coefficients."""
-        return self.shape
 
     def apply(self, x: Tensor) -> Tensor:
         """Transform."""
@@ -50,7 +41,7 @@ class Dct(LinearOperator):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Dft(LinearOperator):
+class Dft(SquareOperator):
     """Unitary Fourier transform along chosen axes, frequency 0 first; gives complex numbers.
 
     Attributes:
@@ -60,16 +51,6 @@ class Dft(LinearOperator):
 
     shape: Shape
     axes: tuple[int, ...] = (-2, -1)
-
-    @property
-    def domain(self) -> Shape:
-        """Shape of the image."""
-        return self.shape
-
-    @property
-    def codomain(self) -> Shape:
-        """Shape of the coefficients."""
-        return self.shape
 
     def apply(self, x: Tensor) -> Tensor:
         """Transform."""
@@ -84,8 +65,10 @@ class Dft(LinearOperator):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Wavelet(LinearOperator):
+class Wavelet(SquareOperator):
     """Orthonormal wavelet transform with decimation, periodic at the edges.
+
+    Coefficients have the shape of the image: the coarsest approximation first, details behind it.
 
     Attributes:
         shape: Shape of the image.
@@ -104,16 +87,6 @@ class Wavelet(LinearOperator):
 
     def __post_init__(self) -> None:
         halvings(self.shape, self.axes, self.levels)
-
-    @property
-    def domain(self) -> Shape:
-        """Shape of the image."""
-        return self.shape
-
-    @property
-    def codomain(self) -> Shape:
-        """Shape of the coefficients: the coarsest approximation first, details behind it."""
-        return self.shape
 
     @property
     def details(self) -> Tensor:
