@@ -119,8 +119,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         twice = _twice(yaml.parse(text, Loader=loader))
-        # the loader is one of the two safe ones
-        given = yaml.load(text, Loader=loader) if not twice else {}
+        given = {} if twice else loader(text).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, VesaliusError):
             raise
