@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vesalius import io
-from vesalius.core import Grid, Image
+from vesalius.core import Grid, Image, Series
 from vesalius.io.raw import open_projections
 from vesalius.physics import Ellipsoid, Phantom, rasterise
 
@@ -309,3 +309,15 @@ def test_arrays_that_do_not_tell_what_they_are_can_be_told(vesalius, bench: Benc
     told = vesalius(*words, "-o", out, "--quantity", "line integral", "-m", "mlem", "--steps", "9")
     assert told.code == 0, told.err
     assert float(io.open(out).read().data.max()) > 0.01
+
+
+def test_a_truth_of_several_times_is_refused_and_not_passed_over(vesalius, bench: Bench) -> None:
+    scan = simulated(vesalius, bench)
+    twice = torch.stack([bench.image.data, bench.image.data])
+    series = Series(twice, bench.image.grid, (0.0, 1.0), "HU")
+    io.save(series, bench.folder / "times.nii.gz")
+    words = ("reconstruct", scan, "-o", bench.folder / "o.nii.gz", "--like", bench.ct)
+    ended = vesalius(*words, "--truth", bench.folder / "times.nii.gz")
+    assert ended.code == 3
+    assert "must hold one volume, got a series over time" in ended.err
+    assert not (bench.folder / "o.nii.gz").exists()

@@ -43,7 +43,7 @@ def views_png(views: tuple[View, ...], *, legend: bool = True) -> bytes:
         _draw_view(figure.add_subplot(grid[0, k]), view)
     if legend:
         _legend(figure, views)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def histograms_png(histograms: tuple[Histogram, ...]) -> bytes:
@@ -65,7 +65,7 @@ def histograms_png(histograms: tuple[Histogram, ...]) -> bytes:
         _draw_histogram(ax, histogram)
     for ax in axes[len(histograms) :]:
         ax.set_axis_off()
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _draw_view(ax: Any, view: View) -> None:
@@ -142,7 +142,8 @@ def _draw_histogram(ax: Any, histogram: Histogram) -> None:
         ax.spines[side].set_visible(False)
 
 
-def _png(figure: Any) -> bytes:
+def figure_png(figure: Any) -> bytes:
+    """Draw a figure as a PNG file; the same bytes for the same figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     out = io.BytesIO()

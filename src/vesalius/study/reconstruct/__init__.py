@@ -7,7 +7,7 @@ Part of the room ``study``.
 from vesalius.study.reconstruct._files import Camera, run_drr, run_simulate
 from vesalius.study.reconstruct._job import Job
 from vesalius.study.reconstruct._page import Page, render_page
-from vesalius.study.reconstruct._plan import Plan, carry_out, open_plan
+from vesalius.study.reconstruct._plan import Plan, open_plan
 from vesalius.study.reconstruct._quality import Error, compare
 from vesalius.study.reconstruct._rescan import Rescan, Way, rescan
 from vesalius.study.reconstruct._run import Done, run_plan
@@ -23,7 +23,6 @@ __all__ = [
     "Plan",
     "Rescan",
     "Way",
-    "carry_out",
     "compare",
     "open_plan",
     "render_page",

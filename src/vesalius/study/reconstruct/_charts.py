@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from vesalius.study._figures import figure_png
 
 _INK = "#7a838b"
 """Grey that can be read on white and on black: the page follows the reader's choice."""
@@ -76,7 +77,7 @@ def lines(
     ax.set_ylabel(axes[1])
     if any(line.name for line in of):
         ax.legend(frameon=False, labelcolor=_INK, fontsize=8)
-    return Chart(title, note, _png(figure))
+    return Chart(title, note, figure_png(figure))
 
 
 def picture(
@@ -115,7 +116,7 @@ def picture(
     bar.outline.set_visible(False)
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
-    return Chart(title, note, _png(figure))
+    return Chart(title, note, figure_png(figure))
 
 
 def _figure() -> tuple[Any, Any]:
@@ -134,9 +135,3 @@ def _figure() -> tuple[Any, Any]:
     ax.xaxis.label.set_fontsize(9)
     ax.yaxis.label.set_fontsize(9)
     return figure, ax
-
-
-def _png(figure: Any) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", transparent=True, metadata={"Software": None})
-    return file.getvalue()

@@ -186,17 +186,22 @@ def _mr_plan(raw: Path, job: Job, noise: Path | None) -> Plan:
     )
 
 
-def carry_out(plan: Plan, *, on_step: OnStep | None = None) -> Reconstruction:
-    """Do what a plan says.
+def open_volume(path: Path) -> Image:
+    """Read one volume.
 
     Args:
-        plan: The plan.
-        on_step: Told of each step.
+        path: A file or a folder with one DICOM series.
 
     Returns:
-        The image and what must be known of it.
+        The image.
+
+    Raises:
+        ConfigError: The file holds several times.
     """
-    return plan.run(on_step)
+    image = io.open(path).read()
+    if not isinstance(image, Image):
+        raise ConfigError(f"{path.name!r} must hold one volume, got a series over time")
+    return image
 
 
 def open_image(path: Path, unit: str) -> Image:
@@ -212,9 +217,7 @@ def open_image(path: Path, unit: str) -> Image:
     Raises:
         ConfigError: The unit is in neither place, or the file holds several times.
     """
-    image = io.open(path).read()
-    if not isinstance(image, Image):
-        raise ConfigError(f"{path.name!r} must hold one volume, got a series over time")
+    image = open_volume(path)
     if unit:
         image = replace(image, unit=unit)
     if image.unit not in {"HU", "1/mm"}:

@@ -85,14 +85,13 @@ def rescan(
     even = (1, rows - rows % 2, columns - columns % 2)
     slab = image.map(lambda x: x.float().clamp_min(-1000.0)).crop((z, 0, 0), even)
     truth = halved(slab)
-    rays = scanner(slab.grid)
-    raw = simulate(slab, place(rays, middle(slab)), exposure=EXPOSURE, on_step=on_step)
+    rays = place(scanner(slab.grid), middle(slab))
+    raw = simulate(slab, rays, exposure=EXPOSURE, on_step=on_step)
+    views, remarks = correct(raw, rays, Job())
+    measured = Measured(views, truth.grid, remarks=tuple(remarks))
     ways, images = [], [truth]
     for name, job in WAYS:
-        views, remarks = correct(raw, raw_geometry(raw.geometry), job)
-        found = reconstruct_ct(
-            Measured(views, truth.grid, remarks=tuple(remarks)), job, on_step=on_step
-        ).image
+        found = reconstruct_ct(measured, job, on_step=on_step).image
         ways.append(_way(name, found, truth, spot_mm, radius_mm))
         images.append(found)
     return Rescan(tuple(ways), tuple(images), NOTE)
@@ -103,12 +102,6 @@ NOTE = (
     f"{EXPOSURE.photons:g} photons per element, readout noise of {EXPOSURE.electronic:g} photons. "
     "The strength of total variation was chosen from the data alone."
 )
-
-
-def raw_geometry(geometry: Geometry | None) -> Geometry:
-    """Give the geometry that a simulation always has."""
-    assert geometry is not None
-    return geometry
 
 
 def halved(slab: Image) -> Image:

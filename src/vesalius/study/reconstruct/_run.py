@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vesalius import io
-from vesalius.core import Image, Step
+from vesalius.core import Step
 from vesalius.errors import VesaliusError
 from vesalius.reconstruct import Reconstruction
 from vesalius.study._report import Heading
 from vesalius.study.reconstruct._page import Page, render_page
-from vesalius.study.reconstruct._plan import Plan, carry_out
+from vesalius.study.reconstruct._plan import Plan, open_volume
 from vesalius.study.reconstruct._tell import page_of
 
 OnStep = Callable[[Step], None]
@@ -57,12 +57,12 @@ def run_plan(
         VesaliusError: An input was refused; the report then says so, and no image is written.
     """
     page_file = beside(out) if report is None else report
-    known = None if truth is None else io.open(truth).read()
+    known = None if truth is None else open_volume(truth)
     try:
         begun = time.perf_counter()
-        found = carry_out(plan, on_step=on_step)
+        found = plan.run(on_step)
         took = time.perf_counter() - begun
-        page = page_of(plan, found, truth=_one(known), seconds=took)
+        page = page_of(plan, found, truth=known, seconds=took)
     except VesaliusError as error:
         lead = "An input was refused; see below. No image was written."
         asked = {"asked": plan.job.to_json()}
@@ -86,10 +86,6 @@ def beside(out: Path) -> Path:
             name = name[: -len(suffix)]
             break
     return out.with_name(f"{name}.report.html")
-
-
-def _one(known: object) -> Image | None:
-    return known if isinstance(known, Image) else None
 
 
 def _write(path: Path, page: Page) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from vesalius.core import Image, Linear, Step
+from vesalius.core import Grid, Image, Linear, Step
 from vesalius.errors import ConfigError
 from vesalius.io.raw import RawProjections
 from vesalius.physics.ct import Geometry, Projections
@@ -90,17 +90,15 @@ def simulate(
         UnitError: The image is in neither HU nor 1/mm.
         GeometryError: No ray meets the image.
     """
-    from vesalius.physics.quality import to_mu
+    from vesalius.physics.ct._drr import attenuation
 
-    samples = image.map(lambda x: x.float())
-    mu = samples if image.unit == "1/mm" else to_mu(samples, kev=exposure.kev)
-    mu = mu.map(lambda x: x.clamp_min(0.0))
+    mu = attenuation(image.map(lambda x: x.float()), kev=exposure.kev)[0]
     passed = torch.empty(geometry.codomain, dtype=torch.float32)
     block = max(1, (1 << 24) // (geometry.shape[0] * geometry.shape[1] * FINER**2))
     blocks = range(0, geometry.views, block)
     for done, start in enumerate(blocks, start=1):
         views = slice(start, min(start + block, geometry.views))
-        passed[views] = _light(mu, geometry.take(views))
+        passed[views] = _light(mu, image.grid, geometry.take(views))
         if on_step is not None:
             on_step(Step("simulate: rays", done, len(blocks)))
     if exposure.photons == 0:
@@ -111,7 +109,7 @@ def simulate(
     return _counted(passed, geometry, exposure)
 
 
-def _light(mu: Image, geometry: Geometry) -> torch.Tensor:
+def _light(mu: torch.Tensor, grid: Grid, geometry: Geometry) -> torch.Tensor:
     """Part of the light that reaches each element, averaged over its rays."""
     from vesalius.physics.ct import Projector
 
@@ -128,7 +126,7 @@ def _light(mu: Image, geometry: Geometry) -> torch.Tensor:
             FINER * (geometry.middle[1] + 0.5) - 0.5,
         ),
     )
-    sums = Projector(fine, mu.grid)(mu.data[0].float())
+    sums = Projector(fine, grid)(mu)
     light = torch.exp(-sums).reshape(geometry.views, rows, along, columns, FINER)
     return light.mean(dim=(2, 4))
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import numpy as np
-import torch
 
 from vesalius.core import Image, hash_samples
 from vesalius.core._provenance import Provenance
@@ -136,15 +135,8 @@ def _spectra(image: Image, truth: Image | None) -> tuple[Chart, ...]:
     frequency, ratio = transfer(image, truth)
     shown = Line("", frequency.numpy(), ratio.numpy())
     gap = Image(image.data[:1].double() - truth.data[:1].double(), image.grid, image.unit)
-    noise = noise_power((gap,), trend="mean")
-    ring, power = noise.frequencies().flatten(), noise.power.flatten()
-    edges = torch.linspace(0, float(frequency[-1]), len(frequency) + 1, dtype=torch.float64)
-    place = torch.bucketize(ring, edges) - 1
-    inside = (place >= 0) & (place < len(frequency))
-    sums = torch.zeros(2, len(frequency), dtype=torch.float64)
-    sums[0].index_add_(0, place[inside], power[inside])
-    sums[1].index_add_(0, place[inside], torch.ones_like(power[inside]))
-    spectrum = Line("", frequency.numpy(), (sums[0] / sums[1].clamp_min(1)).numpy())
+    ring, power = noise_power((gap,), trend="mean").radial()
+    spectrum = Line("", ring.numpy(), power.numpy())
     unit = "" if image.unit == "1" else f"({image.unit})² "
     return (
         lines(
