@@ -319,5 +319,5 @@ def test_a_truth_of_several_times_is_refused_and_not_passed_over(vesalius, bench
     words = ("reconstruct", scan, "-o", bench.folder / "o.nii.gz", "--like", bench.ct)
     ended = vesalius(*words, "--truth", bench.folder / "times.nii.gz")
     assert ended.code == 3
-    assert "must hold one volume, got a series over time" in ended.err
+    assert "must hold one volume, it holds 2 frames" in ended.err
     assert not (bench.folder / "o.nii.gz").exists()

@@ -186,24 +186,6 @@ def _mr_plan(raw: Path, job: Job, noise: Path | None) -> Plan:
     )
 
 
-def open_volume(path: Path) -> Image:
-    """Read one volume.
-
-    Args:
-        path: A file or a folder with one DICOM series.
-
-    Returns:
-        The image.
-
-    Raises:
-        ConfigError: The file holds several times.
-    """
-    image = io.open(path).read()
-    if not isinstance(image, Image):
-        raise ConfigError(f"{path.name!r} must hold one volume, got a series over time")
-    return image
-
-
 def open_image(path: Path, unit: str) -> Image:
     """Read one CT volume with its unit.
 
@@ -215,9 +197,10 @@ def open_image(path: Path, unit: str) -> Image:
         The image.
 
     Raises:
-        ConfigError: The unit is in neither place, or the file holds several times.
+        ConfigError: The unit is in neither place.
+        FormatError: The file cannot be read, or holds several volumes.
     """
-    image = open_volume(path)
+    image = io.open(path).read()
     if unit:
         image = replace(image, unit=unit)
     if image.unit not in {"HU", "1/mm"}:

@@ -12,7 +12,7 @@ from vesalius.errors import VesaliusError
 from vesalius.reconstruct import Reconstruction
 from vesalius.study._report import Heading
 from vesalius.study.reconstruct._page import Page, render_page
-from vesalius.study.reconstruct._plan import Plan, open_volume
+from vesalius.study.reconstruct._plan import Plan
 from vesalius.study.reconstruct._tell import page_of
 
 OnStep = Callable[[Step], None]
@@ -57,7 +57,7 @@ def run_plan(
         VesaliusError: An input was refused; the report then says so, and no image is written.
     """
     page_file = beside(out) if report is None else report
-    known = None if truth is None else open_volume(truth)
+    known = None if truth is None else io.open(truth).read()
     try:
         begun = time.perf_counter()
         found = plan.run(on_step)
