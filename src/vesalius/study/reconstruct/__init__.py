@@ -4,9 +4,9 @@ Part of the room ``study``.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.study._stage_page import Page, render_page
 from vesalius.study.reconstruct._files import Camera, run_drr, run_simulate
 from vesalius.study.reconstruct._job import Job
-from vesalius.study.reconstruct._page import Page, render_page
 from vesalius.study.reconstruct._plan import Plan, open_plan
 from vesalius.study.reconstruct._quality import Error, compare
 from vesalius.study.reconstruct._rescan import Rescan, Way, rescan

@@ -12,7 +12,7 @@ from vesalius.core import Image, Step, hash_samples
 from vesalius.errors import ConfigError, FormatError
 from vesalius.physics.ct import Geometry
 from vesalius.reconstruct import Reconstruction
-from vesalius.study.reconstruct._charts import Chart
+from vesalius.study._charts import Chart
 from vesalius.study.reconstruct._ct import reconstruct_ct
 from vesalius.study.reconstruct._job import MAGNETIC, Job
 from vesalius.study.reconstruct._measured import (

@@ -11,7 +11,7 @@ from vesalius.core import Step
 from vesalius.errors import VesaliusError
 from vesalius.reconstruct import Reconstruction
 from vesalius.study._report import Heading
-from vesalius.study.reconstruct._page import Page, render_page
+from vesalius.study._stage_page import Page, render_page
 from vesalius.study.reconstruct._plan import Plan
 from vesalius.study.reconstruct._tell import page_of
 

@@ -7,10 +7,10 @@ from vesalius.core import Image, hash_samples
 from vesalius.core._provenance import Provenance
 from vesalius.physics.quality import noise_power
 from vesalius.reconstruct import Reconstruction
+from vesalius.study._charts import Chart, Line, lines, picture
 from vesalius.study._report import Heading, image_facts
+from vesalius.study._stage_page import Page
 from vesalius.study._views import View, choose_window, overview
-from vesalius.study.reconstruct._charts import Chart, Line, lines, picture
-from vesalius.study.reconstruct._page import Page
 from vesalius.study.reconstruct._plan import Plan
 from vesalius.study.reconstruct._quality import compare, through_middle, transfer
 

@@ -1,4 +1,4 @@
-"""Charts of a reconstruction's report: measurement, profile, residual, noise, as small pictures."""
+"""Charts of a stage's report: lines and pictures, small, readable on white and on black."""
 # SPDX-License-Identifier: Apache-2.0
 
 import base64

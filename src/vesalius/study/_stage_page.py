@@ -1,19 +1,38 @@
-"""Page: everything that the report of a reconstruction says, and its rendering."""
+"""Page: everything that the report of one stage says, and its rendering."""
 # SPDX-License-Identifier: Apache-2.0
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vesalius.study._charts import Chart
 from vesalius.study._render import render
 from vesalius.study._report import Heading
 from vesalius.study._views import View
-from vesalius.study.reconstruct._charts import Chart
+
+
+@dataclass(frozen=True, slots=True)
+class Titles:
+    """What the sections of a page are called.
+
+    Attributes:
+        findings: What must be known first.
+        views: Slices.
+        views_note: How to read them.
+        charts: Pictures.
+        rows: The table.
+    """
+
+    findings: str = "Before you use the image"
+    views: str = "The image"
+    views_note: str = "Slices of the reconstructed image, nothing interpolated, at one scale"
+    charts: str = "From measurement to image"
+    rows: str = "Against the truth"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """The report of one reconstruction.
+    """The report of one stage: a reconstruction, a registration.
 
     Attributes:
         heading: What it is about.
@@ -21,12 +40,13 @@ class Page:
         findings: What must be known before the image is used.
         facts: Name and value of what was measured and how.
         views: Slices of the image.
-        charts: Measurement, profile, residual and what else there is.
-        columns: Names of the columns of the table against the truth.
-        rows: Its cells, as text; empty where no truth is known.
+        charts: Pictures with their words: measurement, profile, residual and what else there is.
+        columns: Names of the columns of the table.
+        rows: Its cells, as text; empty for no table.
         rows_note: What the table compares.
         methods: Paragraphs for a methods section.
         provenance: The record of the run, JSON types.
+        titles: What the sections are called.
     """
 
     heading: Heading
@@ -40,6 +60,7 @@ class Page:
     rows_note: str = ""
     methods: tuple[str, ...] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
+    titles: Titles = Titles()
 
 
 def render_page(page: Page) -> str:
@@ -52,4 +73,4 @@ def render_page(page: Page) -> str:
         The text; all data in it is escaped.
     """
     record = json.dumps(page.provenance, indent=2, sort_keys=True)
-    return render("reconstruct.html.j2", {"report": page, "provenance": record})
+    return render("stage.html.j2", {"report": page, "provenance": record})
