@@ -41,15 +41,21 @@ class Similarity(ABC):
             (slope,) = torch.autograd.grad(loss, tracked)
         return float(loss.detach()), slope
 
-    def features(self, image: Samples, spacing_mm: tuple[float, float, float]) -> Samples:
+    def features(
+        self,
+        image: Samples,
+        spacing_mm: tuple[float, float, float],
+        weight: Weight | None = None,
+    ) -> Samples:
         """Turn an image into what is compared; computed once a level, before any warp.
 
         Args:
             image: (c, z, y, x).
             spacing_mm: Distance of samples along (z, y, x), mm.
+            weight: (1, z, y, x) on the lattice of ``image``; ranges are taken where it is not 0.
 
         Returns:
             (c', z, y, x); the image itself unless a similarity says otherwise.
         """
-        del spacing_mm
+        del spacing_mm, weight
         return image
