@@ -14,11 +14,11 @@ from vesalius.core import (
     Labels,
     Linear,
     Transform,
-    anti_alias_sigma,
     centred_grid,
     resample,
     resample_labels,
 )
+from vesalius.core._resample import anti_alias_sigma
 from vesalius.errors import GeometryError, IntensityError, UnitError
 from vesalius.ops._filters import gaussian
 

@@ -3,13 +3,17 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vesalius.core._grid import Grid
 from vesalius.errors import GeometryError, ShapeError
+
+if TYPE_CHECKING:
+    import vesalius.core._displacement
 
 PointsMm = Float[Tensor, "*batch 3"]
 
@@ -33,6 +37,12 @@ class Transform(ABC):
     @abstractmethod
     def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
         """Give the derivative of the mapped point by the point, at each point."""
+
+    def to_field(self, grid: Grid) -> "vesalius.core._displacement.Displacement":
+        """Give the displacement at the voxels of ``grid``, as a field; exact there."""
+        from vesalius.core._displacement import field_of  # a field is a transform: no cycle
+
+        return field_of(self, grid)
 
     def __matmul__(self, other: "Transform") -> "Transform":
         if isinstance(self, Linear) and isinstance(other, Linear):
