@@ -67,5 +67,5 @@ def _taps(position: Tensor, n: int, like: Tensor) -> Taps:
     inside = position.clamp(0, n - 1)
     first = inside.detach().floor().clamp(max=max(n - 2, 0))
     index = first.long()
-    moves = ((position >= 0) & (position < n - 1)).to(like.dtype)
+    moves = ((position >= 0) & (position <= n - 1)).to(like.dtype)
     return index, (index + 1).clamp(max=n - 1), (inside - first).to(like.dtype), moves

@@ -2,25 +2,30 @@
 
 A flow (3, z, y, x) displaces along the lattice's own (z, y, x), in samples:
 ``warped[i] = image(i + flow[i])``. An axis of one sample (2-D) is neither moved along nor
-differentiated.
+differentiated. A displacement that is not finite gives NaN.
 """
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.ops._sampling import sample
+from vesalius.errors import ShapeError
+from vesalius.ops import _flow_loops
+from vesalius.ops._filters import require_floats
 from vesalius.ops._slope import Slope, linear_with_slope
+from vesalius.ops._threads import share
 
 Stack = Float[Tensor, "c z y x"]
 Flow = Float[Tensor, "3 z2 y2 x2"]
 Offset = tuple[int, int, int]
 
 LONGEST = 0.5  # samples that the first step of an exponential may move
+LEAST = 1 << 16  # samples worth a thread of their own
+HERE: Offset = (0, 0, 0)
 
 
 class InverseFlow(NamedTuple):
@@ -35,7 +40,7 @@ class InverseFlow(NamedTuple):
     residual: Float[Tensor, "z y x"]
 
 
-def warp(image: Stack, flow: Flow, *, offset: Offset = (0, 0, 0)) -> Float[Tensor, "c z2 y2 x2"]:
+def warp(image: Stack, flow: Flow, *, offset: Offset = HERE) -> Float[Tensor, "c z2 y2 x2"]:
     """Look an image up where a flow points: ``out[i] = image(i + offset + flow[i])``, linear.
 
     Args:
@@ -44,12 +49,21 @@ def warp(image: Stack, flow: Flow, *, offset: Offset = (0, 0, 0)) -> Float[Tenso
         offset: Index (z, y, x) of the image's sample that lies under the flow's first one.
 
     Returns:
-        (c, z2, y2, x2), dtype and device of ``image``. Differentiable by both.
+        (c, z2, y2, x2), dtype and device of ``image``. Differentiable by both, once.
+
+    Raises:
+        UnitError: ``image`` is not floating point.
+        ShapeError: ``image`` has no samples.
     """
-    return sample(image, positions(flow, offset=offset))
+    _check(image)
+    flow = flow.to(image.device, image.dtype)
+    if not _by_loops(image):
+        return _by_torch(image, flow, offset)
+    out: Tensor = _Warp.apply(image, flow, offset)  # type: ignore[no-untyped-call]
+    return out
 
 
-def warp_with_gradient(image: Stack, flow: Flow, *, offset: Offset = (0, 0, 0)) -> Slope:
+def warp_with_gradient(image: Stack, flow: Flow, *, offset: Offset = HERE) -> Slope:
     """Warp an image, with the derivative of each warped sample by its displacement.
 
     Args:
@@ -59,9 +73,20 @@ def warp_with_gradient(image: Stack, flow: Flow, *, offset: Offset = (0, 0, 0)) 
 
     Returns:
         The warped image (c, z2, y2, x2) and the slope (c, 3, z2, y2, x2) of its interpolant along
-        (z, y, x), per sample; 0 beyond the edge samples.
+        (z, y, x), per sample; 0 beyond the edge samples. Differentiable, by torch.
+
+    Raises:
+        UnitError: ``image`` is not floating point.
+        ShapeError: ``image`` has no samples.
     """
-    return linear_with_slope(image, positions(flow, offset=offset))
+    _check(image)
+    flow = flow.to(image.device, image.dtype)
+    if not _by_loops(image) or _tracked(image, flow):
+        return linear_with_slope(image, positions(flow, offset=offset))
+    out = image.new_empty((image.shape[0], *flow.shape[1:]))
+    slope = image.new_empty((image.shape[0], 3, *flow.shape[1:]))
+    _rows(_flow_loops.slope_rows, image, flow, offset, out, slope)
+    return Slope(out, slope)
 
 
 def compose(outer: Float[Tensor, "3 z y x"], inner: Flow) -> Flow:
@@ -72,9 +97,14 @@ def compose(outer: Float[Tensor, "3 z y x"], inner: Flow) -> Flow:
         inner: (3, z2, y2, x2) on a lattice that begins at the same sample.
 
     Returns:
-        As ``inner``.
+        As ``inner``. Differentiable by both, once.
     """
-    return inner + warp(outer, inner)
+    if not _by_loops(outer) or _tracked(outer, inner) or outer.dtype != inner.dtype:
+        return inner + warp(outer, inner).to(inner.device, inner.dtype)
+    _check(outer)
+    out = torch.empty_like(inner, memory_format=torch.contiguous_format)
+    _rows(_flow_loops.compose_rows, outer, inner, out)
+    return out
 
 
 def squarings(velocity: Float[Tensor, "3 z y x"]) -> int:
@@ -138,3 +168,100 @@ def positions(flow: Flow, *, offset: Offset = (0, 0, 0)) -> Float[Tensor, "z2 y2
     ]
     index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     return index + flow.movedim(0, -1)
+
+
+class _Warp(torch.autograd.Function):
+    """The warp by loops, with its two derivatives by loops; these have none of their own."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, flow: Tensor, offset: Offset) -> Tensor:
+        ctx.save_for_backward(image, flow)
+        ctx.offset = offset
+        out = image.new_empty((image.shape[0], *flow.shape[1:]))
+        _rows(_flow_loops.warp_rows, image, flow, offset, out)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        image, flow = ctx.saved_tensors
+        by_image = by_flow = None
+        if ctx.needs_input_grad[0]:
+            by_image = splat(gradient, flow, shape=tuple(image.shape[1:]), offset=ctx.offset)
+        if ctx.needs_input_grad[1]:
+            slope = warp_with_gradient(image, flow, offset=ctx.offset).slope
+            by_flow = torch.einsum("czyx,cazyx->azyx", gradient, slope)
+        return by_image, by_flow, None
+
+
+def splat(
+    samples: Float[Tensor, "c z2 y2 x2"],
+    flow: Flow,
+    *,
+    shape: tuple[int, int, int],
+    offset: Offset = HERE,
+) -> Stack:
+    """Spread samples to where a flow points: the exact adjoint of ``warp`` by its image.
+
+    Args:
+        samples: (c, z2, y2, x2).
+        flow: (3, z2, y2, x2), samples.
+        shape: Size (z, y, x) of the image that ``warp`` would take.
+        offset: As in ``warp``.
+
+    Returns:
+        (c, *shape), as ``samples``; not differentiable on the CPU.
+    """
+    flow = flow.to(samples.device, samples.dtype)
+    out = samples.new_zeros((samples.shape[0], *shape))
+    if not _by_loops(samples):
+        with torch.enable_grad():
+            image = out.requires_grad_()
+            warped = _by_torch(image, flow.detach(), offset)
+            (back,) = torch.autograd.grad(warped, image, samples)
+        return back
+    arrays = [t.detach().contiguous().numpy() for t in (samples, flow, out)]
+    share(
+        lambda a, b: _flow_loops.splat_channels(arrays[0], arrays[1], offset, arrays[2], a, b),
+        len(out),
+        least=1 + LEAST // max(flow[0].numel(), 1),
+    )
+    return out
+
+
+def _check(image: Tensor) -> None:
+    require_floats(image, "linear interpolation")
+    if not image.numel():
+        raise ShapeError(f"image must have samples to be warped, got {tuple(image.shape)}")
+
+
+def _by_loops(image: Tensor) -> bool:
+    """Whether the loops take it: on the CPU, and few enough samples for indices of 31 bits."""
+    return image.device.type == "cpu" and image[0].numel() < 1 << 31
+
+
+def _tracked(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+
+
+def _rows(loop: Any, source: Tensor, flow: Tensor, *rest: Any) -> None:
+    """Run a loop over the rows of a flow, shared among threads."""
+    given = [x.detach().contiguous().numpy() if isinstance(x, Tensor) else x for x in rest]
+    first, second = source.detach().contiguous().numpy(), flow.detach().contiguous().numpy()
+    _, depth, height, width = flow.shape
+    share(
+        lambda a, b: loop(first, second, *given, a, b),
+        depth * height,
+        least=1 + LEAST // max(width, 1),
+    )
+
+
+def _by_torch(image: Tensor, flow: Tensor, offset: Offset) -> Tensor:
+    """Warp by torch's own kernel, which wants (x, y, z) from -1 to 1."""
+    at = positions(flow, offset=offset)
+    sizes = torch.tensor([max(n - 1, 1) for n in image.shape[1:]], dtype=at.dtype, device=at.device)
+    moved = (at * (2 / sizes) - 1).flip(-1).to(image.dtype)
+    out = torch.nn.functional.grid_sample(
+        image[None], moved[None], mode="bilinear", padding_mode="border", align_corners=True
+    )
+    return out[0]
