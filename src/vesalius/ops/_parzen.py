@@ -115,7 +115,7 @@ def _slope_torch(a: Tensor, b: Tensor, weight: Tensor, gradient: Tensor) -> Tens
     bins, cells = len(gradient), gradient.to(b.dtype)
     slopes = [
         ((_window(x, bins)[0] @ cells) * _window(y, bins)[1]).sum(1)
-        for x, y in zip(a.split(CHUNK), b.split(CHUNK), strict=True)
+        for x, y in zip(torch.split(a, CHUNK), torch.split(b, CHUNK), strict=True)
     ]
     return (torch.cat(slopes) * weight).where(weight > 0, 0)
 

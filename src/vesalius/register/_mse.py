@@ -26,15 +26,27 @@ class MeanSquare(Similarity):
 
     def __call__(self, fixed: Samples, warped: Samples, weight: Weight | None = None) -> Tensor:
         """Give the mean of ``w (warped - fixed)^2`` over samples and channels."""
-        f, m, w = pair(fixed, warped, weight)
-        loss = ((m - f).square() * w).sum() / (w.sum() * f.shape[0])
-        return finite_tensor(loss, "the mean squared difference")
+        return square_loss(fixed, warped, weight)
 
     def gradient(
         self, fixed: Samples, warped: Samples, weight: Weight | None = None
     ) -> tuple[float, Samples]:
-        """Give the loss and ``2 w (warped - fixed) / sum(w)``, fused."""
-        check_pair(fixed, warped, weight)
-        w = flat_weight(fixed, weight)
-        loss, slope = mean_square(fixed.flatten(1), warped.flatten(1), w)
-        return finite(loss, "the mean squared difference"), slope.view_as(warped)
+        """Give the loss and ``2 w (warped - fixed) / (c sum(w))``, fused."""
+        return square_gradient(fixed, warped, weight)
+
+
+def square_loss(fixed: Samples, warped: Samples, weight: Weight | None) -> Tensor:
+    """Give the weighted mean square difference over samples and channels, differentiable."""
+    f, m, w = pair(fixed, warped, weight)
+    loss = ((m - f).square() * w).sum() / (w.sum() * f.shape[0])
+    return finite_tensor(loss, "the mean squared difference")
+
+
+def square_gradient(
+    fixed: Samples, warped: Samples, weight: Weight | None
+) -> tuple[float, Samples]:
+    """Give the weighted mean square difference and its derivative by ``warped``."""
+    check_pair(fixed, warped, weight)
+    w = flat_weight(fixed, weight)
+    loss, slope = mean_square(fixed.flatten(1), warped.flatten(1), w)
+    return finite(loss, "the mean squared difference"), slope.view_as(warped)
