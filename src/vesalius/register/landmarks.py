@@ -1,0 +1,25 @@
+"""Maps from landmarks: closed-form linear fits and splines.
+
+A pair is one place seen in both worlds: row i of ``fixed`` and row i of ``moving``. All maps go
+from fixed to moving, mm. A spline saves through ``to_field``.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.register._elastic_spline import ElasticSpline, elastic_body, elastic_green
+from vesalius.register._landmark_fit import fit_linear
+from vesalius.register._radial import Gaussian, RadialKernel, RadialSpline, Wendland, radial_spline
+from vesalius.register._thin_plate import Plate, thin_plate
+
+__all__ = [
+    "ElasticSpline",
+    "Gaussian",
+    "Plate",
+    "RadialKernel",
+    "RadialSpline",
+    "Wendland",
+    "elastic_body",
+    "elastic_green",
+    "fit_linear",
+    "radial_spline",
+    "thin_plate",
+]
