@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.errors import ShapeError
+from vesalius.errors import ConfigError, GeometryError, ShapeError
 from vesalius.ops import _flow_loops
 from vesalius.ops._filters import require_floats
+from vesalius.ops._invert_loops import invert_rows
 from vesalius.ops._slope import Slope, linear_with_slope
 from vesalius.ops._threads import share
 
@@ -139,25 +140,53 @@ def exponential(
 
 
 def invert(flow: Float[Tensor, "3 z y x"], *, tol: float = 1e-3, steps: int = 30) -> InverseFlow:
-    """Find the flow that leads back: ``inverse[i] = -flow(i + inverse[i])``, by fixed point.
+    """Find the flow that leads back: ``inverse[i] = -flow(i + inverse[i])``.
+
+    Each sample is searched for by Newton's method on the linear interpolant, damped, and by fixed
+    point where that does not lead nearer. Off the CPU the fixed point runs for all samples at once,
+    and what it leaves is searched for on the CPU.
 
     Args:
         flow: (3, z, y, x), samples; its edge repeats outside.
-        tol: Stop when no sample misses by more, samples.
-        steps: Most steps.
+        tol: A sample is searched for until it misses by at most this, samples.
+        steps: Most steps at a sample.
 
     Returns:
-        The inverse on the same lattice, and how far each sample misses. Not differentiable.
+        The inverse on the same lattice, and how far each sample misses, which is more than ``tol``
+        where the map folds. Not differentiable.
+
+    Raises:
+        ValueError: ``flow`` is empty or not finite, ``tol`` is not positive, ``steps`` below 1.
     """
+    _check(flow)
+    if not bool(torch.isfinite(flow.detach()).all()):
+        raise GeometryError("flow must be finite to be inverted, got NaN or infinity")
+    if not tol > 0 or steps < 1:
+        raise ConfigError(f"tol must be positive and steps at least 1, got {tol:g} and {steps}")
     forward = flow.detach()
+    if _by_loops(forward):
+        return _invert_by_loops(forward, tol, steps)
     inverse = torch.zeros_like(forward)
     missed = compose(forward, inverse)
     for _ in range(steps):
-        if float(missed.abs().amax()) <= tol:
-            break
+        if float(missed.norm(dim=0).amax()) <= tol:
+            return InverseFlow(inverse, missed.norm(dim=0))
         inverse = inverse - missed
         missed = compose(forward, inverse)
-    return InverseFlow(inverse, missed.norm(dim=0))
+    found = _invert_by_loops(forward.cpu(), tol, steps)
+    return InverseFlow(found.flow.to(flow.device), found.residual.to(flow.device))
+
+
+def _invert_by_loops(flow: Tensor, tol: float, steps: int) -> InverseFlow:
+    out, residual = torch.empty_like(flow).contiguous(), torch.empty_like(flow[0]).contiguous()
+    source, target, left = flow.contiguous().numpy(), out.numpy(), residual.numpy()
+    _, depth, height, width = flow.shape
+    share(
+        lambda a, b: invert_rows(source, tol, steps, target, left, a, b),
+        depth * height,
+        least=1 + LEAST // (8 * width),
+    )
+    return InverseFlow(out, residual)
 
 
 def positions(flow: Flow, *, offset: Offset = (0, 0, 0)) -> Float[Tensor, "z2 y2 x2 3"]:
