@@ -1,0 +1,145 @@
+"""Linear stage: translation, rigid, similarity or affine, coarse to fine, from a start."""
+# SPDX-License-Identifier: Apache-2.0
+
+import numpy as np
+import torch
+
+from vesalius.core import Image, Linear
+from vesalius.errors import ConfigError, GeometryError
+from vesalius.register._level import Masks
+from vesalius.register._linear_descent import Slope, adam, quasi_newton, whitening
+from vesalius.register._linear_level import LinearLevel, make_linear_level
+from vesalius.register._linear_model import Freedoms, freedoms
+from vesalius.register._linear_squares import Fit, least_squares
+from vesalius.register._local_ncc import LocalNcc
+from vesalius.register._mse import MeanSquare
+from vesalius.register._ncc import Ncc
+from vesalius.register._plan import Adam, GaussNewton, Lbfgs, Scale, Stage
+from vesalius.register._similarity import Similarity
+from vesalius.register._watch import Watch
+
+LINEAR = ("translation", "rigid", "similarity", "affine")
+EVERYWHERE = Masks()
+
+
+def solve_linear(
+    fixed: Image,
+    moving: Image,
+    stage: Stage,
+    *,
+    start: Linear,
+    masks: Masks = EVERYWHERE,
+    watch: Watch,
+    channel_weights: tuple[float, ...] = (1.0,),
+) -> Linear:
+    """Search a linear map that makes the images alike.
+
+    The map is ``start @ deformation``: the deformation is of the stage's model about the centre
+    of the fixed mask (or field of view), so that a rigid stage from a rigid start ends rigid, and
+    one from an affine start keeps its scales and shears. Where both images are 2-D only motions
+    in the plane are searched. Samples that leave the moving image do not count.
+
+    ``GaussNewton`` solves mean square, global and local correlation as least squares (the local
+    one on images that are normalised over the window); for any other similarity it is a
+    quasi-Newton search scaled by the normal equations. ``Lbfgs`` and ``Adam`` take any
+    similarity, scaled by the motion in mm.
+
+    Args:
+        fixed: Floating point, any grid.
+        moving: Floating point, same channels, any grid.
+        stage: Model, similarity, optimiser, scales.
+        start: Fixed world to moving world.
+        masks: Where the images count.
+        watch: Collects the history.
+        channel_weights: One for each channel.
+
+    Returns:
+        Fixed world to moving world.
+
+    Raises:
+        ConfigError: The model is not linear, or the optimiser is for fields.
+        GeometryError: The images do not overlap at the start.
+        IntensityError: An image is constant or not finite where they overlap.
+        RegionError: The fixed mask is empty.
+    """
+    _check(stage)
+    flat = fixed.grid.shape[0] == 1 and moving.grid.shape[0] == 1
+    allowed = freedoms(stage.model, fixed, flat=flat, mask=masks.fixed)  # type: ignore[arg-type]
+    transform = start.matrix.detach().cpu().numpy()
+    for scale in stage.scales:
+        level = _level((fixed, moving), stage, scale, masks, channel_weights, allowed)
+        transform = _solve(level, stage, scale, transform, watch)
+    return Linear(torch.from_numpy(transform))
+
+
+def fit_of(similarity: Similarity) -> Fit | None:
+    """Say how a similarity is solved by least squares; None where it is not."""
+    if isinstance(similarity, MeanSquare):
+        return "same"
+    return "line" if isinstance(similarity, Ncc | LocalNcc) else None
+
+
+def _level(
+    images: tuple[Image, Image],
+    stage: Stage,
+    scale: Scale,
+    masks: Masks,
+    shares: tuple[float, ...],
+    allowed: Freedoms,
+) -> LinearLevel:
+    optimiser = stage.optimiser
+    return make_linear_level(
+        images,
+        scale.spacing_mm,
+        masks=masks,
+        shares=shares,
+        allowed=allowed,
+        similarity=stage.similarity,
+        samples=optimiser.samples if isinstance(optimiser, GaussNewton) else 0,
+    )
+
+
+def _solve(
+    level: LinearLevel, stage: Stage, scale: Scale, transform: np.ndarray, watch: Watch
+) -> np.ndarray:
+    """Run the optimiser at one scale."""
+    sums = level.sums(transform)
+    if not min(float(s.moments[0]) for _, s in sums) > 0:
+        raise GeometryError(
+            "the images must overlap at the start of a linear search, no sample does: "
+            'begin nearer, as by init="moments", or check the masks'
+        )
+    optimiser, fit = stage.optimiser, fit_of(stage.similarity)
+    if isinstance(optimiser, GaussNewton) and fit is not None:
+        return least_squares(
+            level,
+            transform,
+            fit=fit,
+            damping=optimiser.damping,
+            steps=scale.steps,
+            tol=stage.tol,
+            watch=watch,
+        )
+    metric = level.allowed.metric()
+    if isinstance(optimiser, GaussNewton):
+        rates = level.rates(transform)
+        metric = rates.T @ sum(share * s.second for share, s in sums) @ rates
+    slope = Slope(level, stage.similarity, whitening(metric))
+    if isinstance(optimiser, Adam):
+        return adam(slope, transform, optimiser, steps=scale.steps, tol=stage.tol, watch=watch)
+    memory = optimiser.memory if isinstance(optimiser, Lbfgs) else len(metric)
+    return quasi_newton(
+        slope, transform, memory=memory, steps=scale.steps, tol=stage.tol, watch=watch
+    )
+
+
+def _check(stage: Stage) -> None:
+    if stage.model not in LINEAR:
+        raise ConfigError(
+            f"a linear stage must have one of the models {', '.join(LINEAR)}, got {stage.model}"
+        )
+    if not isinstance(stage.optimiser, GaussNewton | Lbfgs | Adam):
+        raise ConfigError(
+            "a linear stage must be searched by GaussNewton, Lbfgs or Adam, got "
+            f"{type(stage.optimiser).__name__}: that one is for fields"
+        )
