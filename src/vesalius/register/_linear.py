@@ -68,7 +68,7 @@ def solve_linear(
     transform = start.matrix.detach().cpu().numpy()
     for scale in stage.scales:
         level = _level((fixed, moving), stage, scale, masks, channel_weights, allowed)
-        transform = _solve(level, stage, scale, transform, watch)
+        transform = solve_level(level, stage, scale, transform, watch)
     return Linear(torch.from_numpy(transform))
 
 
@@ -99,10 +99,25 @@ def _level(
     )
 
 
-def _solve(
+def solve_level(
     level: LinearLevel, stage: Stage, scale: Scale, transform: np.ndarray, watch: Watch
 ) -> np.ndarray:
-    """Run the optimiser at one scale."""
+    """Improve a map at one scale, by the optimiser of the stage.
+
+    Args:
+        level: Both images at this scale.
+        stage: Similarity, optimiser, tolerance.
+        scale: Most steps.
+        transform: (4, 4), fixed to moving world.
+        watch: Collects the history.
+
+    Returns:
+        (4, 4).
+
+    Raises:
+        GeometryError: No sample of the fixed image lies in the moving one.
+        IntensityError: An image is constant or not finite where they overlap.
+    """
     sums = level.sums(transform)
     if not min(float(s.moments[0]) for _, s in sums) > 0:
         raise GeometryError(
