@@ -12,9 +12,10 @@ from vesalius.core._grid import Grid
 from vesalius.core._image import Image
 from vesalius.core._transform import PointsMm, Transform
 from vesalius.errors import ConvergenceError, GeometryError, ShapeError, UnitError
+from vesalius.ops._jacobian import folding
 from vesalius.ops._sampling import sample
 from vesalius.ops._slope import linear_with_slope
-from vesalius.ops._warp import InverseFlow, invert
+from vesalius.ops._warp import invert
 
 Field = Float[Tensor, "3 z y x"]
 
@@ -68,11 +69,15 @@ class Displacement(Transform):
         """Give the field in samples along (z, y, x) of its grid."""
         return to_samples(self.data, self.grid)
 
+    @property
+    def outside(self) -> Literal["nearest", "extent"]:
+        """The border as interpolation names it."""
+        return "nearest" if self.border == "nearest" else "extent"
+
     def __call__(self, points_mm: PointsMm) -> PointsMm:
         """Map points (L, P, S), mm."""
         index = self.grid.to_index(points_mm)
-        kind: Literal["nearest", "extent"] = "nearest" if self.border == "nearest" else "extent"
-        moved = sample(self.data, index, border=kind).movedim(0, -1)
+        moved = sample(self.data, index, border=self.outside).movedim(0, -1)
         return points_mm + moved.to(points_mm.device, points_mm.dtype)
 
     def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
@@ -85,11 +90,14 @@ class Displacement(Transform):
         return out.to(points_mm.device, points_mm.dtype)
 
     def inverse(self) -> "Displacement":
-        """Give the inverse on the same grid, within 1e-3 of a voxel; see ``inversion``."""
+        """Give the inverse on the same grid, within 1e-3 of a voxel at each; see ``inversion``."""
         return self.inversion(tol_mm=1e-3 * min(self.grid.spacing_mm)).transform
 
     def inversion(self, *, tol_mm: float, allow_folds: bool = False) -> Inversion:
-        """Invert the map on its own grid.
+        """Invert the map at the voxels of its own grid.
+
+        Between the voxels the inverse is interpolated, as any field is. Where the map leads out
+        of its grid, a larger grid is better: ``transform.to_field(larger).inversion(...)``.
 
         Args:
             tol_mm: How far a voxel may miss once it is mapped forward, mm.
@@ -99,50 +107,59 @@ class Displacement(Transform):
             The inverse and its residual.
 
         Raises:
+            GeometryError: The map folds, and it is not allowed.
             ConvergenceError: Some voxels miss by more than ``tol_mm``, and it is not allowed.
+            ConfigError: ``tol_mm`` is not positive.
         """
-        spacing = self.grid.spacing_mm
-        found = invert(self.flow(), tol=tol_mm / max(spacing), steps=100)
+        flow = self.flow().detach()
+        folds = 0 if allow_folds else int((folding(flow) <= 0).sum())
+        if folds:
+            raise GeometryError(
+                f"the map must not fold to be inverted, but it does in {folds} cells between "
+                "voxels: use inversion(tol_mm=..., allow_folds=True) for the best that can be had"
+            )
+        # the search counts in samples: the shortest edge keeps its promise along every axis
+        found = invert(flow, tol=0.5 * tol_mm / max(self.grid.spacing_mm))
         inverse = Displacement.from_flow(found.flow, self.grid, border=self.border)
-        residual = _residual(found, self, inverse)
-        worst = float(residual.data.max())
-        if worst > tol_mm and not allow_folds:
-            count = int((residual.data > tol_mm).sum())
+        residual = (self @ inverse).to_field(self.grid).data.norm(dim=0, keepdim=True)
+        count = 0 if allow_folds else int((residual > tol_mm).sum())
+        if count:
             raise ConvergenceError(
                 f"the inverse must be found within {tol_mm:g} mm at every voxel, but {count} miss "
-                f"by up to {worst:.3g} mm: the map folds there; use "
-                "inversion(tol_mm=..., allow_folds=True) for the best that can be had"
+                f"by up to {float(residual.max()):.3g} mm: the map leads out of its grid there; "
+                "use inversion(tol_mm=..., allow_folds=True), or to_field on a larger grid first"
             )
-        return Inversion(inverse, residual)
+        return Inversion(inverse, Image(residual, self.grid, "mm"))
 
     def to_field(self, grid: Grid) -> "Displacement":
         """Give the displacement at the voxels of ``grid``."""
         if grid is self.grid:
             return self
-        return field_of(self, grid)
+        return Displacement(field_of(self, grid).data, grid, self.border)
 
     def __repr__(self) -> str:
         z, y, x = self.grid.shape
         return f"Displacement(fixed -> moving, mm, LPS, zyx {z} x {y} x {x}, {self.border} outside)"
 
 
-def _residual(found: InverseFlow, forward: Displacement, inverse: Displacement) -> Image:
-    del found
-    at = voxels(forward.grid).to(forward.data.device)
-    missed = (forward(inverse(at)) - at).norm(dim=-1)
-    return Image(missed[None].to(forward.data.dtype), forward.grid, "mm")
-
-
-def voxels(grid: Grid) -> Float[Tensor, "z y x 3"]:
-    """Give the world points of all voxels of a grid, mm, float64."""
-    axes = [torch.arange(n, dtype=torch.float64) for n in grid.shape]
-    return grid.to_world(torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1))
-
-
 def field_of(transform: Transform, grid: Grid) -> Displacement:
     """Evaluate any transform at the voxels of a grid."""
-    at = voxels(grid)
-    return Displacement((transform(at) - at).movedim(-1, 0).float().contiguous(), grid)
+    from vesalius.core._lattice import mapped  # which knows every kind of transform
+
+    at = mapped(transform, grid, device=torch.device("cpu"))
+    change = at.matrix - grid.affine
+    field = at.field
+    if field is not None and not bool(change.detach().any()) and not change.requires_grad:
+        return Displacement(field, grid)
+    shift = torch.zeros(3, 1, 1, 1, dtype=torch.float64) + change[:3, 3].reshape(3, 1, 1, 1)
+    for axis, n in enumerate(grid.shape):
+        along = torch.arange(n, dtype=torch.float64).reshape(
+            [-1 if a == axis else 1 for a in range(3)]
+        )
+        shift = shift + change[:3, axis].reshape(3, 1, 1, 1) * along
+    if field is None:
+        return Displacement(shift, grid)
+    return Displacement((field + shift.to(field.device)).to(field.dtype), grid)
 
 
 def to_mm(flow: Field, grid: Grid) -> Field:

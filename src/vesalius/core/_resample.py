@@ -3,7 +3,8 @@
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, final
 
 import torch
 from jaxtyping import Float
@@ -11,15 +12,25 @@ from torch import Tensor
 
 from vesalius.core._grid import Grid, Triple
 from vesalius.core._image import Image, Labels
-from vesalius.core._transform import Composite, Linear, Transform
+from vesalius.core._lattice import Mapped, mapped
+from vesalius.core._transform import Linear, Transform
 from vesalius.errors import GeometryError, IntensityError, UnitError
 from vesalius.ops._filters import gaussian
+from vesalius.ops._pull import pull
 from vesalius.ops._sampling import resample_affine, sample, sample_labels
 from vesalius.ops._separable import Border, Interpolation
 
 IDENTITY = Linear.identity()
-SLAB = 1 << 22  # positions handled at once, so that their coordinates stay small
 FWHM = math.sqrt(8 * math.log(2))  # full width at half maximum of a Gaussian of deviation 1
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What lies outside of an image, and its value."""
+
+    border: Border
+    fill: float
 
 
 def resample(
@@ -70,24 +81,9 @@ def resample(
     data = _checked(image, interpolation)
     if anti_alias and interpolation != "nearest":
         data = gaussian(data, anti_alias_sigma(image.grid, like, transform=transform))
-    border: Border = "nearest" if fill is None else "extent"
-    value = 0.0 if fill is None else fill
-    matrix = _index_matrix(image.grid, like, transform)
-    if matrix is not None:
-        out = resample_affine(
-            data,
-            matrix,
-            shape=like.shape,
-            interpolation=interpolation,
-            border=border,
-            fill=value,
-        )
-    else:
-        slabs = [
-            sample(data, at, interpolation=interpolation, border=border, fill=value)
-            for at in _index_points(image.grid, like, transform, image.device)
-        ]
-        out = torch.cat(slabs, dim=1)
+    rule = Outside("nearest" if fill is None else "extent", 0.0 if fill is None else fill)
+    at = mapped(transform, like, device=image.device)
+    out = _looked_up(data, image.grid, at, interpolation, rule)
     return Image(out, like, image.unit, image.channels)
 
 
@@ -111,19 +107,13 @@ def resample_labels(
     Returns:
         Labels on ``like``, same number type and names; 0 where ``like`` leaves the voxels.
     """
-    matrix = _index_matrix(labels.grid, like, transform) if method == "nearest" else None
-    if matrix is not None:
-        out = resample_affine(
-            labels.data, matrix, shape=like.shape, interpolation="nearest", border="extent"
-        )
-        return Labels(out, like, labels.names)
-    slabs = []
-    for at in _index_points(labels.grid, like, transform, labels.device):
-        if method == "onehot":
-            slabs.append(sample_labels(labels.data, at))
-        else:
-            slabs.append(sample(labels.data, at, interpolation="nearest", border="extent"))
-    return Labels(torch.cat(slabs, dim=1), like, labels.names)
+    at = mapped(transform, like, device=labels.device)
+    if method == "nearest":
+        out = _looked_up(labels.data, labels.grid, at, "nearest", Outside("extent", 0.0))
+    else:
+        slabs = [sample_labels(labels.data, p) for p in _slabs(labels.grid, at, labels.device)]
+        out = torch.cat(slabs, dim=1)
+    return Labels(out, like, labels.names)
 
 
 def centred_grid(grid: Grid, spacing_mm: Triple) -> Grid:
@@ -199,37 +189,31 @@ def _checked(image: Image, interpolation: Interpolation) -> Tensor:
     return image.data
 
 
-def _linear_part(transform: Transform) -> Tensor | None:
-    """Give the one matrix of a transform made of linear ones; None for any other."""
-    if isinstance(transform, Linear):
-        tracked = torch.is_grad_enabled() and transform.matrix.requires_grad
-        return None if tracked else transform.matrix.detach().cpu()
-    if not isinstance(transform, Composite):
-        return None
-    total = torch.eye(4, dtype=torch.float64)
-    for part in transform.parts:
-        matrix = _linear_part(part)
-        if matrix is None:
-            return None
-        total = total @ matrix
-    return total
+def _looked_up(
+    data: Tensor, grid: Grid, at: Mapped, interpolation: Interpolation, outside: Outside
+) -> Tensor:
+    """Give the samples at the voxels of a grid that a transform has moved."""
+    border, fill = outside.border, outside.fill
+    if at.field is None and not at.matrix.requires_grad:
+        return resample_affine(
+            data,
+            torch.linalg.inv(grid.affine) @ at.matrix,
+            shape=at.shape,
+            interpolation=interpolation,
+            border=border,
+            fill=fill,
+        )
+    if at.field is not None and interpolation == "linear":
+        moved = Mapped(at.matrix, at.field.to(data.device), at.shape)
+        return pull(data, moved.places(grid), border=border, fill=fill)
+    slabs = [
+        sample(data, index, interpolation=interpolation, border=border, fill=fill)
+        for index in _slabs(grid, at, data.device)
+    ]
+    return torch.cat(slabs, dim=1)
 
 
-def _index_matrix(grid: Grid, like: Grid, transform: Transform) -> Tensor | None:
-    matrix = _linear_part(transform)
-    if matrix is None:
-        return None
-    index: Tensor = torch.linalg.inv(grid.affine) @ matrix @ like.affine
-    return index
-
-
-def _index_points(
-    grid: Grid, like: Grid, transform: Transform, device: torch.device
-) -> Iterator[Float[Tensor, "z y x 3"]]:
-    """Map the points of ``like``, some slices at a time, to indices of ``grid``."""
-    nz, ny, nx = like.shape
-    slab = max(1, SLAB // (ny * nx))
-    for start in range(0, nz, slab):
-        axes = (torch.arange(start, min(nz, start + slab)), torch.arange(ny), torch.arange(nx))
-        index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).to(device, torch.float64)
-        yield grid.to_index(transform(like.to_world(index)))
+def _slabs(grid: Grid, at: Mapped, device: torch.device) -> Iterator[Float[Tensor, "z y x 3"]]:
+    """Give the indices of ``grid`` that moved voxels have, some slices at a time."""
+    field = torch.zeros((1, 1, 1, 1)).expand(3, *at.shape) if at.field is None else at.field
+    yield from Mapped(at.matrix, field.to(device), at.shape).places(grid).slabs()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.core._grid import Grid
+from vesalius.core._grid import Grid, Triple
 from vesalius.errors import GeometryError, ShapeError
 
 if TYPE_CHECKING:
@@ -45,9 +45,14 @@ class Transform(ABC):
         return field_of(self, grid)
 
     def __matmul__(self, other: "Transform") -> "Transform":
-        if isinstance(self, Linear) and isinstance(other, Linear):
-            return Linear(self.matrix @ other.matrix)
-        return Composite((self, other))
+        """Give ``x -> self(other(x))``; linear maps that meet are folded into one."""
+        parts: list[Transform] = []
+        for part in (*_parts(self), *_parts(other)):
+            if parts and isinstance(parts[-1], Linear) and isinstance(part, Linear):
+                parts[-1] = Linear(parts[-1].matrix @ part.matrix)
+            else:
+                parts.append(part)
+        return parts[0] if len(parts) == 1 else Composite(tuple(parts))
 
 
 @final
@@ -87,7 +92,7 @@ class Linear(Transform):
         return cls(torch.eye(4, dtype=torch.float64))
 
     @classmethod
-    def translation(cls, shift_mm: tuple[float, float, float]) -> "Linear":
+    def translation(cls, shift_mm: Triple) -> "Linear":
         """Make the map that adds ``shift_mm`` (L, P, S) to a fixed point."""
         matrix = torch.eye(4, dtype=torch.float64)
         matrix[:3, 3] = torch.tensor(shift_mm, dtype=torch.float64)
@@ -96,9 +101,9 @@ class Linear(Transform):
     @classmethod
     def rotation(
         cls,
-        rotation_deg: tuple[float, float, float],
+        rotation_deg: Triple,
         *,
-        centre_mm: tuple[float, float, float],
+        centre_mm: Triple,
     ) -> "Linear":
         """Make a rotation about a stated centre, by the exponential of a rotation vector.
 
@@ -117,6 +122,74 @@ class Linear(Transform):
         matrix[:3, :3] = torch.linalg.matrix_exp(skew)
         matrix[:3, 3] = centre - matrix[:3, :3] @ centre
         return cls(matrix)
+
+    @classmethod
+    def rigid(cls, rotation_deg: Triple, shift_mm: Triple, *, centre_mm: Triple) -> "Linear":
+        """Make a rotation about a stated centre, then a shift.
+
+        Args:
+            rotation_deg: As in ``rotation``.
+            shift_mm: Added to the rotated point (L, P, S), mm.
+            centre_mm: World point (L, P, S) that the rotation leaves, mm.
+
+        Returns:
+            The map ``x -> R (x - centre) + centre + shift``.
+        """
+        turned = cls.rotation(rotation_deg, centre_mm=centre_mm)
+        return cls.translation(shift_mm)._after(turned)
+
+    @classmethod
+    def similarity(
+        cls, scale: float, rotation_deg: Triple, shift_mm: Triple, *, centre_mm: Triple
+    ) -> "Linear":
+        """Make a rotation and an equal scaling about a stated centre, then a shift.
+
+        Args:
+            scale: Factor of every length, fixed to moving; above 0.
+            rotation_deg: As in ``rotation``.
+            shift_mm: Added to the turned and scaled point (L, P, S), mm.
+            centre_mm: World point (L, P, S) that rotation and scaling leave, mm.
+
+        Returns:
+            The map ``x -> scale R (x - centre) + centre + shift``.
+
+        Raises:
+            GeometryError: ``scale`` is not positive.
+        """
+        if not scale > 0:
+            raise GeometryError(f"scale must be positive, got {scale:g}: give a factor of lengths")
+        turned = cls.rotation(rotation_deg, centre_mm=centre_mm)
+        grown = cls.affine(scale * torch.eye(3), (0.0, 0.0, 0.0), centre_mm=centre_mm)
+        return cls.translation(shift_mm)._after(grown)._after(turned)
+
+    @classmethod
+    def affine(
+        cls, matrix: Float[Tensor, "3 3"], shift_mm: Triple, *, centre_mm: Triple
+    ) -> "Linear":
+        """Make any linear map about a stated centre, then a shift.
+
+        Args:
+            matrix: (3, 3); acts on (L, P, S) vectors from the centre.
+            shift_mm: Added to the mapped point (L, P, S), mm.
+            centre_mm: World point (L, P, S) that ``matrix`` leaves, mm.
+
+        Returns:
+            The map ``x -> matrix (x - centre) + centre + shift``.
+
+        Raises:
+            ShapeError: ``matrix`` is not (3, 3).
+            GeometryError: ``matrix`` is singular or not finite.
+        """
+        if tuple(matrix.shape) != (3, 3):
+            raise ShapeError(f"matrix must have shape (3, 3) to be affine, got {matrix.shape}")
+        inner = matrix.to("cpu", torch.float64)
+        centre = torch.tensor(centre_mm, dtype=torch.float64)
+        last = centre - inner @ centre + torch.tensor(shift_mm, dtype=torch.float64)
+        bottom = torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
+        return cls(torch.cat([torch.cat([inner, last[:, None]], dim=1), bottom]))
+
+    def _after(self, first: "Linear") -> "Linear":
+        return Linear(self.matrix @ first.matrix)
 
     def __call__(self, points_mm: PointsMm) -> PointsMm:
         """Map points (L, P, S), mm."""
@@ -170,3 +243,7 @@ class Composite(Transform):
 
     def __repr__(self) -> str:
         return f"Composite(fixed -> moving, mm, LPS, {len(self.parts)} parts)"
+
+
+def _parts(transform: Transform) -> tuple[Transform, ...]:
+    return transform.parts if isinstance(transform, Composite) else (transform,)

@@ -217,3 +217,90 @@ def splat_channels(gradient, flow, offset, out, start, stop):
                 flat[at + dx] += x * high
                 flat[at + dy] += (one - x) * high_y
                 flat[at + dy + dx] += x * high_y
+
+
+@kernel
+@no_type_check
+def _lattice_row(matrix, linear, field, k, j, z, y, x):
+    """Give the positions ``matrix @ (k, j, i, 1) + linear @ field[:, k, j, i]`` of a row."""
+    row_0, row_1, row_2 = field[0, k, j], field[1, k, j], field[2, k, j]
+    at_z = matrix[0, 0] * k + matrix[0, 1] * j + matrix[0, 3]
+    at_y = matrix[1, 0] * k + matrix[1, 1] * j + matrix[1, 3]
+    at_x = matrix[2, 0] * k + matrix[2, 1] * j + matrix[2, 3]
+    zx, yx, xx = matrix[0, 2], matrix[1, 2], matrix[2, 2]
+    a, b, c = linear[0, 0], linear[0, 1], linear[0, 2]
+    d, e, f = linear[1, 0], linear[1, 1], linear[1, 2]
+    g, h, m = linear[2, 0], linear[2, 1], linear[2, 2]
+    for i in range(len(z)):
+        p, q, r = row_0[i], row_1[i], row_2[i]
+        z[i] = (at_z + zx * i) + (a * p + b * q + c * r)
+        y[i] = (at_y + yx * i) + (d * p + e * q + f * r)
+        x[i] = (at_x + xx * i) + (g * p + h * q + m * r)
+
+
+@kernel
+@no_type_check
+def _clamp_row(p, n, stride, index, fraction):
+    """Turn positions along one axis into fractions, and add the first neighbour to ``index``."""
+    end, cap = float(n - 1), np.int32(max(n - 2, 0))
+    step = np.int32(stride)
+    for i in range(len(p)):
+        a = p[i] if p[i] > 0.0 else 0.0
+        a = a if a < end else end
+        first = min(np.int32(a), cap)
+        index[i] += first * step
+        fraction[i] = (a - first) + (p[i] - p[i])
+
+
+@kernel
+@no_type_check
+def pull_rows(image, matrix, linear, field, reach, fill, out, start, stop):
+    """Fill rows of ``out`` with the image where a lattice is moved to by a field.
+
+    Args:
+        image: (c, z, y, x).
+        matrix: (4, 4); index of ``out`` to index of the image.
+        linear: (3, 3); vector of the field to samples of the image.
+        field: (3, z2, y2, x2).
+        reach: How far beyond the edge samples a position may lie, samples.
+        fill: Value beyond the reach.
+        out: (c, z2, y2, x2).
+        start: First row.
+        stop: Row after the last.
+    """
+    flat = image.ravel()
+    channels, nz, ny, nx = image.shape
+    size = nz * ny * nx
+    dz, dy, dx = ny * nx if nz > 1 else 0, nx if ny > 1 else 0, 1 if nx > 1 else 0
+    dz, dy, dx = np.uint64(dz), np.uint64(dy), np.uint64(dx)
+    end_z, end_y, end_x = nz - 1 + reach, ny - 1 + reach, nx - 1 + reach
+    width = field.shape[3]
+    index = np.empty(width, np.int32)
+    at, part = np.empty((3, width)), np.empty((3, width), image.dtype)
+    for row in range(start, stop):
+        k, j = row // field.shape[2], row % field.shape[2]
+        z, y, x = at[0], at[1], at[2]
+        _lattice_row(matrix, linear, field, k, j, z, y, x)
+        index[:] = 0
+        _clamp_row(z, nz, ny * nx, index, part[0])
+        _clamp_row(y, ny, nx, index, part[1])
+        _clamp_row(x, nx, 1, index, part[2])
+        for channel in range(channels):
+            target = out[channel, k, j]
+            begin = np.uint64(channel * size)
+            for i in range(width):
+                first = begin + np.uint64(index[i])
+                t = part[2, i]
+                a = flat[first] + t * (flat[first + dx] - flat[first])
+                b = flat[first + dy] + t * (flat[first + dy + dx] - flat[first + dy])
+                first += dz
+                c = flat[first] + t * (flat[first + dx] - flat[first])
+                d = flat[first + dy] + t * (flat[first + dy + dx] - flat[first + dy])
+                a += part[1, i] * (b - a)
+                c += part[1, i] * (d - c)
+                target[i] = a + part[0, i] * (c - a)
+            if reach < 1e9:
+                for i in range(width):
+                    low = (z[i] < -reach) | (y[i] < -reach) | (x[i] < -reach)
+                    if low | (z[i] > end_z) | (y[i] > end_y) | (x[i] > end_x):
+                        target[i] = fill

@@ -24,7 +24,7 @@ Stack = Float[Tensor, "c z y x"]
 Flow = Float[Tensor, "3 z2 y2 x2"]
 Offset = tuple[int, int, int]
 
-LONGEST = 0.5  # samples that the first step of an exponential may move
+LONGEST = 1.0  # samples that the first step of an exponential may move
 LEAST = 1 << 16  # samples worth a thread of their own
 HERE: Offset = (0, 0, 0)
 
@@ -109,11 +109,22 @@ def compose(outer: Float[Tensor, "3 z y x"], inner: Flow) -> Flow:
 
 
 def squarings(velocity: Float[Tensor, "3 z y x"]) -> int:
-    """Give the number of squarings of an exponential: the first step moves at most half a sample.
+    """Give the number of squarings of an exponential: the first step moves at most one sample.
 
-    It is ``max(0, ceil(log2(longest / 0.5)))`` with the largest component of the velocity.
+    It is ``max(0, ceil(log2(longest)))`` with the largest component of the velocity, samples.
+
+    Args:
+        velocity: (3, z, y, x), samples per unit of time.
+
+    Returns:
+        How often ``exponential`` composes the first step with itself.
+
+    Raises:
+        GeometryError: ``velocity`` is not finite.
     """
-    longest = float(velocity.detach().abs().amax())
+    longest = float(velocity.detach().abs().amax()) if velocity.numel() else 0.0
+    if not math.isfinite(longest):
+        raise GeometryError("velocity must be finite, got NaN or infinity: check the step before")
     return max(0, math.ceil(math.log2(longest / LONGEST))) if longest > 0 else 0
 
 
@@ -127,13 +138,19 @@ def exponential(
         steps: Squarings; None takes ``squarings(velocity)``.
 
     Returns:
-        The flow, as ``velocity``. The inverse is ``exponential(-velocity)``.
+        The flow, as ``velocity``. Its inverse is ``exponential(-velocity)``. Differentiable, once.
+
+    Raises:
+        GeometryError: ``velocity`` is not finite and ``steps`` is None.
 
     References:
-        Arsigny et al. (2006), doi:10.1007/11866565_113, section 4.
+        Arsigny et al. (2006), doi:10.1007/11866565_113, section 4. Differs from it in: the first
+        step is of the second order (midpoint rule), which is more exact than one squaring more
+        and costs the same.
     """
     count = squarings(velocity) if steps is None else steps
-    flow: Tensor = velocity / 2**count
+    first: Tensor = velocity / 2**count
+    flow: Tensor = warp(first, first / 2)
     for _ in range(count):
         flow = compose(flow, flow)
     return flow
