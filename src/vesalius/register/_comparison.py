@@ -30,6 +30,7 @@ class Comparison:
         level: Where they come from.
         weight: (1, z, y, x) or None; where the moving image had samples before the first step.
         pull: Gives the loss and the force of a warped image.
+        similarity: The loss.
     """
 
     fixed: Samples
@@ -37,6 +38,7 @@ class Comparison:
     level: Level
     weight: Weight | None
     pull: Pull
+    similarity: Similarity
 
     def warped(self, flow: Flow) -> Samples:
         """Pull the moving features through a flow."""
@@ -62,7 +64,13 @@ def compare(level: Level, similarity: Similarity, flow: Flow) -> Comparison:
     moving = similarity.features(level.moving, spacing, level.moving_weight)
     weight = _weight(level, flow)
     pull = _pull(similarity, fixed, weight, level.channel_weights)
-    return Comparison(fixed, moving, level, weight, pull)
+    return Comparison(fixed, moving, level, weight, pull, similarity)
+
+
+def pull(comparison: Comparison, fixed: Samples) -> Pull:
+    """Give the loss and force against another fixed image, as in a mid space."""
+    shares = comparison.level.channel_weights
+    return _pull(comparison.similarity, fixed, comparison.weight, shares)
 
 
 def _weight(level: Level, flow: Flow) -> Weight | None:

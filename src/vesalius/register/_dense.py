@@ -5,6 +5,7 @@ from vesalius.core import Transform
 from vesalius.errors import ConfigError
 from vesalius.register._greedy import greedy_displacement
 from vesalius.register._level import Level
+from vesalius.register._log_domain import greedy_velocity
 from vesalius.register._plan import Greedy, Stage
 from vesalius.register._watch import Watch
 
@@ -28,4 +29,9 @@ def solve(levels: tuple[Level, ...], stage: Stage, watch: Watch) -> Transform:
         raise ConfigError(f"greedy descent needs optimiser Greedy, got {type(optimiser).__name__}")
     if stage.model == "displacement":
         return greedy_displacement(levels, stage, watch, optimiser)
-    raise ConfigError(f"greedy descent searches displacements so far, got model {stage.model!r}")
+    if stage.model in ("velocity", "symmetric"):
+        return greedy_velocity(levels, stage, watch, optimiser)
+    raise ConfigError(
+        "greedy descent searches displacement, velocity or symmetric, got model "
+        f"{stage.model!r}: give bases and linear models another optimiser"
+    )

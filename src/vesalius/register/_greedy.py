@@ -12,6 +12,7 @@ from vesalius.register._comparison import compare
 from vesalius.register._level import Level
 from vesalius.register._plan import Greedy, Scale, Stage
 from vesalius.register._regulariser import Smoother
+from vesalius.register._unfold import unfold
 from vesalius.register._watch import Watch
 
 Flow = Float[Tensor, "3 z y x"]
@@ -24,7 +25,7 @@ def greedy_displacement(
 
     Each step pulls the moving image, takes the force, smooths it (``update``), scales it so that
     its longest vector is ``step`` samples, composes it before the field so far and smooths the
-    whole (``total``).
+    whole (``total``). At the end the few cells that linear interpolation turned over are smoothed.
 
     Args:
         levels: Coarse to fine.
@@ -42,7 +43,7 @@ def greedy_displacement(
         flow = carry(flow, grid, level.grid)
         grid = level.grid
         flow = _descend(flow, level, scale, stage=stage, watch=watch, optimiser=optimiser)
-    return Displacement.from_flow(flow, grid)
+    return Displacement.from_flow(unfold(flow), grid)
 
 
 def _descend(
