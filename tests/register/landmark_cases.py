@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from vesalius.core import Points
+from vesalius.core import Linear, Mesh, Points
 
 
 def pairs(n: int = 20, *, flat: bool = False) -> tuple[Points, Points]:
@@ -24,6 +24,43 @@ def somewhere(n: int = 200) -> torch.Tensor:
     """Random points in and around that cube."""
     generator = torch.Generator().manual_seed(n + 1)
     return torch.rand(n, 3, dtype=torch.float64, generator=generator) * 140 - 20
+
+
+def cloud(n: int = 80) -> torch.Tensor:
+    """A lopsided cloud of points, mm."""
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([40.0, 25.0, 15.0], dtype=torch.float64)
+    points = torch.randn(n, 3, dtype=torch.float64, generator=generator) * spread
+    points[: n // 5] += torch.tensor([60.0, 30.0, 0.0], dtype=torch.float64)
+    return points
+
+
+def sheet(n: int = 16) -> Mesh:
+    """A bumpy closed surface: a sphere of uneven radius, triangulated, open at its poles."""
+    theta = torch.linspace(0.15, torch.pi - 0.15, n, dtype=torch.float64)
+    phi = torch.arange(2 * n, dtype=torch.float64) * torch.pi / n
+    t, p = (a.reshape(-1) for a in torch.meshgrid(theta, phi, indexing="ij"))
+    r = 40 + 6 * (2 * p + t).sin() * t.sin() + 5 * (3 * t).cos() + 9 * t.sin() ** 2 * p.cos()
+    places = torch.stack([r * t.sin() * p.cos(), r * t.sin() * p.sin(), 1.4 * r * t.cos()], dim=1)
+    i, j = (
+        a.reshape(-1)
+        for a in torch.meshgrid(torch.arange(n - 1), torch.arange(2 * n), indexing="ij")
+    )
+    a, b = i * 2 * n + j, i * 2 * n + (j + 1) % (2 * n)
+    c, d = a + 2 * n, b + 2 * n
+    return Mesh(places, torch.cat([torch.stack([a, c, b], 1), torch.stack([b, c, d], 1)]))
+
+
+def motion(model: str, size: float = 1.0) -> Linear:
+    """Give a small motion of a model: some degrees and mm."""
+    turn = (3 * size, -2 * size, 4 * size)
+    rigid = Linear.translation((2, -1, 1)) @ Linear.rotation(turn, centre_mm=(1, 2, 3))
+    matrix = torch.eye(4, dtype=torch.float64)
+    if model != "rigid":
+        matrix[:3, :3] *= 1.03
+    if model == "affine":
+        matrix[0, 1], matrix[2, 2] = 0.03, 0.99
+    return rigid @ Linear(matrix)
 
 
 def slope_by_differences(transform, points: torch.Tensor, step: float = 1e-4) -> torch.Tensor:

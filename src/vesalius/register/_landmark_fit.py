@@ -14,6 +14,7 @@ from vesalius.register._plan import LinearModel
 
 Dimension = Literal[2, 3]
 FLAT = 1e-6  # an extent below this part of the longest one counts as none
+IDENTITY = Linear.identity()
 SHAPES = {0: "all in one place", 1: "on one line", 2: "in one plane"}
 
 
