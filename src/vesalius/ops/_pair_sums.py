@@ -41,7 +41,7 @@ def mean_square(a: Pair, b: Pair, weight: Flat) -> tuple[float, Pair]:
     return math.fsum(sums) / total, torch.from_numpy(slope)
 
 
-def correlation(a: Pair, b: Pair, weight: Flat) -> tuple[Flat, Pair]:
+def correlation(a: Pair, b: Pair, weight: Flat) -> tuple[Float[Tensor, "c"], Pair]:
     """Give the weighted correlation of each channel and its derivative by ``b``.
 
     Args:

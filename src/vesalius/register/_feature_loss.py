@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vesalius.errors import IntensityError, ShapeError
 from vesalius.register._pairing import finite_tensor, pair
-from vesalius.register._similarity import Samples, Similarity, Weight
+from vesalius.register._similarity import Described, Samples, Similarity, Weight
 
 LEAST = 1e-6  # features shorter than this point nowhere
 
@@ -28,7 +28,7 @@ class Features:
     function: Callable[[Tensor], Tensor]
     name: str
 
-    def __call__(self, image: Samples) -> Samples:
+    def __call__(self, image: Samples) -> Described:
         """Describe an image, once it is sure that the lattice stayed.
 
         Raises:
@@ -72,7 +72,7 @@ class FeatureCosine(Similarity):
         image: Samples,
         spacing_mm: tuple[float, float, float],
         weight: Weight | None = None,
-    ) -> Samples:
+    ) -> Described:
         """Apply the function."""
         del spacing_mm, weight
         return self.of(image)

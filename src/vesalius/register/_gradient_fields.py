@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vesalius.errors import ConfigError, ShapeError
 from vesalius.register._pairing import finite_tensor, pair
-from vesalius.register._similarity import Samples, Similarity, Weight
+from vesalius.register._similarity import Described, Samples, Similarity, Weight
 
 
 @final
@@ -59,7 +59,7 @@ class GradientFields(Similarity):
         image: Samples,
         spacing_mm: tuple[float, float, float],
         weight: Weight | None = None,
-    ) -> Samples:
+    ) -> Described:
         """Make the normalised gradient of each channel, along (z, y, x), 3 c channels."""
         return torch.cat([self._field(channel, spacing_mm, weight) for channel in image])
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from vesalius.errors import ConfigError, IntensityError
 from vesalius.ops._self_similarity import mind_ssc
 from vesalius.register._mse import square_gradient, square_loss
-from vesalius.register._similarity import Samples, Similarity, Weight
+from vesalius.register._similarity import Described, Samples, Similarity, Weight
 
 
 @final
@@ -63,7 +63,7 @@ class Mind(Similarity):
         image: Samples,
         spacing_mm: tuple[float, float, float],
         weight: Weight | None = None,
-    ) -> Samples:
+    ) -> Described:
         """Describe each sample of each channel by twelve numbers of 0 to 1.
 
         Raises:

@@ -83,7 +83,8 @@ class LabelOverlap(Term):
         return self.weight * SoftDice()(fixed.to(flow), warped)
 
     def _values(self) -> list[int]:
-        first, second = (set(torch.unique(each.data).tolist()) for each in (self.fixed, self.moving))
+        both = self.fixed, self.moving
+        first, second = (set(torch.unique(each.data).tolist()) for each in both)
         shared = sorted((first & second) - {0})
         if not shared:
             raise RegionError(

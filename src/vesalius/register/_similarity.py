@@ -9,6 +9,7 @@ from torch import Tensor
 
 Samples = Float[Tensor, "c z y x"]
 Weight = Float[Tensor, "1 z y x"]
+Described = Float[Tensor, "features z y x"]
 
 
 class Similarity(ABC):
@@ -46,7 +47,7 @@ class Similarity(ABC):
         image: Samples,
         spacing_mm: tuple[float, float, float],
         weight: Weight | None = None,
-    ) -> Samples:
+    ) -> Described:
         """Turn an image into what is compared; computed once a level, before any warp.
 
         Args:
