@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vesalius.core._grid import Grid
 from vesalius.core._image import Image
-from vesalius.core._transform import PointsMm, Transform
+from vesalius.core._transform import PointsMm, Transform, check_points
 from vesalius.errors import ConvergenceError, GeometryError, ShapeError, UnitError
 from vesalius.ops._jacobian import folding
 from vesalius.ops._sampling import sample
@@ -76,12 +76,14 @@ class Displacement(Transform):
 
     def __call__(self, points_mm: PointsMm) -> PointsMm:
         """Map points (L, P, S), mm."""
+        check_points(points_mm)
         index = self.grid.to_index(points_mm)
         moved = sample(self.data, index, border=self.outside).movedim(0, -1)
         return points_mm + moved.to(points_mm.device, points_mm.dtype)
 
     def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
         """Give the exact derivative of the linear interpolant at each point."""
+        check_points(points_mm)
         index = self.grid.to_index(points_mm)
         slope = linear_with_slope(self.data, index).slope.movedim((0, 1), (-2, -1))
         to_index = torch.linalg.inv(self.grid.affine)[:3, :3].to(slope.device, slope.dtype)

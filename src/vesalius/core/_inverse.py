@@ -21,7 +21,8 @@ class Inverse(Transform):
 
     Attributes:
         forward: The transform to be inverted; its Jacobian must be invertible on the way.
-        tol_mm: How far a solution may miss once it is mapped forward, mm.
+        tol_mm: How far a solution may miss once it is mapped forward, mm; it is refined beyond,
+            for as long as that brings it nearer.
         steps: Most Newton steps.
 
     Raises:
@@ -29,7 +30,7 @@ class Inverse(Transform):
     """
 
     forward: Transform
-    tol_mm: float = 1e-6
+    tol_mm: float = 1e-4
     steps: int = 50
 
     def __call__(self, points_mm: PointsMm) -> PointsMm:
@@ -53,32 +54,36 @@ class Inverse(Transform):
         slope: Tensor = torch.linalg.inv(self.forward.jacobian(at))
         return slope
 
+    def __repr__(self) -> str:
+        return f"Inverse(fixed -> moving, mm, LPS, of {self.forward!r})"
+
     def _solve(self, target: Tensor) -> Tensor:
-        found = target.reshape(-1, 3).clone()
         wanted = target.reshape(-1, 3)
-        tol = self._reachable(wanted)
+        found = wanted.clone()
         missed = self.forward(found) - wanted
         length = missed.norm(dim=1)
+        before = torch.full_like(length, float("inf"))
+        rounding = 8 * torch.finfo(torch.float64).eps * (1 + wanted.abs().amax(dim=1))
         for _ in range(self.steps):
-            open_ = (length > tol).nonzero()[:, 0]
-            if not len(open_):
+            settled = (length <= rounding) | ((length <= self.tol_mm) & (length > before / 2))
+            rows = (~settled).nonzero()[:, 0]
+            if not len(rows):
                 break
-            self._step(found, missed, wanted, open_)
+            before = length
+            self._step(found, missed, wanted, rows)
             length = missed.norm(dim=1)
-        if not bool((length <= tol).all()):
-            count = int((~(length <= tol)).sum())
-            worst = float(length.nan_to_num(float("inf")).max())
-            raise ConvergenceError(
-                f"the inverse must be found within {tol:g} mm at every point, but {count} of "
-                f"{len(wanted)} points miss by up to {worst:.3g} mm after {self.steps} steps: the "
-                "transform folds there, or the points lie outside of its range"
-            )
+        self._require(length)
         return found.reshape(target.shape)
 
-    def _reachable(self, wanted: Tensor) -> float:
-        """Give the tolerance, but never one below the rounding of the coordinates."""
-        size = float(wanted.abs().amax()) if wanted.numel() else 0.0
-        return max(self.tol_mm, 64 * torch.finfo(torch.float64).eps * size)
+    def _require(self, length: Tensor) -> None:
+        lost = ~(length <= self.tol_mm)
+        if bool(lost.any()):
+            worst = float(length.nan_to_num(float("inf")).max())
+            raise ConvergenceError(
+                f"the inverse must be found within {self.tol_mm:g} mm at every point, but "
+                f"{int(lost.sum())} of {len(length)} points miss by up to {worst:.3g} mm after "
+                f"{self.steps} steps: the transform folds there, or does not reach them"
+            )
 
     def _step(self, found: Tensor, missed: Tensor, wanted: Tensor, rows: Tensor) -> None:
         """Move the named rows by one Newton step, halved where it would lead away."""

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.core._grid import Grid, Triple
-from vesalius.errors import GeometryError, ShapeError
+from vesalius.errors import GeometryError, ShapeError, UnitError
 
 if TYPE_CHECKING:
     import vesalius.core._displacement
@@ -193,6 +193,7 @@ class Linear(Transform):
 
     def __call__(self, points_mm: PointsMm) -> PointsMm:
         """Map points (L, P, S), mm."""
+        check_points(points_mm)
         matrix = self.matrix.to(points_mm.device, points_mm.dtype)
         return points_mm @ matrix[:3, :3].T + matrix[:3, 3]
 
@@ -247,3 +248,15 @@ class Composite(Transform):
 
 def _parts(transform: Transform) -> tuple[Transform, ...]:
     return transform.parts if isinstance(transform, Composite) else (transform,)
+
+
+def check_points(points_mm: Tensor) -> None:
+    """Refuse what is not points (..., 3) in float32 or float64: an integer would be cut."""
+    if points_mm.ndim < 1 or points_mm.shape[-1] != 3:
+        raise ShapeError(
+            f"points_mm must have shape (..., 3), (L, P, S) mm, got {tuple(points_mm.shape)}"
+        )
+    if points_mm.dtype not in (torch.float32, torch.float64):
+        raise UnitError(
+            f"points_mm must be float32 or float64, got {points_mm.dtype}: convert with .double()"
+        )

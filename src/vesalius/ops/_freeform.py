@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.ops import _gather
+from vesalius.ops._freeform_loops import slope_points
 from vesalius.ops._parts import in_parts
 
 Coefficients = Float[Tensor, "c z y x"]
@@ -37,8 +38,7 @@ def spline_at(coefficients: Coefficients, index_points: Index) -> Float[Tensor, 
         (c, *n), dtype and device of ``coefficients``. Differentiable by both.
     """
     flat = index_points.reshape(-1, 3)
-    tracked = torch.is_grad_enabled() and (coefficients.requires_grad or flat.requires_grad)
-    if tracked or coefficients.device.type != "cpu":
+    if _by_torch(coefficients, flat):
         out = _sum(coefficients, _taps(coefficients, flat), (1, 1, 1))
     else:
         out = _by_loops(coefficients, flat)
@@ -55,9 +55,18 @@ def spline_slope(coefficients: Coefficients, index_points: Index) -> Float[Tenso
     Returns:
         (c, 3, *n); per sample along (z, y, x). Differentiable by both.
     """
-    taps = _taps(coefficients, index_points.reshape(-1, 3))
-    orders = ((2, 1, 1), (1, 2, 1), (1, 1, 2))
-    slope = torch.stack([_sum(coefficients, taps, order) for order in orders], dim=1)
+    flat = index_points.reshape(-1, 3)
+    if _by_torch(coefficients, flat):
+        taps = _taps(coefficients, flat)
+        orders = ((2, 1, 1), (1, 2, 1), (1, 1, 2))
+        slope = torch.stack([_sum(coefficients, taps, order) for order in orders], dim=1)
+    else:
+        slope = coefficients.new_empty((coefficients.shape[0], 3, len(flat)))
+        padded, frame = _padded(coefficients.detach())
+        source, where, out = padded.numpy(), flat.detach().cpu().contiguous().numpy(), slope.numpy()
+        in_parts(
+            lambda a, b: slope_points(source, where, frame, out, a, b), len(where), cost=out.size
+        )
     return slope.reshape(coefficients.shape[0], 3, *index_points.shape[:-1])
 
 
@@ -91,6 +100,11 @@ def spline_on_lattice(
         for z in torch.split(axes[0], slab)
     ]
     return torch.cat(parts, dim=1)
+
+
+def _by_torch(coefficients: Tensor, flat: Tensor) -> bool:
+    tracked = torch.is_grad_enabled() and (coefficients.requires_grad or flat.requires_grad)
+    return tracked or coefficients.device.type != "cpu"
 
 
 def _by_loops(coefficients: Tensor, flat: Tensor) -> Tensor:
