@@ -10,14 +10,19 @@ from vesalius.core import Grid, Points
 from vesalius.errors import ConfigError, ConvergenceError, GeometryError, ShapeError
 from vesalius.register._thin_plate import Plate
 from vesalius.register.landmarks import (
-    Gaussian,
-    Wendland,
+    GaussianKernel,
+    WendlandKernel,
     fit_linear,
     radial_spline,
     thin_plate,
 )
 
-KERNELS = (Plate(3), Gaussian(30.0), Wendland(80.0), Wendland(120.0, smoothness=4))
+KERNELS = (
+    Plate(3),
+    GaussianKernel(30.0),
+    WendlandKernel(80.0),
+    WendlandKernel(120.0, smoothness=4),
+)
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -58,7 +63,7 @@ def test_nothing_is_nan_at_a_landmark(kernel):
 
 def test_the_wendland_functions_vanish_smoothly_at_their_support():
     for smoothness in (2, 4):
-        kernel = Wendland(10.0, smoothness=smoothness)
+        kernel = WendlandKernel(10.0, smoothness=smoothness)
         edge = torch.tensor([0.0, 9.999**2, 10.0**2, 400.0], dtype=torch.float64)
         value, slope = kernel.value(edge), kernel.slope(edge)
         assert float(value[0]) == pytest.approx(1)
@@ -69,7 +74,7 @@ def test_the_wendland_functions_vanish_smoothly_at_their_support():
 
 def test_a_compact_kernel_leaves_the_far_world_to_the_affine_part():
     fixed, moving = pairs()
-    found = radial_spline(fixed, moving, kernel=Wendland(30.0))
+    found = radial_spline(fixed, moving, kernel=WendlandKernel(30.0))
     far = somewhere() + 500
     curved = slope_by_differences(found, far, step=1.0)
     torch.testing.assert_close(curved, curved[:1].expand_as(curved), rtol=0, atol=1e-10)
@@ -118,7 +123,7 @@ def test_errors_of_the_landmarks_equal_scipys_smoothing_of_each():
 
 def test_equals_scipys_gaussian():
     fixed, moving = pairs(15)
-    found = radial_spline(fixed, moving, kernel=Gaussian(20.0))
+    found = radial_spline(fixed, moving, kernel=GaussianKernel(20.0))
     oracle = RBFInterpolator(
         fixed.data.numpy(),
         moving.data.numpy() - fixed.data.numpy(),
@@ -169,7 +174,7 @@ def test_a_map_that_folds_has_no_inverse():
     fixed, _ = pairs(12)
     swapped = fixed.data.clone()
     swapped[[0, 1]] = swapped[[1, 0]]
-    found = radial_spline(fixed, Points(swapped), kernel=Gaussian(15.0))
+    found = radial_spline(fixed, Points(swapped), kernel=GaussianKernel(15.0))
     generator = torch.Generator().manual_seed(3)
     near = fixed.data[0] + torch.randn(400, 3, dtype=torch.float64, generator=generator) * 8
     assert float(torch.linalg.det(found.jacobian(near)).min()) < 0
@@ -241,11 +246,11 @@ def test_refuses_errors_and_strengths_below_zero():
 def test_refuses_a_kernel_without_width():
     for size in (0.0, -1.0, torch.nan, torch.inf):
         with pytest.raises(ConfigError, match="sigma_mm must be positive"):
-            Gaussian(size)
+            GaussianKernel(size)
         with pytest.raises(ConfigError, match="support_mm must be positive"):
-            Wendland(size)
+            WendlandKernel(size)
 
 
 def test_refuses_a_gaussian_too_wide_to_be_solved():
     with pytest.raises(GeometryError, match="its system is singular"):
-        radial_spline(*pairs(), kernel=Gaussian(1e9))
+        radial_spline(*pairs(), kernel=GaussianKernel(1e9))

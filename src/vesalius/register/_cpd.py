@@ -11,7 +11,7 @@ from vesalius.core import Linear, Points
 from vesalius.errors import ConfigError
 from vesalius.register._icp import SEARCH, PointFit, PointSearch, SetModel, check_set
 from vesalius.register._landmark_fit import IDENTITY, WORLD, fit_linear
-from vesalius.register._radial import Gaussian, RadialSpline, squared_distances
+from vesalius.register._radial import GaussianKernel, RadialSpline, squared_distances
 
 SLAB = 1 << 21  # pairs of points held at once
 
@@ -130,7 +130,7 @@ def drift(
     _check_outliers(outliers)
     shift = target.mean(dim=0) - source.mean(dim=0)
     spread = float((target - target.mean(dim=0)).pow(2).sum(dim=1).mean().clamp_min(1e-300))
-    kernel = Gaussian(how.sigma_mm)
+    kernel = GaussianKernel(how.sigma_mm)
     gram = kernel.value(squared_distances(source, source))
     weights = torch.zeros_like(source)
     moved = source + shift

@@ -43,7 +43,7 @@ class RadialKernel(ABC):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Gaussian(RadialKernel):
+class GaussianKernel(RadialKernel):
     """exp(-r^2 / 2 sigma^2): local, infinitely smooth, ill-conditioned where it is wide.
 
     Attributes:
@@ -70,7 +70,7 @@ class Gaussian(RadialKernel):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Wendland(RadialKernel):
+class WendlandKernel(RadialKernel):
     """A piecewise polynomial that is exactly 0 beyond its support, positive definite up to 3-D.
 
     Attributes:

@@ -9,19 +9,25 @@ from vesalius.register._cpd import Drift, drift, drift_linear
 from vesalius.register._elastic_spline import ElasticSpline, elastic_body, elastic_green
 from vesalius.register._icp import PointFit, PointSearch, icp
 from vesalius.register._landmark_fit import fit_linear
-from vesalius.register._radial import Gaussian, RadialKernel, RadialSpline, Wendland, radial_spline
+from vesalius.register._radial import (
+    GaussianKernel,
+    RadialKernel,
+    RadialSpline,
+    WendlandKernel,
+    radial_spline,
+)
 from vesalius.register._thin_plate import Plate, thin_plate
 
 __all__ = [
     "Drift",
     "ElasticSpline",
-    "Gaussian",
+    "GaussianKernel",
     "Plate",
     "PointFit",
     "PointSearch",
     "RadialKernel",
     "RadialSpline",
-    "Wendland",
+    "WendlandKernel",
     "drift",
     "drift_linear",
     "elastic_body",
