@@ -65,7 +65,7 @@ def every_transform() -> dict[str, Transform]:
         "nearest": Displacement(noise(3, *SHAPE), made_grid()),
         "velocity": made_velocity(),
         "b-spline": made_bspline(),
-        "inverse": made_bspline().inverse(),
+        "inverse": BSpline(0.1 * noise(3, *SHAPE), made_grid()).inverse(),
         "composite": Composite((made_affine(), Composite((made_field(), made_bspline())))),
     }
 
