@@ -98,7 +98,7 @@ def smooth(smoother: Smoother, flow: Flow, grid: Grid, *, force: bool = False) -
     return smoother(flow / mm if force else flow * mm, grid) / mm
 
 
-def carry(flow: Flow, old: Grid, new: Grid) -> Flow:
+def carry(flow: Flow, old: Grid, new: Grid) -> Float[Tensor, "3 z2 y2 x2"]:
     """Bring a flow from one lattice to another of the same directions: same motion in mm."""
     if new is old or (new.shape == old.shape and new.spacing_mm == old.spacing_mm):
         return flow
