@@ -1,11 +1,11 @@
-"""Landmark pairs that several test files of this folder use."""
+"""Landmarks, shapes and smooth fields that several test files use."""
 
 import csv
 from pathlib import Path
 
 import torch
 
-from vesalius.core import Linear, Mesh, Points
+from vesalius.core import Grid, Linear, Mesh, Points, Velocity
 
 
 def pairs(n: int = 20, *, flat: bool = False) -> tuple[Points, Points]:
@@ -61,6 +61,26 @@ def motion(model: str, size: float = 1.0) -> Linear:
     if model == "affine":
         matrix[0, 1], matrix[2, 2] = 0.03, 0.99
     return rigid @ Linear(matrix)
+
+
+def lattice(grid: Grid, margin: int = 2) -> torch.Tensor:
+    """Give every voxel but those near the border, mm."""
+    axes = [torch.arange(margin, n - margin).double() for n in grid.shape]
+    return grid.to_world(torch.cartesian_prod(*axes))
+
+
+def smooth_velocity(grid: Grid, *, seed: int, size_mm: float = 2.0) -> Velocity:
+    """Give a few random waves that vanish at the border; longest vector ``size_mm``."""
+    generator = torch.Generator().manual_seed(seed)
+    axes = [torch.linspace(0, 1, n, dtype=torch.float64) for n in grid.shape]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    data = torch.zeros(3, *grid.shape, dtype=torch.float64)
+    for part in data:
+        a, b, c, d = torch.rand(4, generator=generator, dtype=torch.float64) * 4 - 2
+        part += (a * z + b * y + c * x + 3 * d).sin()
+    pi = torch.pi
+    data = data * (pi * z).sin() * (pi * y).sin() * (pi * x).sin()
+    return Velocity(data * size_mm / data.norm(dim=0).max(), grid)
 
 
 def slope_by_differences(transform, points: torch.Tensor, step: float = 1e-4) -> torch.Tensor:
