@@ -1,6 +1,8 @@
 """Greedy: compose one small smooth displacement after the other until the images agree."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,7 +27,8 @@ def greedy_displacement(
 
     Each step pulls the moving image, takes the force, smooths it (``update``), scales it so that
     its longest vector is ``step`` samples, composes it before the field so far and smooths the
-    whole (``total``). At the end the few cells that linear interpolation turned over are smoothed.
+    whole (``total``). Each level gives the field of least loss that it saw. At the end the few
+    cells that linear interpolation turned over are smoothed.
 
     Args:
         levels: Coarse to fine.
@@ -50,19 +53,25 @@ def _descend(
     flow: Flow, level: Level, scale: Scale, *, stage: Stage, watch: Watch, optimiser: Greedy
 ) -> Flow:
     grid = level.grid
-    mean_mm = sum(grid.spacing_mm) / 3
     comparison = compare(level, stage.similarity, flow)
+    best, least = flow, math.inf
     for _ in range(scale.steps):
         loss, force = comparison.pull(comparison.warped(flow))
-        update = smooth(optimiser.update, force, grid, force=True)
-        update = limited(update, optimiser.step)
+        if loss < least:
+            best, least = flow, loss
+        update = limited(smooth(optimiser.update, force, grid, force=True), optimiser.step)
         flow = compose(flow, update)
         if optimiser.total is not None:
             flow = smooth(optimiser.total, flow, grid)
-        moved = float(update.abs().mean()) * mean_mm * 1.5
-        if watch.record(scale.spacing_mm, loss, moved, tol=stage.tol):
+        if watch.record(scale.spacing_mm, loss, mean_mm(update, grid), tol=stage.tol):
             break
-    return flow
+    return flow if comparison.pull(comparison.warped(flow))[0] < least else best
+
+
+def mean_mm(update: Flow, grid: Grid) -> float:
+    """Give about the mean length of a step, mm: 3/2 of the mean of its components in 3-D."""
+    axes = sum(n > 1 for n in grid.shape)
+    return float(update.abs().mean()) * 1.5 * 3 / max(axes, 1) * sum(grid.spacing_mm) / 3
 
 
 def limited(update: Flow, step: float) -> Flow:

@@ -1,6 +1,8 @@
 """Log domain: search a stationary velocity greedily, from one side or through a mid space."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +11,7 @@ from vesalius.core import Transform, Velocity
 from vesalius.core._displacement import to_mm
 from vesalius.ops._warp import exponential, warp
 from vesalius.register._comparison import Comparison, compare, pull
-from vesalius.register._greedy import carry, limited, smooth
+from vesalius.register._greedy import carry, limited, mean_mm, smooth
 from vesalius.register._level import Level
 from vesalius.register._plan import Greedy, Scale, Stage
 from vesalius.register._unfold import unfold_velocity
@@ -59,18 +61,21 @@ def _descend(
 ) -> Flow:
     grid = level.grid
     symmetric = stage.model == "symmetric"
-    half = exponential(velocity / 2) if symmetric else exponential(velocity)
-    comparison = compare(level, stage.similarity, half)
+    look = _both if symmetric else _one
+    begin = exponential(velocity / 2) if symmetric else exponential(velocity)
+    comparison = compare(level, stage.similarity, begin)
+    best, least = velocity, math.inf
     for _ in range(scale.steps):
-        loss, force = (_both if symmetric else _one)(comparison, velocity)
+        loss, force = look(comparison, velocity)
+        if loss < least:
+            best, least = velocity, loss
         update = limited(smooth(optimiser.update, force, grid, force=True), optimiser.step)
         velocity = velocity + update
         if optimiser.total is not None:
             velocity = smooth(optimiser.total, velocity, grid)
-        moved = float(update.abs().mean()) * sum(grid.spacing_mm) / 2
-        if watch.record(scale.spacing_mm, loss, moved, tol=stage.tol):
+        if watch.record(scale.spacing_mm, loss, mean_mm(update, grid), tol=stage.tol):
             break
-    return velocity
+    return velocity if look(comparison, velocity)[0] < least else best
 
 
 def _one(comparison: Comparison, velocity: Flow) -> tuple[float, Flow]:
