@@ -2,14 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
 from vesalius.core import Grid, Image, Labels, Points, Transform, resample, resample_labels
 from vesalius.register._plan import Plan
+from vesalius.register._report import RegistrationReport
 from vesalius.register._watch import Entry
-
-if TYPE_CHECKING:
-    from vesalius.register._evaluate import RegistrationReport
 
 AIR_HU = -1000.0
 
