@@ -1,11 +1,13 @@
-"""Points in files: CSV that declares its frame, Slicer's .fcsv, and landmarks in pixels."""
+"""Points in files: CSV that declares its frame, markups of Slicer, and landmarks in pixels."""
 # SPDX-License-Identifier: Apache-2.0
 
 import csv
 import io
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,7 +30,7 @@ def load_points(path: str | Path, *, budget: Budget = DEFAULT) -> Points:
     Args:
         path: A .csv file whose first line is ``# LPS mm`` and whose second names the columns
             ``x,y,z`` or ``L,P,S``, and perhaps ``name``; other columns are passed over. Or a
-            .fcsv file of 3D Slicer with its ``CoordinateSystem``, LPS or RAS.
+            .fcsv or .mrk.json file of 3D Slicer with its coordinate system, LPS or RAS.
         budget: What reading may cost.
 
     Returns:
@@ -42,6 +44,8 @@ def load_points(path: str | Path, *, budget: Budget = DEFAULT) -> Points:
     text = read_text(file, budget, what="a table of points")
     if file.name.lower().endswith(".fcsv"):
         return _fiducials(file.name, text.splitlines())
+    if file.name.lower().endswith(".json"):
+        return _markups(file.name, text)
     first, *lines = text.splitlines() or [""]
     _check_frame(file.name, first)
     rows = _rows(file.name, lines)
@@ -220,3 +224,31 @@ def _fiducials(file: str, lines: Sequence[str]) -> Points:
     found = _points(file, _rows(file, lines), [names.index(one) for one in AXES[0]], label)
     sign = torch.tensor([SLICER[system], SLICER[system], 1.0], dtype=torch.float64)
     return Points(found.data * sign, found.names)
+
+
+def _markups(file: str, text: str) -> Points:
+    """Read the first list of points in JSON markups of 3D Slicer, which say their frame."""
+    try:
+        (markup,) = json.loads(text)["markups"]
+        system, controls = str(markup["coordinateSystem"]).upper(), markup["controlPoints"]
+        rows = [[str(v) for v in _three(one["position"])] for one in controls]
+        names = tuple(str(one.get("label", "")) for one in controls)
+        unit = str(markup.get("coordinateUnits", "mm"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(
+            f"{file!r} must hold one list of markups with a coordinateSystem and controlPoints, "
+            f"it does not ({type(error).__name__}): save it again with 3D Slicer"
+        ) from error
+    if system not in ("LPS", "RAS") or unit != "mm":
+        raise FormatError(
+            f"{file!r} must say coordinateSystem LPS or RAS and coordinateUnits mm, it says "
+            f"{system[:20]!r} and {unit[:20]!r}: save it again with 3D Slicer"
+        )
+    found = torch.tensor(_table(file, rows, [0, 1, 2]), dtype=torch.float64).reshape(-1, 3)
+    sign = torch.tensor([SLICER[system], SLICER[system], 1.0], dtype=torch.float64)
+    return Points(found * sign, names if any(names) else ())
+
+
+def _three(position: Any) -> list[Any]:
+    x, y, z = position
+    return [x, y, z]

@@ -14,6 +14,7 @@ from vesalius.errors import FormatError, GeometryError
 from vesalius.io._budget import DEFAULT, Budget
 from vesalius.io._open import open as open_one
 from vesalius.io._save import save
+from vesalius.io._transform_parts import Dimensions, check_flat, check_plane
 
 Convention = Literal["itk", "ras"]
 DISPLACEMENT, VECTOR = 1006, 1007
@@ -76,7 +77,7 @@ def load_field(
         raise FormatError(f"{file.name!r} must hold finite vectors: {error}") from error
 
 
-def save_field(transform: Displacement, path: str | Path) -> None:
+def save_field(transform: Displacement, path: str | Path, *, dimensions: Dimensions = 3) -> None:
     """Write a field of displacement as ITK and ANTs do: LPS mm, NIfTI intent 1007.
 
     ``antsApplyTransforms -t FILE`` and SimpleITK read it as it stands, and move nothing beyond
@@ -85,9 +86,10 @@ def save_field(transform: Displacement, path: str | Path) -> None:
     Args:
         transform: The displacement; its border is not kept.
         path: Where it goes: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd.
+        dimensions: 2 writes two components on the plane (L, P), as ANTs does with ``-d 2``.
 
     Raises:
-        FormatError: The suffix is another one.
+        FormatError: The suffix is another one, or the field leaves the plane.
         OutputError: The folder is absent or not writable.
     """
     target = Path(path)
@@ -95,7 +97,11 @@ def save_field(transform: Displacement, path: str | Path) -> None:
         raise FormatError(
             f"a field of displacement must end in one of {', '.join(IMAGES)}, got {target.name!r}"
         )
-    save(Image(transform.data.detach().cpu().contiguous(), transform.grid, "mm"), target)
+    data = transform.data.detach().cpu()
+    if dimensions == 2:
+        check_flat(target.name, transform.grid)
+        check_plane(target.name, dimensions, [data[2].numpy()])
+    save(Image(data[:dimensions].contiguous(), transform.grid, "mm"), target)
 
 
 def _three(data: Tensor, *, flipped: bool) -> Tensor:

@@ -90,7 +90,7 @@ def save(
         like: Fixed grid, on which displacement is sampled where that is needed; and ``dst`` of an
             .lta file. Not needed otherwise.
         moving: Moving grid, ``src`` of an .lta file. Not needed otherwise.
-        dimensions: 2 writes ITK transforms of the plane (L, P).
+        dimensions: 2 writes transforms of ITK and ANTs in the plane (L, P).
 
     Raises:
         FormatError: The suffix is unknown, the format cannot hold the transform, or a grid that
@@ -115,7 +115,7 @@ def save(
             )
         save_lta(transform, file, fixed=like, moving=moving)
     else:
-        save_field(_field(file.name, transform, like), file)
+        save_field(_field(file.name, transform, like), file, dimensions=dimensions)
 
 
 def load_ants(files: Sequence[str | Path], *, budget: Budget = DEFAULT) -> Transform:
@@ -144,7 +144,11 @@ def load_ants(files: Sequence[str | Path], *, budget: Budget = DEFAULT) -> Trans
 
 
 def save_ants(
-    transform: Transform, prefix: str | Path, *, like: Grid | None = None
+    transform: Transform,
+    prefix: str | Path,
+    *,
+    like: Grid | None = None,
+    dimensions: Dimensions = 3,
 ) -> tuple[Path, ...]:
     """Write a transform as files of ANTs: ``PREFIX0GenericAffine.mat``, ``PREFIX1Warp.nii.gz``.
 
@@ -152,6 +156,7 @@ def save_ants(
         transform: Linear parts are folded where they meet; other parts become fields.
         prefix: Folder and beginning of the names.
         like: Grid of the fields, for parts other than Linear and Displacement.
+        dimensions: 2 writes what ANTs takes with ``-d 2``.
 
     Returns:
         The files in the order of ``antsApplyTransforms -t``: points go through the first first.
@@ -170,7 +175,7 @@ def save_ants(
     for number, part in enumerate(runs):
         linear = isinstance(part, Linear)
         name = f"{Path(prefix)}{number}{'GenericAffine.mat' if linear else 'Warp.nii.gz'}"
-        save(part, name, like=like)
+        save(part, name, like=like, dimensions=dimensions)
         files.append(Path(name))
     return tuple(reversed(files))
 

@@ -116,6 +116,43 @@ def holds_parts(transform: Transform) -> bool:
     return all(isinstance(one, Linear | Displacement | BSpline) for one in flatten(transform))
 
 
+def check_plane(file: str, dimensions: Dimensions, outside: list[Array]) -> None:
+    """Refuse to write what leaves the plane for two dimensions.
+
+    Args:
+        file: Name of the file, for the error.
+        dimensions: Those of the file.
+        outside: What must be zero where they are 2.
+
+    Raises:
+        FormatError: It is not.
+    """
+    if dimensions == 2 and any(np.abs(part).max(initial=0) > 0 for part in outside):
+        raise FormatError(
+            f"{file!r} must stay in the plane (L, P) to be written with dimensions=2, "
+            "the transform moves points along S: write it with dimensions=3"
+        )
+
+
+def check_flat(file: str, grid: Grid) -> None:
+    """Refuse a grid that is not one slice of the plane (L, P).
+
+    Args:
+        file: Name of the file, for the error.
+        grid: The grid.
+
+    Raises:
+        FormatError: It has several slices, or is tilted.
+    """
+    affine = affine_xyz(grid)
+    if grid.shape[0] != 1 or np.abs([*affine[2, :2], *affine[:2, 2]]).max() > 0:
+        raise FormatError(
+            f"{file!r} must have a grid of one slice in the plane (L, P) to be written with "
+            f"dimensions=2, this one has {grid.shape[0]} slices and axes {grid.orientation}: "
+            "write it with dimensions=3"
+        )
+
+
 def flatten(transform: Transform) -> list[Transform]:
     """Give the parts of nested composites as one list, outermost first."""
     if not isinstance(transform, Composite):
@@ -294,17 +331,17 @@ def _to_part(file: str, transform: Transform, dimensions: Dimensions) -> Part:
     n = dimensions
     if isinstance(transform, Linear):
         matrix = transform.matrix.detach().cpu().numpy()
-        _check_plane(file, dimensions, [matrix[2, :2], matrix[:2, 2], matrix[2, 2:] - [1, 0]])
+        check_plane(file, dimensions, [matrix[2, :2], matrix[:2, 2], matrix[2, 2:] - [1, 0]])
         numbers = np.concatenate([matrix[:n, :n].reshape(-1), matrix[:n, 3]])
         return Part("AffineTransform", n, numbers, np.zeros(n))
     if isinstance(transform, BSpline):
         data = transform.coefficients.detach().cpu().numpy()
-        _check_plane(file, dimensions, [data[2]])
+        check_plane(file, dimensions, [data[2]])
         fixed = _fixed(file, transform.grid, dimensions)
         return Part("BSplineTransform", n, data[:n].reshape(-1), fixed)
     if isinstance(transform, Displacement):
         data = transform.data.detach().cpu().numpy()
-        _check_plane(file, dimensions, [data[2]])
+        check_plane(file, dimensions, [data[2]])
         fixed = _fixed(file, transform.grid, dimensions)
         numbers = np.ascontiguousarray(np.moveaxis(data[:n], 0, -1)).reshape(-1)
         return Part("DisplacementFieldTransform", n, numbers, fixed)
@@ -314,14 +351,6 @@ def _to_part(file: str, transform: Transform, dimensions: Dimensions) -> Part:
     )
 
 
-def _check_plane(file: str, dimensions: Dimensions, outside: list[Array]) -> None:
-    if dimensions == 2 and any(np.abs(part).max(initial=0) > 0 for part in outside):
-        raise FormatError(
-            f"{file!r} must stay in the plane (L, P) to be written with dimensions=2, "
-            "the transform moves points along S: write it with dimensions=3"
-        )
-
-
 def _fixed(file: str, grid: Grid, dimensions: Dimensions) -> Array:
     affine, n = affine_xyz(grid), dimensions
     if not grid.is_orthogonal:
@@ -329,7 +358,8 @@ def _fixed(file: str, grid: Grid, dimensions: Dimensions) -> Array:
             f"{file!r} must have a lattice with right angles, this grid is sheared: "
             "give like=, a grid with right angles"
         )
-    _check_plane(file, dimensions, [affine[2, :2], affine[:2, 2], np.array(grid.shape[0] - 1)])
+    if dimensions == 2:
+        check_flat(file, grid)
     spacing, direction, origin = decompose(affine)
     z, y, x = grid.shape
     lattice = [*(x, y, z)[:n], *origin[:n], *spacing[:n], *direction[:n, :n].reshape(-1)]

@@ -20,7 +20,7 @@ from vesalius.io._transform_parts import (
 )
 
 MAGIC = "#Insight Transform File V1.0"
-NUMBER_BYTES = 2  # a number in text takes two characters at least
+ELASTIX = ("(", "//")
 
 
 def load_itk_text(path: str | Path, *, budget: Budget = DEFAULT) -> Transform:
@@ -43,6 +43,11 @@ def load_itk_text(path: str | Path, *, budget: Budget = DEFAULT) -> Transform:
     file = Path(path)
     text = read_text(file, budget, what="an ITK text transform")
     first, *lines = text.splitlines() or [""]
+    if first.startswith(ELASTIX):
+        raise FormatError(
+            f"{file.name!r} must be an ITK text transform, it holds parameters of elastix: let "
+            'elastix write (ITKTransformOutputFileNameExtension "tfm") and read that file'
+        )
     if first.strip() != MAGIC:
         raise FormatError(
             f"{file.name!r} must begin with {MAGIC!r}, it begins with {first[:60]!r}: "

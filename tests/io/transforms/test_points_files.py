@@ -1,6 +1,7 @@
 """Points in files: the frame is declared or the file is refused; pixels need their grid."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,53 @@ def test_fiducials_of_slicer_are_turned_by_what_they_declare(
 def test_refuses_fiducials_without_a_frame(tmp_path: Path, text: str, match: str) -> None:
     with pytest.raises(FormatError, match=match):
         load_points(table(tmp_path / "a.fcsv", text))
+
+
+MARKUPS = {
+    "@schema": "https://example.org/markups-schema-v1.0.3.json#",
+    "markups": [
+        {
+            "type": "Fiducial",
+            "coordinateSystem": "LPS",
+            "coordinateUnits": "mm",
+            "controlPoints": [
+                {"id": "1", "label": "F-1", "position": [-29.5, 56.25, 9.7]},
+                {"id": "2", "label": "F-2", "position": [1, 2, 3]},
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(("system", "sign"), [("LPS", 1), ("RAS", -1)])
+def test_markups_of_slicer_are_turned_by_what_they_declare(
+    tmp_path: Path, system: str, sign: int
+) -> None:
+    text = json.dumps(MARKUPS).replace("LPS", system)
+    found = load_points(table(tmp_path / "a.mrk.json", text))
+    assert found.data.tolist() == [[-29.5 * sign, 56.25 * sign, 9.7], [sign, 2 * sign, 3]]
+    assert found.names == ("F-1", "F-2")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (("{", "["), "must hold one list of markups with a coordinateSystem"),
+        (("coordinateSystem", "system"), r"it does not \(KeyError\)"),
+        (("[-29.5, 56.25, 9.7]", "[-29.5, 56.25]"), r"it does not \(ValueError\)"),
+        (("[-29.5, 56.25, 9.7]", "null"), r"it does not \(TypeError\)"),
+        (("-29.5", "NaN"), "must give every point finite coordinates, point 1"),
+        (("LPS", "IJK"), "must say coordinateSystem LPS or RAS and coordinateUnits mm"),
+        (('"mm"', '"um"'), "it says 'LPS' and 'um'"),
+    ],
+)
+def test_refuses_markups_that_do_not_say_where_they_are(
+    tmp_path: Path, change: tuple[str, str], match: str
+) -> None:
+    text = json.dumps(MARKUPS)
+    assert change[0] in text
+    with pytest.raises(FormatError, match=match):
+        load_points(table(tmp_path / "a.mrk.json", text.replace(*change)))
 
 
 def test_pixels_are_centres_of_samples(tmp_path: Path) -> None:

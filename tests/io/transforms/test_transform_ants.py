@@ -8,10 +8,12 @@ import torch
 from made_transforms import (
     apart,
     by_itk,
+    flat_grid,
     made_affine,
     made_field,
     made_grid,
     made_velocity,
+    noise,
     points_in,
 )
 
@@ -63,6 +65,21 @@ def test_what_is_written_is_read_in_the_order_that_is_given(tmp_path: Path) -> N
     assert [file.name for file in files] == ["out_1Warp.nii.gz", "out_0GenericAffine.mat"]
     points = points_in(made_grid())
     assert apart(transforms.load_ants(files)(points), ours(points)) < 1e-3
+
+
+def test_what_ants_takes_in_two_dimensions(tmp_path: Path) -> None:
+    data = 2 * noise(3, *flat_grid().shape)
+    data[2] = 0
+    turn = Linear.rotation((0, 0, 20), centre_mm=(3, 4, 0))
+    ours = Composite((turn, Displacement(data, flat_grid(), border="zero")))
+    warp, affine = transforms.save_ants(ours, tmp_path / "out_", dimensions=2)
+    image = sitk.ReadImage(str(warp), sitk.sitkVectorFloat64)
+    assert image.GetDimension() == image.GetNumberOfComponentsPerPixel() == 2
+    field = sitk.DisplacementFieldTransform(image)
+    queue = sitk.CompositeTransform([sitk.ReadTransform(str(affine)), sitk.Transform(field)])
+    points = points_in(flat_grid())
+    assert apart(by_itk(queue, points), ours(points)) < 1e-3
+    assert apart(transforms.load_ants([warp, affine])(points), ours(points)) < 1e-3
 
 
 def test_a_velocity_is_written_as_a_field_on_a_grid(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that are damaged, lie about their size, or are something else: a clear refusal of each."""
 
+import contextlib
 import struct
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from made_transforms import (
     SHAPE,
+    flat_grid,
     made_affine,
     made_bspline,
     made_field,
@@ -18,8 +22,8 @@ from made_transforms import (
 )
 from phantoms_io import sheared_affine
 
-from vesalius.core import BSpline, Composite, Displacement, Grid, Linear
-from vesalius.errors import FormatError, OutputError
+from vesalius.core import BSpline, Composite, Displacement, Grid, Linear, Points, Transform
+from vesalius.errors import FormatError, OutputError, VesaliusError
 from vesalius.io import Budget, transforms
 
 MAGIC = "#Insight Transform File V1.0\n"
@@ -100,11 +104,47 @@ def test_refuses_impossible_rotations(
         transforms.load(text(tmp_path / "a.tfm", lines))
 
 
-@pytest.mark.parametrize("content", ["", '(Transform "EulerTransform")\n', "1 0 0 0\n"])
+@pytest.mark.parametrize("content", ["", "# a remark\n", "1 0 0 0\n"])
 def test_refuses_text_that_is_no_transform(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.txt").write_text(content)
     with pytest.raises(FormatError, match=r"must begin with '#Insight Transform File V1.0'"):
         transforms.load(tmp_path / "a.txt")
+
+
+def test_points_to_what_elastix_can_write(tmp_path: Path) -> None:
+    (tmp_path / "TransformParameters.0.txt").write_text("(Direction 1 0 0 1)\n")
+    with pytest.raises(FormatError, match="it holds parameters of elastix: let elastix write"):
+        transforms.load(tmp_path / "TransformParameters.0.txt")
+
+
+DAMAGED = (".tfm", ".h5", ".mat", ".json", ".lta", ".nii", ".csv")
+damages = st.lists(
+    st.tuples(st.integers(0, 4000), st.integers(0, 40), st.binary(max_size=8)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("suffix", DAMAGED)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=damages)
+def test_damage_gives_a_transform_or_an_error_of_ours(
+    tmp_path: Path, suffix: str, damage: list[tuple[int, int, bytes]]
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".csv":
+        transforms.save_points(Points(torch.randn(9, 3), tuple("abcdefghi")), path)
+    else:
+        ours = made_field() if suffix == ".nii" else Composite((made_affine(),))
+        transforms.save(ours, path, like=made_grid(), moving=made_grid())
+    out = bytearray(path.read_bytes())
+    for at, taken, put in damage:
+        place = at % (len(out) + 1)
+        out[place : place + taken] = put
+    path.write_bytes(out)
+    with contextlib.suppress(VesaliusError):
+        found = transforms.load_points(path) if suffix == ".csv" else transforms.load(path)
+        assert isinstance(found, Points | Transform)
 
 
 @pytest.mark.parametrize("suffix", [".tfm", ".h5", ".mat", ".json", ".lta", ".nii.gz"])
@@ -249,12 +289,17 @@ def test_a_field_that_costs_too_much_is_refused(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     sheared = Displacement(torch.zeros(3, *SHAPE), Grid(SHAPE, sheared_affine()))
+    still = Displacement(torch.zeros(3, *SHAPE), made_grid())
+    lifted = Displacement(torch.ones(3, *flat_grid().shape), flat_grid())
     refused = [
         (sheared, "a.h5", 3, "must have a lattice with right angles, this grid is sheared"),
         (made_affine(), "a.tfm", 2, r"must stay in the plane \(L, P\) to be written with dimens"),
-        (made_field(), "a.h5", 2, "must stay in the plane"),
+        (still, "a.h5", 2, r"must have a grid of one slice in the plane \(L, P\) to be written"),
+        (still, "a.nii.gz", 2, "this one has 6 slices and axes"),
+        (lifted, "a.nii.gz", 2, "must stay in the plane"),
+        (lifted, "a.h5", 2, "must stay in the plane"),
         (made_bspline(), "a.h5", 2, "must stay in the plane"),
-        (BSpline(torch.zeros(3, *SHAPE), made_grid()), "a.h5", 2, "must stay in the plane"),
+        (BSpline(still.data, still.grid), "a.h5", 2, "must have a grid of one slice"),
         (made_field(), "a.mat", 3, "can hold linear transforms alone, got a Displacement"),
         (Composite((made_affine(), made_bspline())), "a.mat", 3, "got a BSpline: save it as"),
     ]
