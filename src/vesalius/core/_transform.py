@@ -159,13 +159,11 @@ class Linear(Transform):
         if not scale > 0:
             raise GeometryError(f"scale must be positive, got {scale:g}: give a factor of lengths")
         turned = cls.rotation(rotation_deg, centre_mm=centre_mm)
-        grown = cls.affine(scale * torch.eye(3), (0.0, 0.0, 0.0), centre_mm=centre_mm)
+        grown = cls.affine(scale * torch.eye(3, dtype=torch.float64), (0.0, 0.0, 0.0), centre_mm=centre_mm)
         return cls.translation(shift_mm)._after(grown)._after(turned)
 
     @classmethod
-    def affine(
-        cls, matrix: Float[Tensor, "3 3"], shift_mm: Triple, *, centre_mm: Triple
-    ) -> "Linear":
+    def affine(cls, matrix: Tensor, shift_mm: Triple, *, centre_mm: Triple) -> "Linear":
         """Make any linear map about a stated centre, then a shift.
 
         Args:
@@ -181,7 +179,7 @@ class Linear(Transform):
             GeometryError: ``matrix`` is singular or not finite.
         """
         if tuple(matrix.shape) != (3, 3):
-            raise ShapeError(f"matrix must have shape (3, 3) to be affine, got {matrix.shape}")
+            raise ShapeError(f"matrix must have shape (3, 3), got {tuple(matrix.shape)}")
         inner = matrix.to("cpu", torch.float64)
         centre = torch.tensor(centre_mm, dtype=torch.float64)
         last = centre - inner @ centre + torch.tensor(shift_mm, dtype=torch.float64)
