@@ -159,7 +159,9 @@ class Linear(Transform):
         if not scale > 0:
             raise GeometryError(f"scale must be positive, got {scale:g}: give a factor of lengths")
         turned = cls.rotation(rotation_deg, centre_mm=centre_mm)
-        grown = cls.affine(scale * torch.eye(3, dtype=torch.float64), (0.0, 0.0, 0.0), centre_mm=centre_mm)
+        grown = cls.affine(
+            scale * torch.eye(3, dtype=torch.float64), (0.0, 0.0, 0.0), centre_mm=centre_mm
+        )
         return cls.translation(shift_mm)._after(grown)._after(turned)
 
     @classmethod
