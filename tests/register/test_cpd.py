@@ -48,15 +48,16 @@ def test_the_sums_equal_a_slow_loop():
     moved = torch.rand(5, 3, dtype=torch.float64, generator=generator)
     target = torch.rand(7, 3, dtype=torch.float64, generator=generator)
     variance, outliers = 0.05, 0.2
+    spread = float(((target - target.mean(dim=0)) ** 2).sum(dim=1).mean())
     each, goal = torch.zeros(5).double(), torch.zeros(5, 3).double()
     for x in target:
         terms = [math.exp(-float(((x - y) ** 2).sum()) / (2 * variance)) for y in moved]
-        uniform = (2 * math.pi * variance) ** 1.5 * outliers / (1 - outliers) * 5 / 7
+        uniform = (2 * math.pi * variance / spread) ** 1.5 * outliers / (1 - outliers) * 5 / 7
         for m, term in enumerate(terms):
             p = term / (sum(terms) + uniform)
             each[m] += p
             goal[m] += p * x
-    found = _expect(moved, target, variance, outliers)
+    found = _expect(moved, target, variance, outliers, 3)
     torch.testing.assert_close(found.each, each)
     torch.testing.assert_close(found.goal, goal / each[:, None])
     assert float(found.other.sum()) == pytest.approx(float(each.sum()))
@@ -66,7 +67,7 @@ def test_far_points_and_narrow_widths_make_no_nan():
     near = torch.zeros(4, 3).double()
     far = torch.full((4, 3), 1e6).double()
     for outliers in (0.0, 0.5):
-        found = _expect(near, far, 1e-9, outliers)
+        found = _expect(near, far, 1e-9, outliers, 3)
         assert bool(torch.isfinite(found.goal).all() and torch.isfinite(found.each).all())
 
 
@@ -104,6 +105,18 @@ def test_brings_the_key_points_of_a_breath_nearer(data_dir):
     fit = drift(fixed, moving, how=Drift(40.0), search=PointSearch(steps=60, tol=1e-4))
     before = float((fixed.data - moving.data).norm(dim=1).mean())
     assert float((fit.transform(fixed.data) - moving.data).norm(dim=1).mean()) < 0.6 * before
+
+
+def test_points_of_a_plane_stay_in_it():
+    shape = cloud() * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
+    turned = Linear.rotation((0, 0, 15), centre_mm=(0, 0, 0))
+    for model in ("rigid", "similarity", "affine"):
+        fit = drift_linear(Points(shape), shuffled(turned(shape)), model=model, dimension=2)
+        torch.testing.assert_close(fit.transform.matrix, turned.matrix, rtol=0, atol=1e-4)
+    bent = shape + 3 * torch.stack([(shape[:, 1] / 30).sin()] * 2 + [0 * shape[:, 0]], dim=1)
+    found = drift(Points(shape), shuffled(bent), how=Drift(30.0), dimension=2).transform
+    assert float((found(shape) - bent).norm(dim=1).mean()) < 0.3
+    assert float(found(shape)[:, 2].abs().max()) < 1e-9
 
 
 def test_refuses_numbers_out_of_range():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from register.landmark_cases import lung, motion, sheet
+from register.landmark_cases import cloud, lung, motion, sheet
 from vesalius.core import Linear, Mesh, Points
 from vesalius.errors import ConfigError, GeometryError
 from vesalius.register._icp import vertex_normals
@@ -65,6 +65,16 @@ def test_a_step_never_makes_the_points_lie_further_apart():
     assert errors == sorted(errors, reverse=True)
 
 
+def test_points_of_a_plane_stay_in_it():
+    shape = cloud() * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
+    turned = Linear.rotation((0, 0, 5), centre_mm=(10, 0, 0))
+    for model in MODELS:
+        fit = icp(Points(shape), Points(turned(shape).flip(0)), model=model, dimension=2)
+        torch.testing.assert_close(fit.transform.matrix, turned.matrix, rtol=0, atol=1e-9)
+    with pytest.raises(GeometryError, match="use dimension=2 for a plane"):
+        icp(Points(shape), Points(shape), model="affine")
+
+
 def test_says_when_the_steps_ran_out():
     shape = sheet().vertices
     fit = icp(Points(shape), Points(motion("rigid")(shape)), search=PointSearch(steps=2))
@@ -89,8 +99,10 @@ def test_brings_the_key_points_of_a_breath_nearer(data_dir):
 
 def test_refuses_planes_without_normals():
     shape = Points(sheet().vertices)
-    with pytest.raises(GeometryError, match="metric='plane' needs the normals of a Mesh"):
+    with pytest.raises(GeometryError, match="metric='plane' needs a Mesh as moving"):
         icp(shape, shape, metric="plane")
+    with pytest.raises(GeometryError, match="metric='plane' needs a Mesh as moving"):
+        icp(shape, sheet(), metric="plane", dimension=2)
 
 
 def test_refuses_sets_too_small_or_not_finite():

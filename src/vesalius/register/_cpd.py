@@ -10,7 +10,7 @@ from torch import Tensor
 from vesalius.core import Linear, Points
 from vesalius.errors import ConfigError
 from vesalius.register._icp import SEARCH, PointFit, PointSearch, SetModel, check_set
-from vesalius.register._landmark_fit import IDENTITY, WORLD, fit_linear
+from vesalius.register._landmark_fit import IDENTITY, WORLD, Dimension, fit_linear
 from vesalius.register._radial import GaussianKernel, RadialSpline, squared_distances
 
 SLAB = 1 << 21  # pairs of points held at once
@@ -61,6 +61,7 @@ def drift_linear(
     start: Linear = IDENTITY,
     outliers: float = 0.1,
     search: PointSearch = SEARCH,
+    dimension: Dimension = 3,
 ) -> PointFit[Linear]:
     """Find a linear map between two point sets by coherent point drift.
 
@@ -73,6 +74,7 @@ def drift_linear(
         start: First guess, fixed to moving.
         outliers: Share of moving points expected to be noise, at least 0 and below 1.
         search: When it ends.
+        dimension: 2 for points of a plane (a 2-D image): the map stays within it.
 
     Returns:
         The map; ``rms_mm`` is the width of the mixture at the end, sigma.
@@ -87,11 +89,17 @@ def drift_linear(
     source, target = check_set(fixed.data, "fixed", 4), check_set(moving.data, "moving", 4)
     _check_outliers(outliers)
     found = start
-    variance = float(squared_distances(found(source), target).mean()) / 3
+    variance = float(squared_distances(found(source), target).mean()) / dimension
     for step in range(1, search.steps + 1):
-        soft = _expect(found(source), target, variance, outliers)
-        found = fit_linear(Points(source), Points(soft.goal), model=model, weights=soft.each)
-        old, variance = variance, _variance(found(source), target, soft)
+        soft = _expect(found(source), target, variance, outliers, dimension)
+        found = fit_linear(
+            Points(source),
+            Points(soft.goal),
+            model=model,
+            weights=soft.each,
+            dimension=dimension,
+        )
+        old, variance = variance, _variance(found(source), target, soft, dimension)
         if abs(old - variance) <= search.tol * old:
             return PointFit(found, math.sqrt(variance), step, True)
     return PointFit(found, math.sqrt(variance), search.steps, False)
@@ -104,6 +112,7 @@ def drift(
     how: Drift,
     outliers: float = 0.1,
     search: PointSearch = SEARCH,
+    dimension: Dimension = 3,
 ) -> PointFit[RadialSpline]:
     """Find a smooth deformation between two point sets by coherent point drift.
 
@@ -113,6 +122,7 @@ def drift(
         how: How freely they move.
         outliers: Share of moving points expected to be noise, at least 0 and below 1.
         search: When it ends.
+        dimension: 2 for points of a plane: none of them leaves it.
 
     Returns:
         The map, a sum of one Gaussian about each fixed point (and the shift of the means);
@@ -124,31 +134,36 @@ def drift(
 
     References:
         Myronenko and Song (2010), doi:10.1109/TPAMI.2010.46, fig. 4 (non-rigid). Differs from it
-        in: lengths are divided by the spread of the moving points alone, so that sigma stays mm.
+        in: lengths are divided by the spread of the moving points alone, and sigma stays in mm.
     """
     source, target = check_set(fixed.data, "fixed", 1), check_set(moving.data, "moving", 1)
     _check_outliers(outliers)
     shift = target.mean(dim=0) - source.mean(dim=0)
-    spread = float((target - target.mean(dim=0)).pow(2).sum(dim=1).mean().clamp_min(1e-300))
+    spread = _spread(target)
     kernel = GaussianKernel(how.sigma_mm)
     gram = kernel.value(squared_distances(source, source))
     weights = torch.zeros_like(source)
     moved = source + shift
-    variance = float(squared_distances(moved, target).mean()) / 3
+    variance = float(squared_distances(moved, target).mean()) / dimension
     done, step = False, 0
     while not done and step < search.steps:
         step += 1
-        soft = _expect(moved, target, variance, outliers)
+        soft = _expect(moved, target, variance, outliers, dimension)
         # the paper's lambda is for points of unit spread
         ridge = torch.diag(how.weight * variance / spread / soft.each.clamp_min(1e-12))
         wanted = soft.goal - source - shift
         weights = torch.linalg.solve(gram + ridge, wanted)
         moved = source + shift + gram @ weights
-        old, variance = variance, _variance(moved, target, soft)
+        old, variance = variance, _variance(moved, target, soft, dimension)
         done = abs(old - variance) <= search.tol * old
     polynomial = torch.cat([shift[None], torch.zeros(3, 3, dtype=torch.float64)])
     spline = RadialSpline(kernel, WORLD, source, weights, polynomial)
     return PointFit(spline, math.sqrt(variance), step, done)
+
+
+def _spread(points: Tensor) -> float:
+    """Give the mean squared distance from the centre, mm^2."""
+    return float((points - points.mean(dim=0)).pow(2).sum(dim=1).mean().clamp_min(1e-300))
 
 
 def _check_outliers(outliers: float) -> None:
@@ -156,11 +171,17 @@ def _check_outliers(outliers: float) -> None:
         raise ConfigError(f"outliers must be at least 0 and below 1, got {outliers}")
 
 
-def _expect(moved: Tensor, target: Tensor, variance: float, outliers: float) -> _Soft:
-    """Give the sums of P(m | n), Gaussian about each moved point plus a uniform share."""
+def _expect(
+    moved: Tensor, target: Tensor, variance: float, outliers: float, dimension: int
+) -> _Soft:
+    """Give the sums of P(m | n), Gaussian about each moved point plus a uniform share.
+
+    The uniform density is that of the paper, 1 for lengths in units of the moving points' spread.
+    """
     m, n = len(moved), len(target)
     share = outliers / (1 - outliers) * m / n
-    noise = 1.5 * math.log(2 * math.pi * variance) + math.log(share) if share else -math.inf
+    width = dimension / 2 * math.log(2 * math.pi * variance / _spread(target))
+    noise = width + math.log(share) if share else -math.inf
     each, goal = torch.zeros(m).double(), torch.zeros(m, 3).double()
     other = torch.empty(n).double()
     for rows in torch.arange(n).split(max(1, SLAB // m)):
@@ -177,11 +198,11 @@ def _expect(moved: Tensor, target: Tensor, variance: float, outliers: float) -> 
     return _Soft(each, other, goal)
 
 
-def _variance(moved: Tensor, target: Tensor, soft: _Soft) -> float:
+def _variance(moved: Tensor, target: Tensor, soft: _Soft, dimension: int) -> float:
     """Give the mean squared distance of the soft pairs along one axis; never quite 0."""
     centre = target.mean(dim=0)
     a, b, goal = moved - centre, target - centre, soft.goal - centre
     total = soft.other @ (b**2).sum(dim=1)
     total = total + soft.each @ ((a**2).sum(dim=1) - 2 * (a * goal).sum(dim=1))
     floor = 1e-12 * float((b**2).sum(dim=1).mean())
-    return max(float(total) / float(3 * soft.each.sum()), floor, 1e-300)
+    return max(float(total) / float(dimension * soft.each.sum()), floor, 1e-300)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vesalius.core import Linear, Mesh, Points, Transform
 from vesalius.errors import ConfigError, GeometryError
-from vesalius.register._landmark_fit import IDENTITY, fit_linear
+from vesalius.register._landmark_fit import IDENTITY, Dimension, fit_linear
 
 SetModel = Literal["rigid", "similarity", "affine"]
 T_co = TypeVar("T_co", bound=Transform, covariant=True)
@@ -72,6 +72,7 @@ def icp(
     metric: Literal["point", "plane"] = "point",
     start: Linear = IDENTITY,
     search: PointSearch = SEARCH,
+    dimension: Dimension = 3,
 ) -> PointFit[Linear]:
     """Bring a point set to the nearest points of another, again and again.
 
@@ -85,13 +86,14 @@ def icp(
             tangent plane, in fewer steps on smooth surfaces; needs a mesh.
         start: First guess, fixed to moving.
         search: How many points count, and when it ends.
+        dimension: 2 for points of a plane (a 2-D image): the map stays within it.
 
     Returns:
         The map and how well it fits.
 
     Raises:
         GeometryError: Points are too few, not finite, or leave the map open; planes are asked of
-            points without normals.
+            points without normals, or in 2-D.
 
     References:
         Besl and McKay (1992), doi:10.1109/34.121791; Chen and Medioni (1992),
@@ -102,8 +104,8 @@ def icp(
     source, target = check_set(fixed.data, "fixed", 4), check_set(goal, "moving", 1)
     normals = None
     if metric == "plane":
-        if not isinstance(moving, Mesh):
-            raise GeometryError("metric='plane' needs the normals of a Mesh, moving is Points")
+        if not isinstance(moving, Mesh) or dimension == 2:
+            raise GeometryError("metric='plane' needs a Mesh as moving, and dimension=3")
         normals = vertex_normals(moving)
     nearest = _nearest(target)
     found, last = start, float("inf")
@@ -113,7 +115,11 @@ def icp(
             return PointFit(found, error, step - 1, True)
         last = error
         kept, goals = where
-        found = _improved(found, source[kept], (target, normals, goals), model)
+        if normals is None:
+            pair = Points(source[kept]), Points(target[goals])
+            found = fit_linear(*pair, model=model, dimension=dimension)
+        else:
+            found = _to_planes(found(source[kept]), target[goals], normals[goals], model) @ found
     error = _matched(found, source, nearest, (target, normals), search.keep)[1]
     return PointFit(found, error, search.steps, False)
 
@@ -176,15 +182,6 @@ def _matched(
     if normals is not None:
         away = (away * normals[pairs[kept]]).sum(dim=1, keepdim=True)
     return (kept, pairs[kept]), float((away**2).sum(dim=1).mean().sqrt())
-
-
-def _improved(
-    found: Linear, source: Tensor, goal: tuple[Tensor, Tensor | None, Tensor], model: SetModel
-) -> Linear:
-    target, normals, pairs = goal
-    if normals is None:
-        return fit_linear(Points(source), Points(target[pairs]), model=model)
-    return _to_planes(found(source), target[pairs], normals[pairs], model) @ found
 
 
 def _to_planes(moved: Tensor, goal: Tensor, normals: Tensor, model: SetModel) -> Linear:
