@@ -196,8 +196,9 @@ def _load_mat(file: Path, fixed: Grid | None, moving: Grid | None) -> Transform:
         return load_itk_mat(file)
     if fixed is None or moving is None:
         raise FormatError(
-            f"{file.name!r} must come with both grids, it is a matrix of FLIRT, which means "
-            "nothing without them: give fixed= (of -ref) and moving= (of -in)"
+            f"{file.name!r} must come with both grids to be read as a matrix of FLIRT, which "
+            "means nothing without them: give fixed= (of -ref) and moving= (of -in); if greedy or "
+            "ITK-SNAP wrote it, call load_greedy"
         )
     return load_fsl(file, fixed=fixed, moving=moving)
 

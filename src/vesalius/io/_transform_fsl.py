@@ -7,13 +7,10 @@ import numpy as np
 import torch
 
 from vesalius.core import Grid, Linear, Transform
-from vesalius.errors import FormatError, GeometryError
-from vesalius.io._atomic import atomic_write
-from vesalius.io._budget import DEFAULT
 from vesalius.io._frames import affine_xyz
+from vesalius.io._transform_greedy import read_matrix, write_matrix
 from vesalius.io._transform_matlab import as_linear
 from vesalius.io._transform_parts import Array
-from vesalius.io._transform_text import numbers, read_text
 
 
 def load_fsl(path: str | Path, *, fixed: Grid, moving: Grid) -> Linear:
@@ -38,18 +35,7 @@ def load_fsl(path: str | Path, *, fixed: Grid, moving: Grid) -> Linear:
         Jenkinson and Smith (2001), doi:10.1016/S1361-8415(01)00036-6; FSL wiki, "FLIRT FAQ":
         coordinates in mm from the corner voxel, x mirrored where the storage is neurological.
     """
-    file = Path(path)
-    values = numbers(file.name, read_text(file, DEFAULT, what="a matrix of FLIRT"))
-    if values.size != 16:
-        raise FormatError(
-            f"{file.name!r} must hold 4 x 4 numbers to be a matrix of FLIRT, it holds "
-            f"{values.size}: check what it is"
-        )
-    matrix = values.reshape(4, 4)
-    try:
-        there = Linear(torch.from_numpy(matrix))
-    except GeometryError as error:
-        raise FormatError(f"{file.name!r} must hold an affine map: {error}") from error
+    there = read_matrix(Path(path), what="a matrix of FLIRT")
     to_fixed, to_moving = _to_scaled(fixed), _to_scaled(moving)
     back = np.linalg.inv(to_moving) @ there.inverse().matrix.numpy() @ to_fixed
     return Linear(torch.from_numpy(_affine(back)))
@@ -71,9 +57,7 @@ def save_fsl(transform: Transform, path: str | Path, *, fixed: Grid, moving: Gri
     file = Path(path)
     world = as_linear(file.name, transform).inverse().matrix.detach().cpu().numpy()
     matrix = _affine(_to_scaled(fixed) @ world @ np.linalg.inv(_to_scaled(moving)))
-    text = "".join("  ".join(f"{v:.17g}" for v in row) + "\n" for row in matrix.tolist())
-    with atomic_write(file) as out:
-        out.write(text.encode())
+    write_matrix(matrix, file)
 
 
 def _to_scaled(grid: Grid) -> Array:

@@ -160,9 +160,9 @@ def _grid(file: str, lines: list[str], which: str) -> Grid | None:
     if fields.get("valid", "0").split()[:1] != ["1"]:
         return None
     found = [numbers(file, fields.get(key, "")) for key in VECTORS]
-    if [one.size for one in found] != [3] * len(VECTORS):
+    if not all(one.size == 3 and np.isfinite(one).all() for one in found):
         raise FormatError(
-            f"{file!r} must give three numbers for each of {', '.join(VECTORS)} of {which}, "
+            f"{file!r} must give three finite numbers for each of {', '.join(VECTORS)} of {which}, "
             "it does not: the file is truncated or damaged"
         )
     volume, spacing, *axes, centre = found

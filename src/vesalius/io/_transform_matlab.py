@@ -45,7 +45,7 @@ def load_itk_mat(path: str | Path) -> Transform:
     if is_flirt(raw):
         raise FormatError(
             f"{file.name!r} must be an ITK transform, it is text with 16 numbers as FLIRT writes: "
-            "call load_fsl(path, fixed=grid of -ref, moving=grid of -in)"
+            "call load_fsl(path, fixed=grid of -ref, moving=grid of -in), or load_greedy(path)"
         )
     found = list(_variables(file.name, raw))
     parts = []

@@ -111,7 +111,7 @@ def test_linear_parts_are_folded(tmp_path: Path) -> None:
 
 def test_is_refused_without_grids_and_as_a_file_of_itk(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "a.mat", FLIRT)
-    with pytest.raises(FormatError, match="must come with both grids, it is a matrix of FLIRT"):
+    with pytest.raises(FormatError, match="must come with both grids to be read as a matrix"):
         transforms.load(tmp_path / "a.mat")
     with pytest.raises(FormatError, match="must come with both grids"):
         transforms.load(tmp_path / "a.mat", fixed=made_grid())

