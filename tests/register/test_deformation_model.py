@@ -6,8 +6,12 @@ import torch
 from sklearn.decomposition import PCA
 
 from register.landmark_cases import lattice, smooth_velocity
-from vesalius.core import Grid, Velocity
-from vesalius.errors import ConfigError, GeometryError, ShapeError
+from vesalius.core import Grid, Image, Velocity, resample
+from vesalius.errors import ConfigError, FormatError, GeometryError, ShapeError
+from vesalius.io._weights import ModelCard, save_weights
+from vesalius.register._mse import MeanSquare
+from vesalius.register._plan import Lbfgs, Plan, Scale, Stage
+from vesalius.register._register import register
 from vesalius.register.atlas import DeformationModel, PrincipalBasis
 
 GRID = Grid.from_spacing((10, 11, 12), (2.0, 2.0, 2.0))
@@ -129,6 +133,48 @@ def test_descent_finds_the_parameters_of_a_flow():
 
     search.step(loss)
     torch.testing.assert_close(found.detach(), wanted, rtol=0, atol=1e-3)
+
+
+CARD = ModelCard(
+    name="breath",
+    purpose="a test",
+    data="nine made-up velocities",
+    training="principal components",
+    limits="not for people",
+    licence="Apache-2.0",
+)
+
+
+def test_is_written_and_read_back(tmp_path):
+    model = fitted()[0]
+    model.save(tmp_path / "breath.safetensors", CARD)
+    again = DeformationModel.load(tmp_path / "breath.safetensors")
+    wanted = torch.tensor([0.4, -0.2, 0.1]).double()
+    assert torch.equal(again.velocity(wanted).data, model.velocity(wanted).data)
+    assert torch.equal(again.grid_.affine, GRID.affine)
+    assert torch.equal(again.explained_variance_ratio_, model.explained_variance_ratio_)
+
+
+def test_refuses_a_file_of_another_kind(tmp_path):
+    save_weights(tmp_path / "net.safetensors", {"layer": torch.zeros(2)}, CARD)
+    with pytest.raises(FormatError, match="a deformation model holds the tensors affine, mean"):
+        DeformationModel.load(tmp_path / "net.safetensors")
+
+
+def test_registers_by_the_modes_of_a_population():
+    """The member that the model has not seen is found from its images alone."""
+    velocities = population(12)
+    model = DeformationModel().fit(velocities[1:])
+    axes = [torch.arange(n, dtype=torch.float32) for n in GRID.shape]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    moving = Image(((0.9 * z).sin() + (0.8 * y).cos() + (0.7 * x).sin())[None], GRID)
+    truth = Velocity(velocities[0].data.float(), GRID)
+    fixed = resample(moving, GRID, transform=truth, interpolation="cubic")
+    plan = Plan((Stage(PrincipalBasis(model), MeanSquare(), Lbfgs(), (Scale(0, 30),)),))
+    found = register(fixed, moving, plan=plan).transform
+    at = lattice(GRID)
+    before = float((truth(at.float()) - at).norm(dim=1).mean())
+    assert float((found(at) - truth(at.float())).norm(dim=1).mean()) < 0.25 * before
 
 
 def test_refuses_too_few_or_equal_or_scattered_velocities():

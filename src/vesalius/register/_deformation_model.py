@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import torch
@@ -10,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.core import Grid, Velocity, differences
-from vesalius.errors import ConfigError, GeometryError, ShapeError
+from vesalius.errors import ConfigError, FormatError, GeometryError, ShapeError
+from vesalius.io._weights import ModelCard, load_weights, save_weights
 from vesalius.register._basis import Basis
 
 SMALL = 1e-10  # variance below this part of the largest is rounding
@@ -142,6 +144,50 @@ class DeformationModel:
         """
         draw = torch.randn(len(self.variance_), generator=generator, dtype=torch.float64)
         return self.velocity((draw * self.variance_.cpu().sqrt()).to(self.mean_))
+
+    def save(self, path: str | Path, card: ModelCard) -> None:
+        """Write the fitted model (safetensors) with its card (JSON beside it).
+
+        Args:
+            path: Ends in ``.safetensors``.
+            card: What must be known about the model.
+        """
+        tensors = {
+            "affine": self.grid_.affine,
+            "mean": self.mean_,
+            "modes": self.modes_,
+            "variance": self.variance_,
+            "total_variance": torch.tensor(self.total_variance_, dtype=torch.float64),
+        }
+        save_weights(path, tensors, card)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "DeformationModel":
+        """Read a fitted model.
+
+        Args:
+            path: Of the ``.safetensors`` file; its card lies beside it.
+
+        Returns:
+            The model.
+
+        Raises:
+            FormatError: The file is absent, damaged, or holds another model.
+        """
+        held = load_weights(path).tensors
+        wanted = ("affine", "mean", "modes", "total_variance", "variance")
+        if tuple(sorted(held)) != wanted or held["modes"].ndim != 5:
+            raise FormatError(
+                f"a deformation model holds the tensors {', '.join(wanted)}, got "
+                f"{', '.join(sorted(held))}: this file is of another kind"
+            )
+        model = cls(len(held["modes"]))
+        z, y, x = held["mean"].shape[1:]
+        model.grid_ = Grid((z, y, x), held["affine"])
+        model.mean_, model.modes_ = held["mean"], held["modes"]
+        model.variance_ = held["variance"]
+        model.total_variance_ = float(held["total_variance"])
+        return model
 
     def _sum(self, coefficients: Tensor) -> Tensor:
         return torch.einsum("k,kczyx->czyx", coefficients.to(self.modes_), self.modes_)
