@@ -5,11 +5,11 @@ import numpy as np
 import torch
 
 from vesalius.core import Image, Linear
-from vesalius.errors import ConfigError, GeometryError
+from vesalius.errors import ConfigError, GeometryError, ShapeError
 from vesalius.register._level import Masks
 from vesalius.register._linear_descent import Slope, adam, quasi_newton, whitening
 from vesalius.register._linear_level import LinearLevel, make_linear_level
-from vesalius.register._linear_model import Freedoms, freedoms
+from vesalius.register._linear_model import freedoms
 from vesalius.register._linear_squares import Fit, least_squares
 from vesalius.register._local_ncc import LocalNcc
 from vesalius.register._mse import MeanSquare
@@ -40,9 +40,9 @@ def solve_linear(
     in the plane are searched. Samples that leave the moving image do not count.
 
     ``GaussNewton`` solves mean square, global and local correlation as least squares (the local
-    one on images that are normalised over the window); for any other similarity it is a
-    quasi-Newton search scaled by the normal equations. ``Lbfgs`` and ``Adam`` take any
-    similarity, scaled by the motion in mm.
+    one on images that are normalised over round windows, each image by itself); for any other
+    similarity it is a quasi-Newton search scaled by the normal equations. ``Lbfgs`` and ``Adam``
+    take any similarity, scaled by the motion in mm.
 
     Args:
         fixed: Floating point, any grid.
@@ -61,13 +61,27 @@ def solve_linear(
         GeometryError: The images do not overlap at the start.
         IntensityError: An image is constant or not finite where they overlap.
         RegionError: The fixed mask is empty.
+        ShapeError: The moving image is a slice and the fixed one is not.
     """
     _check(stage)
     flat = fixed.grid.shape[0] == 1 and moving.grid.shape[0] == 1
+    if moving.grid.shape[0] == 1 and not flat:
+        raise ShapeError(
+            f"a slice cannot be laid on a volume of {fixed.grid.shape[0]} slices: take the slice "
+            "as the fixed image and the volume as the moving one"
+        )
     allowed = freedoms(stage.model, fixed, flat=flat, mask=masks.fixed)  # type: ignore[arg-type]
     transform = start.matrix.detach().cpu().numpy()
     for scale in stage.scales:
-        level = _level((fixed, moving), stage, scale, masks, channel_weights, allowed)
+        level = make_linear_level(
+            (fixed, moving),
+            scale.spacing_mm,
+            masks=masks,
+            shares=channel_weights,
+            allowed=allowed,
+            stage=stage,
+            growth=abs(float(np.linalg.det(transform[:3, :3]))) ** (1 / 3),
+        )
         transform = solve_level(level, stage, scale, transform, watch)
     return Linear(torch.from_numpy(transform))
 
@@ -77,26 +91,6 @@ def fit_of(similarity: Similarity) -> Fit | None:
     if isinstance(similarity, MeanSquare):
         return "same"
     return "line" if isinstance(similarity, Ncc | LocalNcc) else None
-
-
-def _level(
-    images: tuple[Image, Image],
-    stage: Stage,
-    scale: Scale,
-    masks: Masks,
-    shares: tuple[float, ...],
-    allowed: Freedoms,
-) -> LinearLevel:
-    optimiser = stage.optimiser
-    return make_linear_level(
-        images,
-        scale.spacing_mm,
-        masks=masks,
-        shares=shares,
-        allowed=allowed,
-        similarity=stage.similarity,
-        samples=optimiser.samples if isinstance(optimiser, GaussNewton) else 0,
-    )
 
 
 def solve_level(

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from vesalius.core import Grid, Image, centred_grid, resample
 from vesalius.ops._linear_sums import Pull, Sums, compared, linear_chain, linear_sums, linear_warp
-from vesalius.ops._local_ncc import box_sum
 from vesalius.register._level import Masks
+from vesalius.register._linear_features import locally_normalised, window_mm, window_weight
 from vesalius.register._linear_model import Freedoms
-from vesalius.register._local_ncc import LocalNcc
+from vesalius.register._plan import GaussNewton, Stage
 from vesalius.register._similarity import Similarity
 
-FLAT = 1e-2  # variance of a window that counts as flat, of that of the image
+FEWEST = 8  # samples that a coarse scale leaves along each axis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,76 +91,68 @@ def make_linear_level(
     masks: Masks,
     shares: tuple[float, ...],
     allowed: Freedoms,
-    similarity: Similarity,
-    samples: int,
+    stage: Stage,
+    growth: float = 1.0,
 ) -> LinearLevel:
     """Bring both images to one scale, each on its own lattice.
 
     Args:
         images: Fixed and moving.
-        spacing_mm: Wanted distance of samples; an axis that is coarser stays as it is.
+        spacing_mm: Wanted distance of samples; an axis that is coarser stays as it is, and eight
+            samples are left along each.
         masks: Where the images count.
         shares: Weight of each channel.
         allowed: What may move.
-        similarity: Makes the features.
-        samples: About how many samples are compared; 0 for all.
+        stage: Says what is compared, and by how many samples. For GaussNewton the images of a
+            local correlation are normalised, window by window.
+        growth: How much longer lengths are in the moving world; windows grow with it.
 
     Returns:
         The level.
     """
     fixed, moving = (resample(image, _coarser(image.grid, spacing_mm)) for image in images)
-    seen = _on(masks.fixed, fixed.grid), _on(masks.moving, moving.grid)
-    by_fixed, by_moving = (None if w is None else w[0] for w in seen)
+    squares = isinstance(stage.optimiser, GaussNewton)
+    reach = window_mm(stage.similarity, fixed.grid) if squares else 0.0
+    one = _prepared(fixed, masks.fixed, stage.similarity, reach)
+    two = _prepared(moving, masks.moving, stage.similarity, reach * growth)
+    samples = stage.optimiser.samples if isinstance(stage.optimiser, GaussNewton) else 0
     stride = max(1, fixed.data[0].numel() // samples) if samples else 1
     stride = min(stride, max(1, fixed.grid.shape[2] // 4))
     groups = tuple(
-        tuple(
-            Pull(f, m, by_fixed, by_moving, stride)
-            for f, m in zip(
-                _features(fixed, channel, similarity, seen[0]),
-                _features(moving, channel, similarity, seen[1]),
-                strict=True,
-            )
-        )
-        for channel in range(fixed.data.shape[0])
+        tuple(Pull(f, m, one.weight, two.weight, stride) for f, m in zip(a, b, strict=True))
+        for a, b in zip(one.features, two.features, strict=True)
     )
     return LinearLevel(fixed.grid, moving.grid, groups, shares, allowed)
 
 
 def _coarser(grid: Grid, spacing_mm: float) -> Grid:
-    z, y, x = (max(s, spacing_mm) for s in grid.spacing_mm)
+    z, y, x = (
+        max(s, min(spacing_mm, n * s / FEWEST))
+        for n, s in zip(grid.shape, grid.spacing_mm, strict=True)
+    )
     return grid if (z, y, x) == grid.spacing_mm else centred_grid(grid, (z, y, x))
 
 
-def _on(mask: Image | None, grid: Grid) -> Tensor | None:
-    return None if mask is None else resample(mask, grid, fill=0).data.float()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """Features of each channel, (features, z, y, x), and the weight of each sample."""
+
+    features: list[Tensor]
+    weight: Tensor | None
 
 
-def _features(image: Image, channel: int, similarity: Similarity, weight: Tensor | None) -> Tensor:
-    one = image.data[channel : channel + 1].float()
-    found = similarity.features(one, image.grid.spacing_mm, weight).float()
-    if isinstance(similarity, LocalNcc):
-        return locally_normalised(found, weight, radius=similarity.radius)
-    return found
-
-
-def locally_normalised(image: Tensor, weight: Tensor | None, *, radius: int) -> Tensor:
-    """Bring each box window of an image to mean 0 and variance 1, as local correlation sees it.
-
-    Args:
-        image: (c, z, y, x), variance near 1.
-        weight: (1, z, y, x); samples of weight 0 are left out of the windows. None for all.
-        radius: Half width of the window, samples.
-
-    Returns:
-        Same shape; flat windows stay near 0.
-    """
-    half = (radius, radius, radius)
-    ones = torch.ones_like(image[:1]) if weight is None else weight.to(image.dtype)
-    count = box_sum(ones, half).clamp_min(1e-6)
-    mean = box_sum(image * ones, half) / count
-    spread = (box_sum(image * image * ones, half) / count - mean**2).clamp_min(0)
-    return (image - mean) / (spread + FLAT).sqrt()
+def _prepared(
+    image: Image, mask: Image | None, similarity: Similarity, radius_mm: float
+) -> _Prepared:
+    """Make features and weight of an image; its windows normalised where they have a radius."""
+    grid, weight = image.grid, None
+    if mask is not None:
+        weight = resample(mask, grid, fill=0).data.float().to(image.device)
+    found = [similarity.features(x[None].float(), grid.spacing_mm, weight) for x in image.data]
+    if radius_mm:
+        found = [locally_normalised(x, grid, weight, radius_mm=radius_mm) for x in found]
+        weight = window_weight(grid, weight, radius_mm=radius_mm, device=image.device)
+    return _Prepared([x.float() for x in found], None if weight is None else weight[0])
 
 
 def _stack(group: tuple[Pull, ...], place: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from vesalius.register._mutual_information import MutualInformation
 from vesalius.register._plan import GaussNewton, Scale, Stage
 from vesalius.register._similarity import Similarity
 
-RADIUS = 4  # window of the local correlation, samples
+RADIUS = 6  # window of the local correlation, samples
 BINS = 32
 
 

@@ -28,6 +28,7 @@ TURNS = 400  # orientations that are scored
 PLANE_TURNS = 36  # the same, in a plane
 KEPT = 8  # of them that are refined
 BETTER = 0.03  # by how much another orientation must beat that of the header
+LEAST_GAIN = 1e-3  # and at least this much of the loss
 LEAST = 0.3  # overlap below which a candidate is passed over, as a part of the largest
 
 WORST = 9e9  # the loss of what cannot be compared
@@ -213,7 +214,8 @@ def _search(
         _refine((coarse, fine), similarity, starts[k]) for k in dict.fromkeys((0, *order[:KEPT]))
     ]
     first, best = ends[0], min(ends, key=lambda end: end[0])
-    chosen = best if best[0] < first[0] - BETTER * max(abs(first[0]), abs(best[0])) else first
+    gain = first[0] - best[0]
+    chosen = best if gain > max(LEAST_GAIN, BETTER * abs(first[0])) else first
     return Linear(torch.from_numpy(chosen[1]))
 
 
@@ -230,8 +232,7 @@ def _level(
         masks=masks,
         shares=(1 / channels,) * channels,
         allowed=freedoms("rigid", images[0], flat=flat, mask=masks.fixed),
-        similarity=similarity,
-        samples=0,
+        stage=_stage(similarity),
     )
 
 
@@ -250,11 +251,15 @@ def _refine(
     levels: tuple[LinearLevel, ...], similarity: Similarity, start: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Improve a candidate by a few rigid steps; give its loss at the finest scale."""
-    stage = Stage("rigid", similarity, GaussNewton(), (STEPS,), tol=1e-4)
+    stage = _stage(similarity)
     for level in levels:
         if _score(level, similarity, start)[0] < WORST:
             start = solve_level(level, stage, STEPS, start, Watch())
     return _score(levels[-1], similarity, start)[0], start
+
+
+def _stage(similarity: Similarity) -> Stage:
+    return Stage("rigid", similarity, GaussNewton(), (STEPS,), tol=1e-4)
 
 
 def _plane_turns(base: Tensor, grid: Grid) -> list[Tensor]:
