@@ -34,7 +34,7 @@ class Comparison:
     """
 
     fixed: Samples
-    moving: Samples
+    moving: Float[Tensor, "c z2 y2 x2"]
     level: Level
     weight: Weight | None
     pull: Pull
