@@ -42,7 +42,7 @@ class Folds(NamedTuple):
     cells: int
 
 
-def fold_statistics(flow: Flow, mask: Bool[Tensor, "z y x"] | None = None) -> Folds:
+def fold_statistics(flow: Flow, mask: Bool[Tensor, "z2 y2 x2"] | None = None) -> Folds:
     """Measure folds by central differences and by tetrahedra.
 
     Central differences skip the sample itself: they call a checkerboard of displacements smooth.

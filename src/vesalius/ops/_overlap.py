@@ -29,7 +29,7 @@ class Overlap(NamedTuple):
 
 
 def overlap(
-    first: Integer[Tensor, "*shape"], second: Integer[Tensor, "*shape"], values: tuple[int, ...]
+    first: Integer[Tensor, "*shape"], second: Integer[Tensor, "*shape2"], values: tuple[int, ...]
 ) -> Overlap:
     """Compare labels sample by sample.
 

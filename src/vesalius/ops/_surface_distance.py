@@ -12,6 +12,7 @@ from vesalius.ops._jit import kernel
 
 Spacing = tuple[float, float, float]
 Mask = Bool[Tensor, "z y x"]
+Other = Bool[Tensor, "z2 y2 x2"]
 
 
 class SurfaceDistance(NamedTuple):
@@ -39,7 +40,7 @@ class SurfaceDistance(NamedTuple):
     mean_second: float
 
 
-def surface_distance(first: Mask, second: Mask, spacing: Spacing) -> SurfaceDistance:
+def surface_distance(first: Mask, second: Other, spacing: Spacing) -> SurfaceDistance:
     """Measure how far the surfaces of two masks are apart; exact.
 
     A voxel is on the surface where one of its 6 neighbours (4 in a plane, where the block has one
@@ -81,7 +82,7 @@ def surface_distance(first: Mask, second: Mask, spacing: Spacing) -> SurfaceDist
     )
 
 
-def directed_distances(first: Mask, second: Mask, spacing: Spacing) -> tuple[Any, Any]:
+def directed_distances(first: Mask, second: Other, spacing: Spacing) -> tuple[Any, Any]:
     """Give the distances of all surface voxels, as two float64 arrays, in no stated order.
 
     Args:

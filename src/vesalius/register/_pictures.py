@@ -178,7 +178,7 @@ def _edges(picture: Grey) -> npt.NDArray[np.bool_]:
     tall = (size >= framed[:-2, 1:-1]) & (size > framed[2:, 1:-1])
     wide = (size >= framed[1:-1, :-2]) & (size > framed[1:-1, 2:])
     ridge = np.where(np.abs(down) > np.abs(across), tall, wide)
-    strong = size > max(float(np.quantile(size, 1 - EDGE_SHARE)), 1e-6)
+    strong = size >= max(float(np.quantile(size, 1 - EDGE_SHARE)), 1e-6)
     marked: npt.NDArray[np.bool_] = ridge & strong
     return marked
 
