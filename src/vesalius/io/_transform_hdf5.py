@@ -42,7 +42,7 @@ def load_itk_hdf5(path: str | Path, *, budget: Budget = DEFAULT) -> Transform:
 
     Returns:
         A Linear, BSpline or Displacement, or a Composite of them. A transform in two dimensions
-        leaves S alone.
+        leaves S alone. Beyond the region of a B-spline, where ITK moves nothing, ours fades out.
 
     Raises:
         FormatError: The file is not an ITK transform in HDF5, is damaged, costs more than
@@ -71,7 +71,8 @@ def save_itk_hdf5(transform: Transform, path: str | Path, *, dimensions: Dimensi
     """Write an ITK transform in HDF5; ITK, SimpleITK, ANTs and Slicer read it as it stands.
 
     Args:
-        transform: Linear (written as AffineTransform), BSpline, Displacement, or a Composite.
+        transform: Linear (written as AffineTransform), BSpline (surrounded by zeros, since ITK
+            moves nothing where ours fades out), Displacement, or a Composite.
             A field keeps its number type; beyond its grid ITK moves nothing.
         path: Where it goes.
         dimensions: 2 writes a transform of the plane (L, P).
@@ -97,17 +98,6 @@ def save_itk_hdf5(transform: Transform, path: str | Path, *, dimensions: Dimensi
             group.create_dataset(FIXED[0], data=part.fixed)
             packing = PACKING if part.parameters.size >= CHUNK else {}
             group.create_dataset(PARAMETERS[0], data=part.parameters, **packing)
-
-
-def is_itk_hdf5(path: Path) -> bool:
-    """Tell whether a file is HDF5 with a group of ITK transforms."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return GROUP in file
-    except OSError:
-        return False
 
 
 def _text(value: str) -> Array:

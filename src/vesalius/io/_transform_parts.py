@@ -16,6 +16,7 @@ from vesalius.io._frames import affine_xyz, compose, decompose, grid_from_xyz
 Array = npt.NDArray[Any]
 Dimensions = Literal[2, 3]
 Affine = tuple[Array, Array]  # matrix (n, n), translation (n,)
+FADE = 3  # control points; a cubic spline is zero beyond two, and ITK evaluates within one
 
 
 @final
@@ -335,9 +336,9 @@ def _to_part(file: str, transform: Transform, dimensions: Dimensions) -> Part:
         numbers = np.concatenate([matrix[:n, :n].reshape(-1), matrix[:n, 3]])
         return Part("AffineTransform", n, numbers, np.zeros(n))
     if isinstance(transform, BSpline):
-        data = transform.coefficients.detach().cpu().numpy()
+        data, grid = _widened(file, transform, dimensions)
         check_plane(file, dimensions, [data[2]])
-        fixed = _fixed(file, transform.grid, dimensions)
+        fixed = _fixed(file, grid, dimensions)
         return Part("BSplineTransform", n, data[:n].reshape(-1), fixed)
     if isinstance(transform, Displacement):
         data = transform.data.detach().cpu().numpy()
@@ -349,6 +350,23 @@ def _to_part(file: str, transform: Transform, dimensions: Dimensions) -> Part:
         f"{file!r} can hold linear, displacement and B-spline transforms, got "
         f"{type(transform).__name__}: give like=, the grid to sample its displacement on"
     )
+
+
+def _widened(file: str, spline: BSpline, dimensions: Dimensions) -> tuple[Array, Grid]:
+    """Surround control points by zeros, where ours fade out and ITK would stop at once."""
+    data = spline.coefficients.detach().cpu().numpy()
+    if dimensions == 3 and min(data.shape[1:]) == 1:
+        raise FormatError(
+            f"{file!r} must have several control points along each axis, this B-spline has "
+            f"{' x '.join(map(str, data.shape[1:]))} (z, y, x): write it with dimensions=2"
+        )
+    a, b, c = (0 if n == 1 else FADE for n in data.shape[1:])
+    inner = data[:, a : data.shape[1] - a, b : data.shape[2] - b, c : data.shape[3] - c]
+    if np.count_nonzero(data) == np.count_nonzero(inner):
+        return data, spline.grid  # they are there already
+    z, y, x = (n + 2 * m for n, m in zip(data.shape[1:], (a, b, c), strict=True))
+    wide = np.pad(data, ((0, 0), (a, a), (b, b), (c, c)))
+    return wide, spline.grid.crop((-a, -b, -c), (z, y, x))
 
 
 def _fixed(file: str, grid: Grid, dimensions: Dimensions) -> Array:

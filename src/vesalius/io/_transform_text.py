@@ -34,7 +34,7 @@ def load_itk_text(path: str | Path, *, budget: Budget = DEFAULT) -> Transform:
 
     Returns:
         A Linear, BSpline or Displacement, or a Composite of them. A transform in two dimensions
-        leaves S alone.
+        leaves S alone. Beyond the region of a B-spline, where ITK moves nothing, ours fades out.
 
     Raises:
         FormatError: The file is not an ITK text transform, is damaged, or holds a kind that is
@@ -60,7 +60,8 @@ def save_itk_text(transform: Transform, path: str | Path, *, dimensions: Dimensi
     """Write an ITK text transform; ITK, SimpleITK, ANTs and Slicer read it as it stands.
 
     Args:
-        transform: Linear (written as AffineTransform), BSpline, Displacement, or a Composite.
+        transform: Linear (written as AffineTransform), BSpline (surrounded by zeros, since ITK
+            moves nothing where ours fades out), Displacement, or a Composite.
         path: Where it goes.
         dimensions: 2 writes a transform of the plane (L, P).
 

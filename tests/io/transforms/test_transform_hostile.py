@@ -299,6 +299,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path) ->
         (lifted, "a.nii.gz", 2, "must stay in the plane"),
         (lifted, "a.h5", 2, "must stay in the plane"),
         (made_bspline(), "a.h5", 2, "must stay in the plane"),
+        (BSpline(still.data + 1, still.grid), "a.h5", 2, "must stay in the plane"),
         (BSpline(still.data, still.grid), "a.h5", 2, "must have a grid of one slice"),
         (made_field(), "a.mat", 3, "can hold linear transforms alone, got a Displacement"),
         (Composite((made_affine(), made_bspline())), "a.mat", 3, "got a BSpline: save it as"),
