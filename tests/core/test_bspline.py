@@ -8,6 +8,7 @@ import SimpleITK as sitk
 import torch
 
 from vesalius.core import BSpline, Displacement, Grid, Linear
+from vesalius.core._inverse import Inverse
 from vesalius.errors import ConvergenceError, GeometryError, ShapeError, UnitError
 
 
@@ -114,7 +115,7 @@ def test_single_precision_coefficients_can_be_inverted(generator):
 def test_refuses_to_invert_a_fold(generator):
     move = some(generator, amount=20.0)
     with pytest.raises(ConvergenceError, match="the inverse must be found within"):
-        move.inverse()(where_all_act(move.grid, generator, 20))
+        Inverse(move, steps=10)(where_all_act(move.grid, generator, 20))
 
 
 def test_has_derivatives_by_coefficients_and_points(generator):

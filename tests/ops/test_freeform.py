@@ -55,8 +55,8 @@ def test_values_and_slopes_have_derivatives(generator):
     coefficients = torch.randn(1, 2, 3, 3, generator=generator, dtype=torch.float64)
     at = points_around((2, 3, 3), generator, 3)
     given = (coefficients.requires_grad_(), at.requires_grad_())
-    assert torch.autograd.gradcheck(spline_at, given)
-    assert torch.autograd.gradcheck(spline_slope, given)
+    assert torch.autograd.gradcheck(spline_at, given, fast_mode=True)
+    assert torch.autograd.gradcheck(spline_slope, given, fast_mode=True)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

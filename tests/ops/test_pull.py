@@ -45,7 +45,9 @@ def test_has_derivatives_by_samples_and_places(generator):
     volume = torch.randn(1, 3, 4, 4, generator=generator, dtype=torch.float64).requires_grad_()
     places = some_places((2, 3, 3), generator, torch.float64)
     parts = [t.requires_grad_() for t in (places.matrix, places.linear, places.field)]
-    assert torch.autograd.gradcheck(lambda v, *p: pull(v, Places(*p)), (volume, *parts))
+    assert torch.autograd.gradcheck(
+        lambda v, *p: pull(v, Places(*p)), (volume, *parts), fast_mode=True
+    )
 
 
 def test_a_place_that_is_not_finite_gives_nan_and_stays_alone(generator):

@@ -304,3 +304,44 @@ def pull_rows(image, matrix, linear, field, reach, fill, out, start, stop):
                     low = (z[i] < -reach) | (y[i] < -reach) | (x[i] < -reach)
                     if low | (z[i] > end_z) | (y[i] > end_y) | (x[i] > end_x):
                         target[i] = fill
+
+
+@kernel
+@no_type_check
+def _clamped(p, n):
+    """Give the first neighbour, the fraction, and 1 if a position is between edge samples."""
+    end = n - 1.0
+    inside = p if p > 0.0 else 0.0
+    inside = inside if inside < end else end
+    first = min(int(inside), max(n - 2, 0))
+    return first, (inside - first) + (p - p), 1.0 if 0.0 <= p <= end else 0.0
+
+
+@kernel
+@no_type_check
+def slope_points(image, at, out, slope, start, stop):
+    """Fill ``out`` (c, n) and ``slope`` (c, 3, n) at positions ``at`` (n, 3); see slope_rows."""
+    flat = image.ravel()
+    channels, nz, ny, nx = image.shape
+    size = nz * ny * nx
+    dz, dy, dx = ny * nx if nz > 1 else 0, nx if ny > 1 else 0, 1 if nx > 1 else 0
+    dz, dy, dx = np.uint64(dz), np.uint64(dy), np.uint64(dx)
+    for p in range(start, stop):
+        iz, z, mz = _clamped(float(at[p, 0]), nz)
+        iy, y, my = _clamped(float(at[p, 1]), ny)
+        ix, x, mx = _clamped(float(at[p, 2]), nx)
+        for channel in range(channels):
+            first = np.uint64(channel * size + (iz * ny + iy) * nx + ix)
+            a, b = flat[first], flat[first + dy]
+            da, db = flat[first + dx] - a, flat[first + dy + dx] - b
+            first += dz
+            c, d = flat[first], flat[first + dy]
+            dc, dd = flat[first + dx] - c, flat[first + dy + dx] - d
+            e, f, g, h = a + x * da, b + x * db, c + x * dc, d + x * dd
+            low, high = da + y * (db - da), dc + y * (dd - dc)
+            f, h = f - e, h - g
+            e, g = e + y * f, g + y * h
+            out[channel, p] = e + z * (g - e)
+            slope[channel, 0, p] = mz * (g - e)
+            slope[channel, 1, p] = my * (f + z * (h - f))
+            slope[channel, 2, p] = mx * (low + z * (high - low))

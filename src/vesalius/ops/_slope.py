@@ -7,6 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vesalius.ops._flow_loops import slope_points
+from vesalius.ops._threads import share
+
+LEAST = 1 << 15  # positions worth a thread of their own
+
 Taps = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -36,10 +41,30 @@ def linear_with_slope(
         index_points: Positions (z, y, x) in samples.
 
     Returns:
-        Values and slope, dtype and device of ``volume``; both differentiable, by torch.
+        Values and slope, dtype and device of ``volume``; both differentiable, by torch. A position
+        that is not finite gives NaN.
     """
     shape = index_points.shape[:-1]
     at = index_points.reshape(-1, 3).to(volume.device)
+    tracked = torch.is_grad_enabled() and (volume.requires_grad or at.requires_grad)
+    if tracked or volume.device.type != "cpu":
+        values, slope = _by_torch(volume, at)
+    else:
+        values, slope = _by_loops(volume, at)
+    channels = volume.shape[0]
+    return Slope(values.reshape(channels, *shape), slope.reshape(channels, 3, *shape))
+
+
+def _by_loops(volume: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    values = volume.new_empty((volume.shape[0], len(at)))
+    slope = volume.new_empty((volume.shape[0], 3, len(at)))
+    source, where = volume.detach().contiguous().numpy(), at.detach().contiguous().numpy()
+    out, along = values.numpy(), slope.numpy()
+    share(lambda a, b: slope_points(source, where, out, along, a, b), len(at), least=LEAST)
+    return values, slope
+
+
+def _by_torch(volume: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     z, y, x = (_taps(at[:, a], volume.shape[a + 1], volume) for a in range(3))
     flat = volume.flatten(1)
     _, _, ny, nx = volume.shape
@@ -58,8 +83,7 @@ def linear_with_slope(
     slope_y = y[3] * ((b - a) + z[2] * ((d - c) - (b - a)))
     values = low + z[2] * (high - low)
     slope = torch.stack([z[3] * (high - low), slope_y, slope_x], dim=1)
-    channels = volume.shape[0]
-    return Slope(values.reshape(channels, *shape), slope.reshape(channels, 3, *shape))
+    return values, slope
 
 
 def _taps(position: Tensor, n: int, like: Tensor) -> Taps:
