@@ -94,3 +94,13 @@ def test_nan_in_an_image_is_found_at_the_first_step():
     bad = Image(torch.full_like(MOVING.data, float("nan")), MOVING.grid)
     with pytest.raises(ConvergenceError, match="the force of demons must be finite"):
         _demons.solve(levels_of(SCALES[:1], moving=bad), stage(), Watch())
+
+
+def test_a_scanner_with_another_gain_needs_matched_values():
+    moving = MOVING.map(lambda x: 40 * (x + 4) ** 1.3 + 7)
+    errors = []
+    for match in (False, True):
+        plan = stage(Demons(total=Gaussian(sigma=1.0), match=match))
+        found = _demons.solve(levels_of(SCALES, moving=moving), plan, Watch())
+        errors.append(error_mm(found))
+    assert errors[1] < 0.55 * error_mm(Linear.identity()) < errors[0]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from vesalius.core import Displacement, Transform, Velocity
 from vesalius.core._displacement import to_mm
 from vesalius.errors import ConfigError, ConvergenceError
 from vesalius.ops._demons import Optics, demons_force, flat_floor
+from vesalius.ops._match import match_values
 from vesalius.ops._warp import compose, exponential, warp
 from vesalius.register._greedy import carry, smooth
 from vesalius.register._level import Level
@@ -48,6 +50,7 @@ def solve(levels: tuple[Level, ...], stage: Stage, watch: Watch) -> Transform:
         the mean squared slope is added to the normaliser, so that flat regions stay at rest.
     """
     optimiser = _checked(stage)
+    levels = _matched(levels) if optimiser.match else levels
     grid, flow = levels[0].grid, torch.zeros_like(levels[0].fixed[:1]).expand(3, -1, -1, -1)
     for level, scale in zip(levels, stage.scales, strict=True):
         flow, grid = carry(flow, grid, level.grid), level.grid
@@ -79,6 +82,17 @@ def _checked(stage: Stage) -> Demons:
             "2 is usual"
         )
     return stage.optimiser
+
+
+def _matched(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    """Map the moving image's values, channel by channel, by what the finest lattice holds."""
+    finest = levels[-1]
+    inner = tuple(slice(m, m + n) for m, n in zip(finest.margin, finest.grid.shape, strict=True))
+    maps = [match_values(m[inner], f) for m, f in zip(finest.moving, finest.fixed, strict=True)]
+    return tuple(
+        replace(v, moving=torch.stack([t(m) for t, m in zip(maps, v.moving, strict=True)]))
+        for v in levels
+    )
 
 
 def _descend(

@@ -86,6 +86,8 @@ class Demons:
         total: Smoother of the whole field, or None.
         step: Longest displacement of one update, samples; the normaliser alpha follows from it.
         diffeomorphic: Whether updates are composed through their exponential; added otherwise.
+        match: Whether the moving image's values are first mapped, monotonely, to the quantiles of
+            the fixed one's: for scanners that gain differently, as in MR. CT in HU needs none.
     """
 
     force: Literal["thirion", "warped", "symmetric"] = "symmetric"
@@ -93,6 +95,7 @@ class Demons:
     total: Smoother | None = None
     step: float = 2.0
     diffeomorphic: bool = True
+    match: bool = False
 
 
 Optimiser = GaussNewton | Lbfgs | Adam | Greedy | Demons
