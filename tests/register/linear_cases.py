@@ -18,11 +18,11 @@ BUMPS = (
 
 def blob(points_mm, *, scale=1.0):
     """Give the value of the object at world points, mm; ``scale`` enlarges it."""
-    total = torch.zeros(points_mm.shape[:-1], dtype=torch.float64)
+    places, total = points_mm.numpy(), 0.0
     for centre, deviation, height in BUMPS:
-        apart = points_mm - scale * torch.tensor(centre, dtype=torch.float64)
-        total += height * torch.exp(-apart.square().sum(-1) / (2 * (scale * deviation) ** 2))
-    return total
+        apart = ((places - scale * np.array(centre)) ** 2).sum(axis=-1)
+        total = total + height * np.exp(-apart / (2 * (scale * deviation) ** 2))
+    return torch.from_numpy(total)
 
 
 def sampled(grid, *, transform=None, scale=1.0):
