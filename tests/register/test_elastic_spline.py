@@ -149,3 +149,11 @@ def test_refuses_landmarks_that_leave_the_map_open():
     fixed.data[2] = fixed.data[1]
     with pytest.raises(GeometryError, match="fixed landmarks 1 and 2 fall together"):
         elastic_body(fixed, moving)
+
+
+@pytest.mark.parametrize("force", FORCES)
+def test_the_compiled_sum_equals_the_differentiable_one(force):
+    found = elastic_body(*pairs(), force=force)
+    by_torch = found(somewhere().requires_grad_())
+    assert by_torch.requires_grad
+    torch.testing.assert_close(found(somewhere()), by_torch.detach(), rtol=0, atol=1e-8)

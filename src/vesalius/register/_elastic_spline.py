@@ -12,6 +12,7 @@ from torch import Tensor
 from vesalius.core import Points, Transform
 from vesalius.core._inverse import Inverse
 from vesalius.errors import ConfigError
+from vesalius.ops._radial_sum import elastic_sum
 from vesalius.register._landmark_fit import (
     check_distinct,
     checked,
@@ -19,7 +20,7 @@ from vesalius.register._landmark_fit import (
     smoothing_diagonal,
     solve_spline,
 )
-from vesalius.register._radial import with_one
+from vesalius.register._radial import tracked, with_one
 
 Force = Literal["r", "1/r", "point"]
 Smooth = Literal["r", "1/r"]
@@ -89,10 +90,15 @@ class ElasticSpline(Transform):
         """Map points (L, P, S), mm."""
         flat = points_mm.reshape(-1, 3).double()
         factor = _factor(self.force, self.poisson_ratio)
+        if not tracked(flat, self.weights, self.centres, self.polynomial):
+            direct = _direct(self.force, self.poisson_ratio)
+            bent = elastic_sum(flat, self.centres, self.weights, force=self.force, direct=direct)
+            moved_flat = flat + self._affine(flat) + factor * bent
+            return moved_flat.to(points_mm.dtype).reshape(points_mm.shape)
         moved = []
         for part, away, r, along in self._slabs(flat):
-            direct, mixed, _, _ = _profile(r, self.force, self.poisson_ratio)
-            u = direct @ self.weights.to(part)
+            own, mixed, _, _ = _profile(r, self.force, self.poisson_ratio)
+            u = own @ self.weights.to(part)
             u = u + torch.einsum("mn,mni->mi", mixed * along, away)
             moved.append(part + self._affine(part) + factor * u)
         return torch.cat(moved).to(points_mm.dtype).reshape(points_mm.shape)
@@ -198,11 +204,15 @@ def _factor(force: Smooth, nu: float) -> float:
     return -1 / (144 * (1 - nu)) if force == "r" else -1 / (16 * (1 - nu))
 
 
+def _direct(force: Smooth, nu: float) -> float:
+    """Give Davis' alpha or beta."""
+    return 11 - 12 * nu if force == "r" else 7 - 8 * nu
+
+
 def _profile(r: Tensor, force: Smooth, nu: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Give a, b of ``a w + b x (x.w)`` and a'/r, b'/r."""
     r = r.clamp_min(1e-12)
+    alpha = beta = _direct(force, nu)
     if force == "r":
-        alpha = 11 - 12 * nu
         return alpha * r**3, -3 * r, 3 * alpha * r, -3 / r
-    beta = 7 - 8 * nu
     return beta * r, -1 / r, beta / r, 1 / r**3

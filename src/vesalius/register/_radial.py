@@ -13,6 +13,7 @@ from torch import Tensor
 from vesalius.core import Points, Transform
 from vesalius.core._inverse import Inverse
 from vesalius.errors import ConfigError
+from vesalius.ops._radial_sum import Form, radial_sum
 from vesalius.register._landmark_fit import (
     Dimension,
     Frame,
@@ -40,6 +41,10 @@ class RadialKernel(ABC):
     def slope(self, squared: Tensor) -> Tensor:
         """Give phi'(r) / r at squared distances, mm^2; 0 where phi has a kink at r = 0."""
 
+    def compiled(self) -> tuple[Form, float] | None:
+        """Name the compiled loop that sums this phi, and its scale; None where there is none."""
+        return None
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,10 @@ class GaussianKernel(RadialKernel):
     def slope(self, squared: Tensor) -> Tensor:
         """Give phi'(r) / r at squared distances, mm^2."""
         return self.value(squared) / -(self.sigma_mm**2)
+
+    def compiled(self) -> tuple[Form, float]:
+        """Name the compiled loop that sums this phi, and its scale."""
+        return "gaussian", self.sigma_mm
 
 
 @final
@@ -109,6 +118,10 @@ class WendlandKernel(RadialKernel):
             return -20 / self.support_mm**2 * rest**3
         return -56 / 3 / self.support_mm**2 * rest**5 * (5 * t + 1)
 
+    def compiled(self) -> tuple[Form, float]:
+        """Name the compiled loop that sums this phi, and its scale."""
+        return ("wendland 2" if self.smoothness == 2 else "wendland 4"), self.support_mm
+
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +145,12 @@ class RadialSpline(Transform):
     def __call__(self, points_mm: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Map points (L, P, S), mm."""
         flat = points_mm.reshape(-1, 3).double()
+        form = self.kernel.compiled()
+        if form is not None and not tracked(flat, self.weights, self.centres, self.polynomial):
+            q = self.frame.coordinates(flat)
+            bent = radial_sum(q, self.centres, self.weights, form=form[0], scale=form[1])
+            straight = flat + with_one(q) @ self.polynomial
+            return (straight + bent).to(points_mm.dtype).reshape(points_mm.shape)
         moved = [
             part + with_one(q) @ self.polynomial.to(q) + self.kernel.value(d2) @ self.weights.to(q)
             for part, q, d2 in self._slabs(flat)
@@ -218,6 +237,12 @@ def radial_spline(
 def with_one(q: Float[Tensor, "m d"]) -> Float[Tensor, "m d1"]:
     """Give the rows (1, q) of an affine polynomial."""
     return torch.cat([torch.ones_like(q[:, :1]), q], dim=1)
+
+
+def tracked(*tensors: Tensor) -> bool:
+    """Say whether a compiled loop cannot take the tensors: derivatives are wanted, or no CPU."""
+    wanted = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    return wanted or any(t.device.type != "cpu" for t in tensors)
 
 
 def squared_distances(a: Float[Tensor, "m d"], b: Float[Tensor, "n d"]) -> Float[Tensor, "m n"]:

@@ -165,7 +165,8 @@ def _by_landmarks(fixed: Image, moving: Image, guides: Guides, begun: float) -> 
             "plan='landmarks' needs landmarks in both images, got none: give "
             "Guides(fixed_points=..., moving_points=...)"
         )
-    spline = thin_plate(guides.fixed_points, guides.moving_points)
+    flat = fixed.grid.shape[0] == 1 and moving.grid.shape[0] == 1
+    spline = thin_plate(guides.fixed_points, guides.moving_points, dimension=2 if flat else 3)
     took = time.perf_counter() - begun
     return Registration(spline, fixed, moving, Linear.identity(), seconds=took)
 

@@ -7,6 +7,7 @@ from typing import final
 from torch import Tensor
 
 from vesalius.core import Points
+from vesalius.ops._radial_sum import Form
 from vesalius.register._landmark_fit import Dimension
 from vesalius.register._radial import RadialKernel, RadialSpline, radial_spline
 
@@ -33,6 +34,10 @@ class Plate(RadialKernel):
         if self.dimension == 2:
             return safe.log() + 1
         return -safe.rsqrt() * (squared > 0)
+
+    def compiled(self) -> tuple[Form, float]:
+        """Name the compiled loop that sums this phi; it has no scale."""
+        return ("r^2 log r" if self.dimension == 2 else "-r"), 1.0
 
 
 def thin_plate(
