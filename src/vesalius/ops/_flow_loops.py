@@ -345,3 +345,47 @@ def slope_points(image, at, out, slope, start, stop):
             slope[channel, 0, p] = mz * (g - e)
             slope[channel, 1, p] = my * (f + z * (h - f))
             slope[channel, 2, p] = mx * (low + z * (high - low))
+
+
+@kernel
+@no_type_check
+def back_rows(image, flow, offset, gradient, out, start, stop):
+    """Fill rows of ``out`` (3, z2, y2, x2) with the gradient of a warp by its flow.
+
+    It is ``sum_c gradient[c] * slope[c]`` with the slope of ``slope_rows``, which is not stored.
+    """
+    flat = image.ravel()
+    channels, nz, ny, nx = image.shape
+    sizes, size = (nz, ny, nx), nz * ny * nx
+    dz, dy, dx = ny * nx if nz > 1 else 0, nx if ny > 1 else 0, 1 if nx > 1 else 0
+    dz, dy, dx = np.uint64(dz), np.uint64(dy), np.uint64(dx)
+    width = flow.shape[3]
+    index = np.empty(width, np.int32)
+    part = np.empty((6, width), flow.dtype)
+    for row in range(start, stop):
+        k, j = row // flow.shape[2], row % flow.shape[2]
+        place_row(flow, k, j, sizes, offset, index, part[0], part[1], part[2])
+        _moves_row(flow, k, j, sizes, offset, part[3], part[4], part[5])
+        for channel in range(channels):
+            by_z, by_y, by_x = out[0, k, j], out[1, k, j], out[2, k, j]
+            source = gradient[channel, k, j]
+            begin = np.uint64(channel * size)
+            for i in range(width):
+                at = begin + np.uint64(index[i])
+                z, y, x, g = part[0, i], part[1, i], part[2, i], source[i]
+                a, b = flat[at], flat[at + dy]
+                da, db = flat[at + dx] - a, flat[at + dy + dx] - b
+                at += dz
+                c, d = flat[at], flat[at + dy]
+                dc, dd = flat[at + dx] - c, flat[at + dy + dx] - d
+                a, b, c, d = a + x * da, b + x * db, c + x * dc, d + x * dd
+                da, dc = da + y * (db - da), dc + y * (dd - dc)
+                b, d = b - a, d - c
+                a, c = a + y * b, c + y * d
+                p, q, r = g * (c - a), g * (b + z * (d - b)), g * (da + z * (dc - da))
+                if channel == 0:
+                    by_z[i], by_y[i], by_x[i] = part[3, i] * p, part[4, i] * q, part[5, i] * r
+                else:
+                    by_z[i] += part[3, i] * p
+                    by_y[i] += part[4, i] * q
+                    by_x[i] += part[5, i] * r

@@ -235,8 +235,8 @@ class _Warp(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_image = splat(gradient, flow, shape=tuple(image.shape[1:]), offset=ctx.offset)
         if ctx.needs_input_grad[1]:
-            slope = warp_with_gradient(image, flow, offset=ctx.offset).slope
-            by_flow = torch.einsum("czyx,cazyx->azyx", gradient, slope)
+            by_flow = torch.empty_like(flow, memory_format=torch.contiguous_format)
+            _rows(_flow_loops.back_rows, image, flow, ctx.offset, gradient, by_flow)
         return by_image, by_flow, None
 
 
