@@ -23,6 +23,8 @@ from vesalius.cli import (
     _info,
     _measure,
     _reconstruct,
+    _register,
+    _transform,
 )
 from vesalius.cli._exits import explain, save_traceback
 from vesalius.errors import VesaliusError
@@ -42,6 +44,8 @@ app.command("info", short_help="Show what is in a file or folder, and what is wr
 )
 app.command("convert", short_help="Write volumes and outlines in another format.")(_convert.convert)
 app.add_typer(_reconstruct.app, name="reconstruct")
+app.add_typer(_register.app, name="register")
+app.add_typer(_transform.app, name="transform")
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)
 app.add_typer(_measure.app, name="measure")

@@ -13,7 +13,7 @@ from vesalius.measure import parse_config
 from vesalius.measure._config import Compute
 from vesalius.study._content import Truth
 from vesalius.study._part import Part
-from vesalius.study._report import Heading, LowDose, Repeat, Scene, build_report
+from vesalius.study._report import FollowUp, Heading, LowDose, Repeat, Scene, build_report
 from vesalius.study._run import (
     OnStep,
     Outcome,
@@ -107,7 +107,7 @@ def run_demo(out: Path, *, phantom: bool = False, on_step: OnStep | None = None)
         OutputError: The folder cannot be written.
     """
     journal = open_folder(out)
-    total = 5 + _pieces(NODULE_YAML, 1) + _pieces(ORGANS_YAML, len(ORGANS))
+    total = 6 + _pieces(NODULE_YAML, 1) + _pieces(ORGANS_YAML, len(ORGANS))
     steps = _Steps(on_step, total)
     steps.next("bring the scan")
     sample = phantom_sample() if phantom else sample_or_phantom(cache_folder())
@@ -145,8 +145,10 @@ def measure_sample(
     organs = replace(organs, preparation=COARSE_TEXT)
     tell.next("measure a slice again at low dose")
     again = low_dose(nodule)
+    tell.next("scan again at a second visit, and register")
+    later = second_visit(sample, nodule)
     tell.next("write the report")
-    outcome = _written(sample, nodule, (found, organs), again, out)
+    outcome = _written(sample, nodule, (found, organs), (again, later), out)
     tell.next("done")
     return outcome
 
@@ -296,8 +298,29 @@ def low_dose(nodule: Nodule) -> LowDose:
     return LowDose(repeats, views, again.note, "nodule")
 
 
+def second_visit(sample: Sample, nodule: Nodule) -> FollowUp:
+    """Scan the patient again after a breath, with a grown nodule, and compare the visits.
+
+    Args:
+        sample: A chest CT whose labels 1 and 2 are the lungs.
+        nodule: The scan and where the nodule is.
+
+    Returns:
+        Motion and growth, found against true.
+    """
+    from vesalius.study._follow_up import Visit, follow_up
+
+    both = (sample.labels.data == 1) | (sample.labels.data == 2)
+    lungs = Labels(both.to(torch.uint8), sample.labels.grid)
+    return follow_up(Visit(nodule.image, nodule.centre_mm, NODULE_RADIUS_MM, lungs))
+
+
 def _written(
-    sample: Sample, nodule: Nodule, parts: tuple[Part, ...], again: LowDose, out: Path
+    sample: Sample,
+    nodule: Nodule,
+    parts: tuple[Part, ...],
+    extra: tuple[LowDose, FollowUp],
+    out: Path,
 ) -> Outcome:
     heading = Heading(
         "A chest CT, measured",
@@ -321,7 +344,7 @@ def _written(
         "source": sample.source,
     }
     report = build_report(heading, scene, parts, truths=_truths(sample, nodule), provenance=record)
-    report = replace(report, low_dose=again)
+    report = replace(report, low_dose=extra[0], follow_up=extra[1])
     return Outcome(report, parts, write_study(out, report, parts))
 
 

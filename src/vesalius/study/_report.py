@@ -95,6 +95,38 @@ class LowDose:
     focus_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """One quantity of a follow-up whose truth is known.
+
+    Attributes:
+        name: What it is.
+        truth: What it is in truth.
+        found: What was measured.
+        unit: Unit, or empty.
+    """
+
+    name: str
+    truth: float
+    found: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowUp:
+    """A second visit, registered to the first.
+
+    Attributes:
+        rows: Motion and growth, found against true.
+        views: First visit, second visit, second registered, and the difference.
+        note: What was simulated and how it was registered.
+    """
+
+    rows: tuple[Recovered, ...]
+    views: tuple[View, ...]
+    note: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
     """Everything that a report says, ready to be rendered.
@@ -110,6 +142,7 @@ class Report:
         keys: Quantities of the first page.
         truths: Comparison with what is known.
         low_dose: A slice measured again with few photons; none where it was not.
+        follow_up: A second visit registered to the first; none where there was none.
         histograms: Intensities of each region.
         families: Every measured value.
         missing: Reasons of values that could not be given, and how many there are of each.
@@ -129,6 +162,7 @@ class Report:
     keys: tuple[KeyRow, ...] = ()
     truths: tuple[TruthRow, ...] = ()
     low_dose: LowDose | None = None
+    follow_up: FollowUp | None = None
     histograms: tuple[Histogram, ...] = ()
     families: tuple[FamilyTable, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
@@ -235,6 +269,7 @@ def render_json(report: Report) -> str:
         "key_numbers": [_key_json(row) for row in report.keys],
         "truth": [asdict(row) for row in report.truths],
         "low_dose": None if report.low_dose is None else _low_dose_json(report.low_dose),
+        "follow_up": None if report.follow_up is None else _follow_up_json(report.follow_up),
         "histograms": [asdict(histogram) for histogram in report.histograms],
         "missing": dict(report.missing),
         "features": [asdict(table) for table in report.families],
@@ -339,3 +374,7 @@ def _low_dose_json(part: LowDose) -> dict[str, object]:
         "reconstructions": [asdict(repeat) for repeat in part.repeats],
         "views": [_view_json(view) for view in part.views],
     }
+
+
+def _follow_up_json(part: FollowUp) -> dict[str, object]:
+    return {"note": part.note, "quantities": [asdict(row) for row in part.rows]}

@@ -30,6 +30,21 @@ class Titles:
     rows: str = "Against the truth"
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that is folded away until it is asked for.
+
+    Attributes:
+        title: What it lists.
+        columns: Names of its columns.
+        rows: Its cells, as text.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
     """The report of one stage: a reconstruction, a registration.
@@ -41,9 +56,11 @@ class Page:
         facts: Name and value of what was measured and how.
         views: Slices of the image.
         charts: Pictures with their words: measurement, profile, residual and what else there is.
+        pictures: Wide pictures, which come before the charts.
         columns: Names of the columns of the table.
         rows: Its cells, as text; empty for no table.
         rows_note: What the table compares.
+        tables: Longer tables below it.
         methods: Paragraphs for a methods section.
         provenance: The record of the run, JSON types.
         titles: What the sections are called.
@@ -55,9 +72,11 @@ class Page:
     facts: tuple[tuple[str, str], ...] = ()
     views: tuple[View, ...] = ()
     charts: tuple[Chart, ...] = ()
+    pictures: tuple[Chart, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     rows_note: str = ""
+    tables: tuple[Table, ...] = ()
     methods: tuple[str, ...] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
     titles: Titles = Titles()

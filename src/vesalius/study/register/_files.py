@@ -1,0 +1,219 @@
+"""Files: transforms applied, composed, inverted and converted, from files to files."""
+# SPDX-License-Identifier: Apache-2.0
+
+from pathlib import Path
+from typing import Literal
+
+from vesalius import io
+from vesalius.core import Composite, Grid, Linear, Points, Transform, resample_labels
+from vesalius.errors import ConfigError
+from vesalius.io import transforms
+from vesalius.register._registration import pull
+from vesalius.study.register._loaded import read_image
+
+FLIRT = ".mat"
+
+
+def open_transform(
+    path: Path, *, fixed: Path | None = None, moving: Path | None = None
+) -> Transform:
+    """Read a transform file of any format.
+
+    Args:
+        path: The file.
+        fixed: FSL's reference image; with ``moving``, a ``.mat`` is read as FLIRT's.
+        moving: FSL's input image.
+
+    Returns:
+        Fixed world to moving world, mm, LPS.
+
+    Raises:
+        ConfigError: Only one of FSL's images is given.
+        FormatError: The file is no transform.
+    """
+    grids = _flirt(fixed, moving)
+    if grids is not None and path.suffix.lower() == FLIRT:
+        return transforms.load_fsl(path, fixed=grids[0], moving=grids[1])
+    return transforms.load(path)
+
+
+def apply_to_image(
+    transform: Transform,
+    moving: Path,
+    *,
+    like: Path,
+    out: Path,
+    labels: bool = False,
+    cubic: bool = False,
+) -> None:
+    """Pull an image of the moving world onto the grid of another, and write it.
+
+    Args:
+        transform: Fixed world to moving world.
+        moving: Image or labels.
+        like: Image whose grid is taken.
+        out: The file to write.
+        labels: Whether ``moving`` holds labels, which are never averaged.
+        cubic: Cubic B-spline interpolation instead of linear.
+
+    Raises:
+        ConfigError: Labels are to be interpolated.
+    """
+    grid = io.open(like).grid
+    if labels:
+        if cubic:
+            raise ConfigError("labels are never averaged: leave --cubic away")
+        io.save(resample_labels(io.open_labels(moving), grid, transform=transform), out)
+        return
+    how: Literal["cubic", "linear"] = "cubic" if cubic else "linear"
+    io.save(pull(read_image(moving), grid, transform, interpolation=how), out)
+
+
+def apply_to_points(transform: Transform, points: Path, out: Path) -> int:
+    """Map points of the fixed world to the moving world, and write them.
+
+    Args:
+        transform: Fixed world to moving world.
+        points: CSV that says its frame.
+        out: CSV to write.
+
+    Returns:
+        How many there are.
+    """
+    found = transforms.load_points(points)
+    moved = transform(found.data.double())
+    transforms.save_points(Points(moved, found.names), out)
+    return len(found)
+
+
+def compose_files(
+    paths: list[Path],
+    out: Path,
+    *,
+    like: Path | None = None,
+    fixed: Path | None = None,
+    moving: Path | None = None,
+) -> str:
+    """Write one transform for several in a row; points go through the last one first.
+
+    Args:
+        paths: The files, outermost first.
+        out: The file to write.
+        like: Image on whose grid a dense result is sampled, where the format needs it.
+        fixed: FSL's reference image.
+        moving: FSL's input image.
+
+    Returns:
+        What was done, in words, with the same order for ANTs.
+
+    Raises:
+        ConfigError: Fewer than two are given.
+    """
+    if len(paths) < 2:
+        raise ConfigError(f"at least two transforms are composed, got {len(paths)}")
+    parts = [open_transform(path, fixed=fixed, moving=moving) for path in paths]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total @ part
+    _write(total, out, like, _flirt(fixed, moving))
+    names = [path.name for path in paths]
+    order = ", then ".join(reversed(names))
+    flags = " ".join(f"-t {name}" for name in names)
+    return f"points go through {order}; equals `antsApplyTransforms {flags}`: {out}"
+
+
+def invert_file(
+    path: Path,
+    out: Path,
+    *,
+    like: Path | None = None,
+    fixed: Path | None = None,
+    moving: Path | None = None,
+) -> str:
+    """Write the inverse of a transform.
+
+    Args:
+        path: The file.
+        out: The file to write.
+        like: Image on whose grid a dense inverse is sampled, where the format needs it.
+        fixed: FSL's reference image.
+        moving: FSL's input image.
+
+    Returns:
+        What was done, in words.
+    """
+    found = open_transform(path, fixed=fixed, moving=moving)
+    grids = _flirt(fixed, moving)
+    _write(found.inverse(), out, like, None if grids is None else (grids[1], grids[0]))
+    return f"moving world to fixed world: {out}"
+
+
+def convert_file(
+    path: Path,
+    out: Path,
+    *,
+    like: Path | None = None,
+    fixed: Path | None = None,
+    moving: Path | None = None,
+) -> str:
+    """Write a transform in another format.
+
+    Args:
+        path: The file.
+        out: The file to write; with both of FSL's images a ``.mat`` is FLIRT's.
+        like: Image on whose grid a dense field is sampled, where the format needs it.
+        fixed: FSL's reference image.
+        moving: FSL's input image.
+
+    Returns:
+        What was written, in words.
+    """
+    grids = _flirt(fixed, moving)
+    # of two .mat files one is FLIRT's: the one that is written where the other is read by ITK
+    reads = grids is not None and not (out.suffix.lower() == FLIRT and path.suffix.lower() != FLIRT)
+    found = open_transform(path, fixed=fixed if reads else None, moving=moving if reads else None)
+    _write(found, out, like, grids)
+    return f"fixed world to moving world, mm, LPS: {out}"
+
+
+def _write(
+    transform: Transform, out: Path, like: Path | None, grids: tuple[Grid, Grid] | None
+) -> None:
+    if grids is not None and out.suffix.lower() == FLIRT:
+        transforms.save_fsl(linear_of(transform), out, fixed=grids[0], moving=grids[1])
+        return
+    grid = None if like is None else io.open(like).grid
+    transforms.save(transform, out, like=grid)
+
+
+def linear_of(transform: Transform) -> Linear:
+    """Give the one matrix of a transform.
+
+    Args:
+        transform: Linear, or a row of linear ones.
+
+    Returns:
+        The linear transform.
+
+    Raises:
+        ConfigError: It bends.
+    """
+    if isinstance(transform, Linear):
+        return transform
+    if isinstance(transform, Composite):
+        total = Linear.identity()
+        for part in transform.parts:
+            total = Linear(total.matrix @ linear_of(part).matrix)
+        return total
+    raise ConfigError(
+        f"this format holds linear transforms alone, got {type(transform).__name__}: write .json, "
+        ".h5 or .nii.gz"
+    )
+
+
+def _flirt(fixed: Path | None, moving: Path | None) -> tuple[Grid, Grid] | None:
+    if fixed is None and moving is None:
+        return None
+    if fixed is None or moving is None:
+        raise ConfigError("FSL's matrices need both images: give --fsl-ref and --fsl-in")
+    return io.open(fixed).grid, io.open(moving).grid
