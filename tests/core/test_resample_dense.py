@@ -17,6 +17,7 @@ from vesalius.core import (
     resample,
     resample_labels,
 )
+from vesalius.core._resample import anti_alias_sigma
 from vesalius.ops._filters import gaussian
 from vesalius.ops._sampling import sample
 
@@ -178,3 +179,18 @@ def test_the_gpu_agrees_with_the_cpu(name, image):
     found = resample(there, OTHER, transform=MOVES[name], anti_alias=False).data
     assert found.is_cuda
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_stretch_in_one_place_is_no_downsampling():
+    grid = Grid.from_spacing((16, 16, 16))
+    z, y, x = torch.meshgrid(*[torch.arange(16.0) - 7.5] * 3, indexing="ij")
+    bump = torch.exp(-(z**2 + y**2 + x**2) / 8)
+    swelling = Displacement(0.9 * torch.stack([x, y, z]) * bump, grid)
+    middle = torch.full((1, 3), 7.5, dtype=torch.float64)
+    assert float(swelling.jacobian(middle)[0, 0, 0]) > 1.5
+    assert anti_alias_sigma(grid, grid, transform=swelling) == (0.0, 0.0, 0.0)
+    twice = Linear.affine(2 * torch.eye(3), (0.0, 0.0, 0.0), centre_mm=(7.5, 7.5, 7.5))
+    field = twice.to_field(grid)
+    assert anti_alias_sigma(grid, grid, transform=field) == pytest.approx(
+        anti_alias_sigma(grid, grid, transform=twice)
+    )

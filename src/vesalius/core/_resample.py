@@ -23,6 +23,8 @@ from vesalius.ops._separable import Border, Interpolation
 IDENTITY = Linear.identity()
 FWHM = math.sqrt(8 * math.log(2))  # full width at half maximum of a Gaussian of deviation 1
 
+NOTHING = 0.1  # of a variance: its Gaussian has neighbours below 1e-12, which no float32 shows
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ def resample(
 
     References:
         Cardoso et al. (2015), doi:10.1007/978-3-319-24571-3_81 (scale factor point spread
-        function matching). Differs from it in: only the diagonal of the covariance is used, at
-        the centre of the grid, so that the smoothing stays separable.
+        function matching). Differs from it in: only the diagonal of the covariance of the mean
+        derivative over the grid is used, so that the smoothing stays separable.
     """
     data = _checked(image, interpolation)
     if anti_alias and interpolation != "nearest":
@@ -164,12 +166,13 @@ def anti_alias_sigma(grid: Grid, like: Grid, *, transform: Transform = IDENTITY)
     Returns:
         Standard deviation along (z, y, x) of the image, samples; 0 where it is not downsampled.
     """
-    centre = like.to_world((torch.tensor(like.shape, dtype=torch.float64) - 1) / 2)
-    derivative = transform.jacobian(centre[None])[0].detach().to("cpu", torch.float64)
+    # the mean over 4 x 4 x 4 places: one alone may lie where a deformation happens to stretch
+    axes = [(torch.arange(4, dtype=torch.float64) + 0.5) / 4 * (n - 1) for n in like.shape]
+    places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+    derivative = transform.jacobian(like.to_world(places)).detach().to("cpu", torch.float64).mean(0)
     step = torch.linalg.inv(grid.affine[:3, :3]) @ derivative @ like.affine[:3, :3]
     excess = ((step @ step.T).diagonal() - 1).tolist()
-    # below 1% wider voxels is rounding of a header, not downsampling
-    z, y, x = (math.sqrt(e) / FWHM if e > 0.02 else 0.0 for e in excess)
+    z, y, x = (math.sqrt(e) / FWHM if e > NOTHING else 0.0 for e in excess)
     return (z, y, x)
 
 
