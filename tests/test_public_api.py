@@ -22,6 +22,7 @@ TOP = [
     "measure",
     "open",
     "reconstruct",
+    "register",
     "save",
     "scan",
     "study",

@@ -14,6 +14,7 @@ _STAGES = (
     "io",
     "measure",
     "reconstruct",
+    "register",
     "study",
 )
 _NAMES = {
@@ -37,6 +38,7 @@ __all__ = [
     "measure",
     "open",
     "reconstruct",
+    "register",
     "save",
     "scan",
     "study",

@@ -38,22 +38,27 @@ from vesalius.register.similarity import MeanSquare
 GRID = Grid.from_spacing((28, 30, 32), (2.0, 2.0, 2.0), origin_mm=(-30.0, 12.0, 40.0))
 
 
-def texture(grid=GRID, *, seed=0, waves=14):
-    """Give a smooth random image with a dark border."""
+def value_at(places, *, seed=0, waves=14):
+    """Give a smooth random pattern at any points of the world."""
     generator = torch.Generator().manual_seed(seed)
-    places = centred(grid)
-    size = torch.tensor(grid.shape, dtype=torch.float64) * min(grid.spacing_mm)
-    total = torch.zeros(grid.shape, dtype=torch.float64)
+    total = torch.zeros(places.shape[:-1], dtype=torch.float64)
     for _ in range(waves):
         k = torch.randn(3, generator=generator, dtype=torch.float64) * 0.16
         total += torch.cos(places @ k + torch.rand(1, generator=generator).double() * 6.3)
-    envelope = torch.exp(-((places / (0.36 * size.flip(0))).norm(dim=-1) ** 4))
-    return Image((100 * (total + 5) * envelope).float()[None], grid)
+    return 100 * (total + 5)
+
+
+def voxels(grid):
+    axes = [torch.arange(n, dtype=torch.float64) for n in grid.shape]
+    return grid.to_world(torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1))
+
+
+def texture(grid=GRID, *, seed=0):
+    return Image(value_at(voxels(grid), seed=seed).float()[None], grid)
 
 
 def centred(grid):
-    axes = [torch.arange(n, dtype=torch.float64) for n in grid.shape]
-    at = grid.to_world(torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1))
+    at = voxels(grid)
     return at - at.reshape(-1, 3).mean(dim=0)
 
 
@@ -68,10 +73,9 @@ def inner_points(grid=GRID):
     return grid.to_world(half - 0.5 + offsets)
 
 
-def moved_by(truth, image=None):
+def moved_by(truth, grid=GRID, *, seed=0):
     """Give a moving image such that ``truth`` maps fixed points to moving points."""
-    image = texture() if image is None else image
-    return resample(image, image.grid, transform=truth.inverse())
+    return Image(value_at(truth.inverse()(voxels(grid)), seed=seed).float()[None], grid)
 
 
 RIGID = Linear.translation((3.0, -2.0, 4.0)) @ Linear.rotation(
@@ -82,7 +86,7 @@ RIGID = Linear.translation((3.0, -2.0, 4.0)) @ Linear.rotation(
 def test_rigid_finds_a_rigid_motion():
     found = register(texture(), moved_by(RIGID), plan="rigid")
     at = inner_points()
-    assert (found.transform(at) - RIGID(at)).norm(dim=-1).max() < 0.4
+    assert (found.transform(at) - RIGID(at)).norm(dim=-1).max() < 0.6  # windows reach the faces
     assert (found.inverse(found.transform(at)) - at).norm(dim=-1).max() < 1e-9
     assert found.seconds > 0
     assert found.history
@@ -134,7 +138,7 @@ def test_integer_images_are_registered_and_the_warped_one_is_float():
     moving = moved_by(RIGID).map(lambda x: x.round().to(torch.int16))
     found = register(fixed, moving, plan="rigid")
     at = inner_points()
-    assert (found.transform(at) - RIGID(at)).norm(dim=-1).max() < 0.4
+    assert (found.transform(at) - RIGID(at)).norm(dim=-1).max() < 0.6
     assert found.warped.dtype == torch.float32
 
 
@@ -152,7 +156,7 @@ def test_a_slice_moves_in_its_plane_only():
     image = texture(grid, seed=3)
     turn = Linear.rotation((0.0, 0.0, 6.0), centre_mm=tuple(middle(grid).tolist()))
     truth = Linear.translation((3.0, -2.0, 0.0)) @ turn
-    found = register(image, moved_by(truth, image), plan="rigid")
+    found = register(image, moved_by(truth, grid, seed=3), plan="rigid")
     at = inner_points(grid)
     assert (found.transform(at) - truth(at)).norm(dim=-1).max() < 0.4
     assert (found.transform(at) - at)[:, 2].abs().max() < 1e-9
@@ -168,7 +172,8 @@ def test_fine_spacing_needs_no_other_preset():
     )
     image = Image(value.float()[None], small)
     truth = Linear.translation((4e-4, -6e-4, 0.0))
-    found = register(image, moved_by(truth, image), plan="rigid")
+    moving = resample(image, small, transform=truth.inverse())
+    found = register(image, moving, plan="rigid")
     at = small.to_world(torch.tensor([[0.0, 32, 32], [0, 20, 40]]).double())
     assert (found.transform(at) - truth(at)).norm(dim=-1).max() < 0.3 * 2e-4
 
@@ -197,13 +202,11 @@ def test_landmarks_alone_bend_exactly_through_the_points():
 
 @pytest.mark.parametrize("kind", ["labels", "points"])
 def test_guides_pull_where_the_image_says_nothing(kind):
-    """Two flat balls of which only labels or landmarks tell them apart from their neighbours."""
+    """Two images of noise, in which only labels or landmarks tell what belongs together."""
     truth = bend(size_mm=6.0)
-    fixed = texture()
-    labels = Labels((fixed.data > 300).to(torch.uint8), GRID)
+    labels = Labels((texture().data > 600).to(torch.uint8), GRID)
     moving_labels = resample_labels(labels, GRID, transform=truth.inverse())
-    weak = fixed.map(lambda x: x + 400 * torch.rand(x.shape, generator=torch.Generator()))
-    moving = moved_by(truth, weak)
+    weak, moving = noise(1), noise(2)
     at = inner_points()
     if kind == "labels":
         guides = Guides(fixed_labels=labels, moving_labels=moving_labels)
@@ -217,6 +220,11 @@ def test_guides_pull_where_the_image_says_nothing(kind):
     else:
         pair = (labels, moving_labels)
         assert dice(found, pair) > dice(alone, pair)
+
+
+def noise(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return Image(torch.rand(1, *GRID.shape, generator=generator), GRID)
 
 
 def dice(found, pair):
@@ -294,7 +302,7 @@ def test_refuses_fields_of_view_that_do_not_meet_and_offers_moments():
 
 def test_refuses_linear_stages_after_a_deformation():
     linear = Stage("rigid", MeanSquare(), GaussNewton(), (Scale(4.0, 2),))
-    with pytest.raises(ConfigError, match="a linear stage .rigid. must begin from a linear"):
+    with pytest.raises(ConfigError, match=r"a linear stage \(rigid\) must begin from a linear"):
         register(texture(), texture(seed=1), plan=Plan((linear,)), init=bend())
 
 

@@ -135,9 +135,28 @@ class _Sheet:
         return Chart(title, note, figure_png(figure))
 
 
-def _show(ax: Any, cut: Cut, plate: Plate, **how: Any) -> None:
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """How numbers become colours: a colour map between two values."""
+
+    colours: Any
+    low: float
+    high: float
+
+
+GREY = Tone("gray", 0.0, 1.0)
+
+
+def _show(ax: Any, cut: Cut, plate: Plate, tone: Tone = GREY) -> None:
     height, width = cut.size_mm
-    ax.imshow(plate, extent=(0, width, height, 0), interpolation="bilinear", **how)
+    ax.imshow(
+        plate,
+        extent=(0, width, height, 0),
+        interpolation="bilinear",
+        cmap=tone.colours,
+        vmin=tone.low,
+        vmax=tone.high,
+    )
 
 
 def _board(one: Plate, two: Plate) -> Draw:
@@ -149,7 +168,7 @@ def _board(one: Plate, two: Plate) -> Draw:
             for n, mm in zip(a.shape, cut.plane.pixel_mm, strict=True)
         )
         turn = (rows[:, None] + columns[None, :]) % 2 == 0
-        _show(ax, cut, np.where(turn, a, b), cmap="gray", vmin=0, vmax=1)
+        _show(ax, cut, np.where(turn, a, b))
 
     return draw
 
@@ -158,7 +177,7 @@ def _edges(one: Plate, two: Plate) -> Draw:
     def draw(ax: Any, cut: Cut) -> None:
         from scipy.ndimage import gaussian_filter
 
-        _show(ax, cut, cut.of(two), cmap="gray", vmin=0, vmax=1)
+        _show(ax, cut, cut.of(two))
         smooth = gaussian_filter(cut.of(one), 1.0)
         if np.ptp(smooth) == 0:
             return
@@ -184,7 +203,7 @@ def _change(found: Registration) -> Draw:
         import matplotlib
 
         colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="black")
-        _show(ax, cut, cut.of(drawn), cmap=colours, vmin=-LARGEST, vmax=LARGEST)
+        _show(ax, cut, cut.of(drawn), Tone(colours, -LARGEST, LARGEST))
 
     return draw
 
