@@ -1,13 +1,18 @@
 """Fusion of labels: the vote, local weights, and labels carried over by a transform."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vesalius.core import Grid, Image, Labels, Linear
+from vesalius import io
+from vesalius.core import Grid, Image, Labels, Linear, Points
 from vesalius.errors import ConfigError, GeometryError, RegionError, ShapeError
-from vesalius.register.atlas import Likeness, locally_weighted, majority, transfer_labels
+from vesalius.register._register import register
+from vesalius.register.atlas import Likeness, locally_weighted, majority, staple, transfer_labels
+from vesalius.register.landmarks import fit_linear
 
 GRID = Grid.from_spacing((6, 7, 8), (2.0, 1.5, 1.0))
 
@@ -158,3 +163,57 @@ def test_refuses_images_that_do_not_fit_the_votes(generator):
 def test_refuses_a_likeness_out_of_range(wrong):
     with pytest.raises(ConfigError, match="sigma_mm and floor must be positive"):
         Likeness(**wrong)
+
+
+def dkt(folder: Path, number: int) -> tuple[Image, Labels]:
+    scan = io.open(folder / f"OASIS-TRT-20-{number}_slice118.nii.gz").read()
+    labelled = io.open_labels(folder / f"OASIS-TRT-20-{number}_labels.nii.gz")
+    return scan.map(lambda x: (x.float() - x.float().mean()) / x.float().std()), labelled
+
+
+def mean_dice(found: Labels, truth: Labels) -> float:
+    values = [v for _, v in truth.values if int((truth.data == v).sum()) > 20]
+    shared = [2 * int(((found.data == v) & (truth.data == v)).sum()) for v in values]
+    sizes = [int((found.data == v).sum() + (truth.data == v).sum()) for v in values]
+    return sum(a / b for a, b in zip(shared, sizes, strict=True)) / len(values)
+
+
+def test_five_brains_label_another_better_than_any_of_them(data_dir):
+    """Affine registration alone: what fusion adds is seen best."""
+    folder = data_dir / "registration" / "brain2d_dkt"
+    target, truth = dkt(folder, 7)
+    votes, images = [], []
+    for number in (2, 3, 4, 5, 6):
+        scan, labelled = dkt(folder, number)
+        found = register(target, scan, plan="affine")
+        votes.append(transfer_labels(labelled, target.grid, transform=found.transform))
+        images.append(found.warped)
+    alone = max(mean_dice(vote, truth) for vote in votes)
+    vote = mean_dice(majority(votes).labels, truth)
+    trust = mean_dice(staple(votes).labels, truth)
+    local = mean_dice(locally_weighted(votes, images, target).labels, truth)
+    assert local > trust > vote
+    assert local > alone + 0.03
+    assert trust > alone
+
+
+def test_landmark_blobs_of_one_brain_reach_those_of_another(data_dir):
+    """Two blobs, drawn by hand in two slices, are carried over by the map between their centres."""
+    folder = data_dir / "registration" / "ants_2d"
+    blobs = []
+    for name in ("r16", "r85"):
+        read = io.open(folder / f"{name}sliceLM.nii.gz").read()
+        blobs.append(Labels(read.data.round().to(torch.uint8), read.grid))
+    centres = []
+    for blob in blobs:
+        places = [torch.nonzero(blob.mask(v)).double().mean(dim=0) for v in (1, 2)]
+        across = places[1] - places[0]
+        # a third, square to the two, makes it a similarity of the plane
+        third = places[0] + torch.stack([across[0], across[2], -across[1]])
+        centres.append(Points(blob.grid.to_world(torch.stack([*places, third]))))
+    found = fit_linear(*centres, model="similarity", dimension=2)
+    carried = transfer_labels(blobs[1], blobs[0].grid, transform=found)
+    for value in (1, 2):
+        here = torch.nonzero(carried.mask(value)).double().mean(dim=0)
+        wanted = torch.nonzero(blobs[0].mask(value)).double().mean(dim=0)
+        assert float((here - wanted).norm()) < 0.5

@@ -44,8 +44,8 @@ class Likeness:
     """
 
     measure: Literal["mse", "ncc"] = "mse"
-    sigma_mm: float = 3.0
-    power: float = 4.0
+    sigma_mm: float = 2.0
+    power: float = 2.0
     floor: float = 1e-3
 
     def __post_init__(self) -> None:

@@ -40,7 +40,7 @@ class Staple:
 
 
 def staple(
-    votes: Sequence[Labels], *, steps: int = 500, tol: float = 1e-7, disputed_only: bool = False
+    votes: Sequence[Labels], *, steps: int = 1000, tol: float = 1e-4, disputed_only: bool = False
 ) -> Staple:
     """Estimate truth and raters together by expectation maximisation.
 
