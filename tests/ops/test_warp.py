@@ -322,20 +322,23 @@ def test_the_torch_path_agrees_with_the_loops(shape, generator, monkeypatch):
         torch.testing.assert_close(job(), want, rtol=1e-4, atol=1e-4)
 
 
-def test_a_displacement_that_is_not_finite_gives_nan_and_stays_alone(generator):
+@pytest.mark.parametrize("loops", [True, False])
+def test_a_displacement_that_is_not_finite_gives_nan_and_stays_alone(loops, generator, monkeypatch):
+    monkeypatch.setattr(_warp, "_by_loops", lambda _: loops)
     image = torch.rand(1, 4, 5, 6, generator=generator)
     for bad in (math.nan, math.inf, -math.inf):
         flow = torch.zeros(3, 4, 5, 6)
         flow[1, 2, 3, 4] = bad
         found = warp_with_gradient(image, flow)
-        placed = linear_with_slope(image, positions(flow)).values
-        for values in (
-            placed,
+        tracked = linear_with_slope(image.clone().requires_grad_(), positions(flow)).values
+        values = (
+            tracked,
             warp(image, flow),
             found.values,
-            compose(torch.ones(3, 4, 5, 6), flow)[:1],
-        ):
-            lost = torch.isnan(values)
+            compose(torch.ones_like(flow), flow)[1:2],
+        )
+        for each in values:
+            lost = torch.isnan(each)
             assert bool(lost[0, 2, 3, 4])
             assert int(lost.sum()) == 1
 

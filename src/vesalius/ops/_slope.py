@@ -89,7 +89,9 @@ def _by_torch(volume: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
 def _taps(position: Tensor, n: int, like: Tensor) -> Taps:
     """Give both samples, the fraction between them, and whether it moves with the position."""
     inside = position.clamp(0, n - 1)
-    first = inside.detach().floor().clamp(max=max(n - 2, 0))
+    first = inside.detach().nan_to_num(0).floor().clamp(max=max(n - 2, 0))
     index = first.long()
     moves = ((position >= 0) & (position <= n - 1)).to(like.dtype)
-    return index, (index + 1).clamp(max=n - 1), (inside - first).to(like.dtype), moves
+    # position - position is 0 for a number, NaN for anything else
+    fraction = (inside - first + (position - position)).to(like.dtype)
+    return index, (index + 1).clamp(max=n - 1), fraction, moves

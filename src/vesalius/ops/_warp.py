@@ -310,4 +310,5 @@ def _by_torch(image: Tensor, flow: Tensor, offset: Offset) -> Tensor:
     out = torch.nn.functional.grid_sample(
         image[None], moved[None], mode="bilinear", padding_mode="border", align_corners=True
     )
-    return out[0]
+    # torch clamps what is not finite: 0 for a number, NaN for anything else
+    return out[0] + (at - at).sum(dim=-1)
