@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vesalius.ops._radial_sum import LANES, elastic_sum, radial_sum
+from vesalius.ops._radial_sum import LANES, elastic_sum, radial_slope, radial_sum
 
 FORMULAS = {
     "-r": lambda r, _: -r,
@@ -31,6 +31,19 @@ def test_equals_a_slow_loop(form, dimension):
             wanted[m] += w * FORMULAS[form](float((x - p).norm()), 3.0)
     found = radial_sum(points, centres, weights, form=form, scale=3.0)
     torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("form", FORMULAS)
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_the_slope_equals_differences(form, dimension):
+    points, centres, weights = random(40, dimension), random(5, dimension, seed=1), random(5, 3)
+    columns = []
+    for step in torch.eye(dimension).double() * 1e-5:
+        ahead = radial_sum(points + step, centres, weights, form=form, scale=3.0)
+        behind = radial_sum(points - step, centres, weights, form=form, scale=3.0)
+        columns.append((ahead - behind) / 2e-5)
+    found = radial_slope(points, centres, weights, form=form, scale=3.0)
+    torch.testing.assert_close(found, torch.stack(columns, dim=-1), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("force", ["r", "1/r"])
@@ -66,5 +79,6 @@ def test_the_number_of_points_does_not_matter(count):
 def test_a_point_on_a_centre_is_no_trouble(form):
     at = random(3, 3)
     assert bool(torch.isfinite(radial_sum(at, at, at, form=form, scale=2.0)).all())
+    assert bool(torch.isfinite(radial_slope(at, at, at, form=form, scale=2.0)).all())
     for force in ("r", "1/r"):
         assert bool(torch.isfinite(elastic_sum(at, at, at, force=force, direct=3.0)).all())

@@ -23,6 +23,12 @@ from vesalius.register.landmarks import (
     thin_plate,
 )
 
+
+def fixed_of(found) -> torch.Tensor:
+    """World points of a spline's centres."""
+    return found.centres @ found.frame.axes + found.frame.origin
+
+
 KERNELS = (
     Plate(3),
     GaussianKernel(30.0),
@@ -270,6 +276,9 @@ def test_the_compiled_sum_equals_the_differentiable_one(kernel):
     by_torch = found(at.clone().requires_grad_())
     assert by_torch.requires_grad
     torch.testing.assert_close(found(at), by_torch.detach(), rtol=0, atol=1e-9)
+    slopes = found.jacobian(at.clone().requires_grad_()).detach()
+    torch.testing.assert_close(found.jacobian(at), slopes, rtol=0, atol=1e-9)
+    assert bool(torch.isfinite(found.jacobian(fixed_of(found))).all())
 
 
 def test_a_kernel_of_ones_own_needs_no_compiled_sum():

@@ -46,6 +46,33 @@ def radial_sum(
     return torch.from_numpy(out)
 
 
+def radial_slope(
+    points: Float[Tensor, "m d"],
+    centres: Float[Tensor, "n d"],
+    weights: Float[Tensor, "n 3"],
+    *,
+    form: Form,
+    scale: float = 1.0,
+) -> Float[Tensor, "m 3 d"]:
+    """Give the derivative of ``radial_sum`` by the point; the kink of ``-r`` at r = 0 is flat.
+
+    Args:
+        points: x, any unit; d of 2 or 3.
+        centres: p.
+        weights: w.
+        form: phi, see ``radial_sum``.
+        scale: Of those that have one.
+
+    Returns:
+        float64; row a, column b is the derivative of sum a by coordinate b.
+    """
+    code = get_args(Form).index(form)
+    x, p, w = _solid(points), _solid(centres), weights.double().contiguous().numpy()
+    out = np.zeros((len(x), 9))
+    share(lambda a, b: _slope(x[a:b], p, w, code, scale, out[a:b]), len(x), least=2 * LANES)
+    return torch.from_numpy(out).reshape(-1, 3, 3)[:, :, : points.shape[1]].contiguous()
+
+
 def elastic_sum(
     points: Float[Tensor, "m 3"],
     centres: Float[Tensor, "n 3"],
@@ -123,6 +150,51 @@ def _radial(x, p, w, code, scale, out):
         for j in range(count):
             for a in range(3):
                 out[start + j, a] = sums[a, j]
+
+
+@kernel
+@no_type_check
+def _slope(x, p, w, code, scale, out):
+    y = np.empty((3, LANES))
+    f = np.empty(LANES)
+    sums = np.empty((9, LANES))
+    at = np.zeros((3, LANES))
+    for start in range(0, len(x), LANES):
+        count = min(LANES, len(x) - start)
+        for j in range(count):
+            for a in range(3):
+                at[a, j] = x[start + j, a]
+        sums[:] = 0.0
+        for i in range(len(p)):
+            for j in range(LANES):
+                dz, dy, dx = at[0, j] - p[i, 0], at[1, j] - p[i, 1], at[2, j] - p[i, 2]
+                y[0, j], y[1, j], y[2, j] = dz, dy, dx
+                f[j] = dz * dz + dy * dy + dx * dx
+            if code == 0:
+                for j in range(LANES):
+                    f[j] = -1.0 / math.sqrt(f[j]) if f[j] > TINY else 0.0
+            elif code == 1:
+                for j in range(LANES):
+                    f[j] = math.log(max(f[j], TINY)) + 1.0
+            elif code == 2:
+                for j in range(LANES):
+                    f[j] = -math.exp(f[j] / (-2.0 * scale * scale)) / (scale * scale)
+            else:
+                for j in range(LANES):
+                    t = math.sqrt(f[j]) / scale
+                    rest = max(1.0 - t, 0.0)
+                    cube = rest * rest * rest / (scale * scale)
+                    if code == 3:
+                        f[j] = -20.0 * cube
+                    else:
+                        f[j] = -56.0 / 3.0 * cube * rest * rest * (5.0 * t + 1.0)
+            for a in range(3):
+                for b in range(3):
+                    for j in range(LANES):
+                        sums[3 * a + b, j] += w[i, a] * f[j] * y[b, j]
+        for j in range(count):
+            for k in range(9):
+                out[start + j, k] = sums[k, j]
 
 
 @kernel

@@ -13,7 +13,7 @@ from torch import Tensor
 from vesalius.core import Points, Transform
 from vesalius.core._inverse import Inverse
 from vesalius.errors import ConfigError
-from vesalius.ops._radial_sum import Form, radial_sum
+from vesalius.ops._radial_sum import Form, radial_slope, radial_sum
 from vesalius.register._landmark_fit import (
     Dimension,
     Frame,
@@ -164,6 +164,12 @@ class RadialSpline(Transform):
     def jacobian(self, points_mm: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
         """Give the derivative of the mapped point by the point, in closed form."""
         flat = points_mm.reshape(-1, 3).double()
+        form = self.kernel.compiled()
+        if form is not None and not tracked(flat, self.weights, self.centres, self.polynomial):
+            q = self.frame.coordinates(flat)
+            bent = radial_slope(q, self.centres, self.weights, form=form[0], scale=form[1])
+            slopes = torch.eye(3).double() + (self.polynomial[1:].T + bent) @ self.frame.axes
+            return slopes.to(points_mm.dtype).reshape(*points_mm.shape, 3)
         found = []
         for _, q, d2 in self._slabs(flat):
             centres, weights = self.centres.to(q), self.weights.to(q)
