@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-POINTS = 15  # quantiles of what is brighter than the mean
+POINTS = 15  # quantiles between the mean and the brightest
+TOP = 0.995  # the brightest samples are too few to tell anything: straight on from here
 SAMPLES = 1 << 18  # about as many samples tell the quantiles well enough
 
 
@@ -35,7 +36,7 @@ class ValueMap:
 def match_values(given: Tensor, wanted: Tensor) -> ValueMap:
     """Find the map that gives one set of samples the quantiles of another.
 
-    What is brighter than its own mean is matched by 15 quantiles, so that a background of
+    What is brighter than its own mean is matched by 17 quantiles, so that a background of
     another size does not decide; below, the map is straight down to the darkest sample. A gain
     and an offset are undone exactly; a strongly bent map only as far as the same tissue stays
     above the mean.
@@ -64,5 +65,5 @@ def _landmarks(x: Tensor) -> np.ndarray | None:
     values = flat[:: max(1, flat.numel() // SAMPLES)].cpu().double().numpy()
     if values.min() == values.max():
         return None
-    bright = np.quantile(values[values > values.mean()], np.linspace(0, 1, POINTS + 2))
+    bright = np.quantile(values[values > values.mean()], np.linspace(0, TOP, POINTS + 2))
     return np.concatenate([[values.min()], bright])
