@@ -34,6 +34,14 @@ class BSpline(Transform):
         UnitError: They are not float32 or float64.
         GeometryError: They are not finite.
 
+    Example:
+        >>> control = Grid.from_spacing((7, 7, 7), (10, 10, 10))
+        >>> coefficients = torch.zeros(3, 7, 7, 7, dtype=torch.float64)
+        >>> coefficients[0, 3, 3, 3] = 27.0
+        >>> move = BSpline(coefficients, control)
+        >>> move(torch.tensor([30.0, 30.0, 30.0], dtype=torch.float64)).round(decimals=6).tolist()
+        [38.0, 30.0, 30.0]
+
     References:
         Rueckert et al. (1999), doi:10.1109/42.796284, eq. (3). Differs from it in: the local
         coordinate is the fractional part, not the whole index.

@@ -49,6 +49,13 @@ class Displacement(Transform):
         ShapeError: ``data`` does not fit the grid.
         UnitError: ``data`` is not float32 or float64.
         GeometryError: ``data`` is not finite.
+
+    Example:
+        >>> field = torch.zeros(3, 4, 4, 4, dtype=torch.float64)
+        >>> field[2] = 1.5
+        >>> move = Displacement(field, Grid.from_spacing((4, 4, 4)))
+        >>> move(torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64)).tolist()
+        [1.0, 1.0, 2.5]
     """
 
     data: Tensor

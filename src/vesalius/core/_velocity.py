@@ -19,6 +19,10 @@ from vesalius.ops._warp import exponential
 class Velocity(Transform):
     """The exponential of a stationary velocity; its inverse is that of the opposite velocity.
 
+    The exponential is taken on the grid of the velocity by scaling and squaring, once, at the
+    first call; its edge repeats outside. The number of squarings is the least that makes the
+    first step at most one sample long.
+
     Attributes:
         data: (3, z, y, x), float32 or float64; velocity along (L, P, S), mm per unit of time.
         grid: Where the vectors stand, in the fixed world.
@@ -27,6 +31,14 @@ class Velocity(Transform):
         ShapeError: ``data`` does not fit the grid.
         UnitError: ``data`` is not float32 or float64.
         GeometryError: ``data`` is not finite.
+
+    Example:
+        >>> move = Velocity(torch.full((3, 4, 4, 4), 2.0), Grid.from_spacing((4, 4, 4)))
+        >>> move.inverse()(move(torch.tensor([1.0, 2.0, 3.0])))
+        tensor([1., 2., 3.])
+
+    References:
+        Arsigny et al. (2006), doi:10.1007/11866565_113; see ``ops.exponential``.
     """
 
     data: Tensor

@@ -55,6 +55,12 @@ def warp(image: Stack, flow: Flow, *, offset: Offset = HERE) -> Float[Tensor, "c
     Raises:
         UnitError: ``image`` is not floating point.
         ShapeError: ``image`` has no samples.
+
+    Example:
+        >>> flow = torch.zeros(3, 1, 1, 3)
+        >>> flow[2] = 0.5
+        >>> warp(torch.tensor([[[[0.0, 10.0, 40.0]]]]), flow)
+        tensor([[[[ 5., 25., 40.]]]])
     """
     _check(image)
     flow = flow.to(image.device, image.dtype)
