@@ -18,6 +18,7 @@ from vesalius.register.landmarks import (
     GaussianKernel,
     RadialKernel,
     WendlandKernel,
+    elastic_body,
     fit_linear,
     radial_spline,
     thin_plate,
@@ -253,6 +254,14 @@ def test_refuses_errors_and_strengths_below_zero():
     for strength, errors in ((-1.0, ()), (torch.nan, ()), (1.0, (-1.0,) * 20)):
         with pytest.raises(GeometryError, match="smoothing and error_mm must be at least 0"):
             thin_plate(*pairs(), smoothing=strength, error_mm=errors)
+
+
+def test_refuses_more_landmarks_than_a_dense_system_can_hold():
+    many = Points(torch.rand(12_001, 3))
+    with pytest.raises(GeometryError, match="12000 unknowns at most, these landmarks give 12001"):
+        thin_plate(many, many)
+    with pytest.raises(GeometryError, match=r"give 12003 and a matrix of 1.2 GB"):
+        elastic_body(Points(many.data[:4001]), Points(many.data[:4001]))
 
 
 def test_refuses_a_kernel_without_width():

@@ -15,6 +15,7 @@ from vesalius.errors import ConfigError
 from vesalius.ops._radial_sum import elastic_sum
 from vesalius.register._landmark_fit import (
     check_distinct,
+    check_size,
     checked,
     frame,
     smoothing_diagonal,
@@ -174,6 +175,7 @@ def elastic_body(
     """
     _check_ratio(poisson_ratio)
     source, target = checked(fixed, moving, 4, "elastic body")
+    check_size(3 * len(source))
     origin = frame(source, 3, 3).origin
     if smoothing == 0:
         check_distinct(source, "fixed")

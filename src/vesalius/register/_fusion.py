@@ -176,22 +176,23 @@ def indexed(votes: Sequence[Labels]) -> tuple[Int[Tensor, " l"], Int[Tensor, "k 
 def _fused(
     votes: Sequence[Labels], values: Tensor, index: Tensor, weights: Sequence[Tensor]
 ) -> Fused:
-    """Add the weights of each label, one label at a time, and keep the heaviest."""
+    """Add the weights of each label where the votes differ, and keep the heaviest."""
     shape = index.shape[1:]
-    total = sum(w.expand(1, *shape)[0] for w in weights)
-    best = torch.full(shape, -1.0, device=index.device)
-    winner = torch.zeros(shape, dtype=torch.long, device=index.device)
-    for place in range(len(values)):
-        votes_here = torch.zeros(shape, device=index.device)
-        for vote, weight in zip(index, weights, strict=True):
-            votes_here = votes_here + weight.expand(1, *shape)[0] * (vote == place)
-        better = votes_here > best
-        best = torch.where(better, votes_here, best)
-        winner = torch.where(better, place, winner)
+    disputed = (index != index[:1]).any(dim=0)
+    votes_there = index[:, disputed]
+    shares = torch.stack([w.expand(1, *shape)[0][disputed] for w in weights])
+    best = torch.full(votes_there.shape[1:], -1.0, device=index.device)
+    found = torch.zeros(votes_there.shape[1:], dtype=torch.long, device=index.device)
+    for place in torch.unique(votes_there).tolist():  # ascending: ties go to the smallest
+        weight = (shares * (votes_there == place)).sum(dim=0)
+        better = weight > best
+        best, found = torch.where(better, weight, best), torch.where(better, place, found)
+    winner, share = index[0].clone(), torch.ones(shape, device=index.device)
+    winner[disputed], share[disputed] = found, best / shares.sum(dim=0)
     data = values[winner].to(votes[0].data.dtype)[None]
     names = next((vote.names for vote in votes if vote.names), {})
     grid = votes[0].grid
-    return Fused(Labels(data, grid, names), Image((best / total)[None], grid))
+    return Fused(Labels(data, grid, names), Image(share[None], grid))
 
 
 def _check_images(images: Sequence[Image], target: Image, grid: Grid) -> None:

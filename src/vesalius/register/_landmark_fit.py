@@ -14,6 +14,7 @@ from vesalius.register._plan import LinearModel
 
 Dimension = Literal[2, 3]
 FLAT = 1e-6  # an extent below this part of the longest one counts as none
+MOST = 12_000  # unknowns of a dense system: 1.2 GB
 IDENTITY = Linear.identity()
 SHAPES = {0: "all in one place", 1: "on one line", 2: "in one plane"}
 
@@ -189,6 +190,22 @@ def check_distinct(places: Float[Tensor, "n 3"], name: str) -> None:
         raise GeometryError(
             f"{name} landmarks {i} and {j} fall together, so no invertible map goes through both: "
             "leave one out, or give smoothing > 0"
+        )
+
+
+def check_size(unknowns: int) -> None:
+    """Refuse a spline whose dense matrix would fill the memory.
+
+    Args:
+        unknowns: Its rows.
+
+    Raises:
+        GeometryError: They are more than ``MOST``.
+    """
+    if unknowns > MOST:
+        raise GeometryError(
+            f"a spline may have {MOST} unknowns at most, these landmarks give {unknowns} and a "
+            f"matrix of {8e-9 * unknowns**2:.1f} GB: take every k-th landmark"
         )
 
 

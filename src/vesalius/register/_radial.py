@@ -19,6 +19,7 @@ from vesalius.register._landmark_fit import (
     Frame,
     check_distinct,
     check_plane,
+    check_size,
     checked,
     frame,
     smoothing_diagonal,
@@ -219,14 +220,15 @@ def radial_spline(
 
     Raises:
         ShapeError: The landmarks or their errors do not pair up.
-        GeometryError: They are too few, on one line or plane, in one place, not finite; or the
-            kernel is so wide that the system cannot be solved.
+        GeometryError: They are too few or too many, on one line or plane, in one place, not
+            finite; or the kernel is so wide that the system cannot be solved.
 
     References:
         Bookstein (1989), doi:10.1109/34.24792; Rohr et al. (2001), doi:10.1109/42.929618
         (smoothing by the errors of the landmarks, isotropic).
     """
     source, target = checked(fixed, moving, dimension + 1, f"{dimension}-D spline")
+    check_size(len(source))
     here = frame(source, dimension, dimension)
     if dimension == 2:
         check_plane(here, target)
