@@ -375,10 +375,11 @@ def test_refuses_to_lay_a_slice_on_a_volume():
 
 
 def test_the_presets_end_in_their_model():
-    assert [s.model for s in linear_stages("rigid")] == ["rigid"]
+    assert [s.model for s in linear_stages("rigid")] == ["rigid", "rigid"]
     assert [s.model for s in linear_stages("affine")] == ["rigid", "affine"]
-    (one,) = linear_stages("rigid", modality="different")
-    assert isinstance(one.similarity, MutualInformation)
+    for name in ("rigid", "affine"):
+        kinds = {type(s.similarity) for s in linear_stages(name, modality="different")}
+        assert kinds == {MutualInformation}
 
 
 @pytest.mark.slow
