@@ -79,7 +79,7 @@ def _checked(stage: Stage) -> Demons:
     if not (math.isfinite(stage.optimiser.step) and stage.optimiser.step > 0):
         raise ConfigError(
             f"step of demons must be a positive number of samples, got {stage.optimiser.step}: "
-            "2 is usual"
+            "0.5 is usual"
         )
     return stage.optimiser
 

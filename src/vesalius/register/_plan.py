@@ -93,7 +93,7 @@ class Demons:
     force: Literal["thirion", "warped", "symmetric"] = "symmetric"
     update: Smoother | None = None
     total: Smoother | None = None
-    step: float = 2.0
+    step: float = 0.5
     diffeomorphic: bool = True
     match: bool = False
 
