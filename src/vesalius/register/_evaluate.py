@@ -373,7 +373,13 @@ def _inside(mask: Image | None, grid: Grid) -> Tensor | None:
 def _peak_ram_mb() -> float:
     """Give the most memory that this process has held, MB; NaN where the system does not say."""
     import sys
+    from pathlib import Path
 
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux: ru_maxrss would hold the parent's peak, from before the exec
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
     try:
         import resource
     except ImportError:  # Windows
