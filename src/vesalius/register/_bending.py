@@ -27,7 +27,7 @@ class Bending(LocalRegulariser):
         IntensityError: ``weight`` is negative or not finite.
 
     References:
-        Rueckert et al. (1999), doi:10.1109/42.796284, eq. (8). Differs from it in: a mean over
+        Rueckert et al. (1999), doi:10.1109/42.796284 (the smoothness term). Differs from it in: a mean over
         samples of the image instead of an integral.
     """
 

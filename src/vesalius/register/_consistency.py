@@ -26,7 +26,7 @@ class InverseConsistency(LocalRegulariser):
         IntensityError: ``weight`` is negative or not finite.
 
     References:
-        Christensen, Johnson (2001), doi:10.1109/42.932742, eq. (4). Differs from it in: composed
+        Christensen, Johnson (2001), doi:10.1109/42.932742 (consistent registration). Differs from it in: composed
         maps instead of differences of displacements.
     """
 

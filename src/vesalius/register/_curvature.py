@@ -27,7 +27,7 @@ class Curvature(LocalRegulariser):
         IntensityError: ``weight`` is negative or not finite.
 
     References:
-        Fischer, Modersitzki (2003), doi:10.1023/A:1021897212261, eq. (5).
+        Fischer, Modersitzki (2003), doi:10.1023/A:1021897212261 (curvature registration).
     """
 
     weight: float = 1.0
@@ -58,7 +58,7 @@ class CurvatureSolver(Smoother):
         IntensityError: ``alpha_mm4`` is negative or not finite.
 
     References:
-        Fischer, Modersitzki (2003), doi:10.1023/A:1021897212261, eqs. (7) to (10).
+        Fischer, Modersitzki (2003), doi:10.1023/A:1021897212261 (solution by DCT).
     """
 
     alpha_mm4: float = 16.0

@@ -28,7 +28,7 @@ class Diffusion(LocalRegulariser):
         IntensityError: ``weight`` is negative or not finite.
 
     References:
-        Fischer, Modersitzki (2002), doi:10.1090/conm/313/05372 (fast diffusion registration).
+        Fischer, Modersitzki (2002), Fast Diffusion Registration, Contemporary Mathematics 313.
     """
 
     weight: float = 1.0
@@ -61,7 +61,7 @@ class DiffusionSolver(Smoother):
         IntensityError: ``sigma_mm`` is negative or not finite.
 
     References:
-        Fischer, Modersitzki (2002), doi:10.1090/conm/313/05372. Differs from it in: solved by
+        Fischer, Modersitzki (2002), Fast Diffusion Registration, Contemporary Mathematics 313. Differs from it in: solved by
         cosine transforms instead of operator splitting.
     """
 

@@ -30,7 +30,7 @@ class FluidSolver(Smoother):
         IntensityError: A coefficient is negative or not finite.
 
     References:
-        Christensen, Rabbitt, Miller (1996), doi:10.1109/83.536892, eqs. (7) and (8);
+        Christensen, Rabbitt, Miller (1996), doi:10.1109/83.536892 (viscous fluid);
         Bro-Nielsen, Gramkow (1996), doi:10.1007/BFb0046964. Differs from them in: sliding walls
         and an exact solve by sines and cosines.
     """

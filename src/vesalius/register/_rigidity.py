@@ -36,7 +36,7 @@ class Rigidity(LocalRegulariser):
         ShapeError: The region has several channels.
 
     References:
-        Loeckx et al. (2004), doi:10.1007/978-3-540-30135-6_78, eq. (3); Staring, Klein, Pluim
+        Loeckx et al. (2004), doi:10.1007/978-3-540-30135-6_78; Staring, Klein, Pluim
         (2007), doi:10.1118/1.2776236 (with conditions of properness and of straight lines, which
         follow from this one where the region is connected).
     """

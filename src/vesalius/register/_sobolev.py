@@ -26,7 +26,7 @@ class Sobolev(Smoother):
         IntensityError: A value is negative or not finite.
 
     References:
-        Beg et al. (2005), doi:10.1023/B:VISI.0000043755.93987.aa, eq. (37): ``L = -alpha Lap +
+        Beg et al. (2005), doi:10.1023/B:VISI.0000043755.93987.aa: ``L = -alpha Lap +
         gamma`` with its operator ``(L'L)^-1`` is order 2, ``length^2 = alpha / gamma``.
     """
 
