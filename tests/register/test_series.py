@@ -7,6 +7,9 @@ import torch
 
 from vesalius.core import Grid, Image, Linear, Series, resample
 from vesalius.errors import ConfigError
+from vesalius.register._free_form import FreeForm
+from vesalius.register._mse import MeanSquare
+from vesalius.register._plan import Lbfgs, Plan, Scale, Stage
 from vesalius.register.atlas import framewise_displacement, register_series
 
 GRID = Grid.from_spacing((14, 18, 20), (3.0, 2.5, 2.5), origin_mm=(-24.0, -21.0, -20.0))
@@ -99,3 +102,21 @@ def test_refuses_a_frame_that_is_not_there():
             register_series(moved(), reference=wrong)
     with pytest.raises(ConfigError, match="radius_mm must be at least 0"):
         framewise_displacement(MOTIONS, centre_mm=ORIGIN, radius_mm=-1.0)
+
+
+def test_a_deformable_plan_reports_mean_displacement_alone():
+    stage = Stage(FreeForm(20.0), MeanSquare(), Lbfgs(), (Scale(5.0, 3),))
+    found = register_series(moved(MOTIONS[:2]), plan=Plan((stage,)))
+    assert found.framewise_displacement_mm == ()
+    assert found.mean_displacement_mm[1] > 0.2
+
+
+def test_slices_are_registered_in_their_plane():
+    grid = Grid.from_spacing((1, 18, 20), (3.0, 2.5, 2.5), origin_mm=(-24.0, -21.0, 0.0))
+    shift = Linear.translation((3.0, -2.0, 0.0))
+    still = Image(head().data[:, 7:8], grid)
+    frames = [still.data, resample(still, grid, transform=shift.inverse()).data]
+    found = register_series(Series(torch.stack(frames), grid, (0.0, 1.0)))
+    at = probes() * torch.tensor([1.0, 1.0, 0.0])
+    assert float((found.transforms[1](at) - shift(at)).norm(dim=1).mean()) < 0.4
+    assert float(found.transforms[1](at)[:, 2].abs().max()) < 1e-9
