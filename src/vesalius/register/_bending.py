@@ -27,8 +27,8 @@ class Bending(LocalRegulariser):
         IntensityError: ``weight`` is negative or not finite.
 
     References:
-        Rueckert et al. (1999), doi:10.1109/42.796284 (the smoothness term). Differs from it in: a mean over
-        samples of the image instead of an integral.
+        Rueckert et al. (1999), doi:10.1109/42.796284 (the smoothness term).
+        Differs from it in: a mean over samples of the image instead of an integral.
     """
 
     weight: float = 1.0

@@ -26,8 +26,8 @@ class InverseConsistency(LocalRegulariser):
         IntensityError: ``weight`` is negative or not finite.
 
     References:
-        Christensen, Johnson (2001), doi:10.1109/42.932742 (consistent registration). Differs from it in: composed
-        maps instead of differences of displacements.
+        Christensen, Johnson (2001), doi:10.1109/42.932742 (consistent registration).
+        Differs from it in: composed maps instead of differences of displacements.
     """
 
     back: Transform

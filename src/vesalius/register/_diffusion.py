@@ -61,8 +61,8 @@ class DiffusionSolver(Smoother):
         IntensityError: ``sigma_mm`` is negative or not finite.
 
     References:
-        Fischer, Modersitzki (2002), Fast Diffusion Registration, Contemporary Mathematics 313. Differs from it in: solved by
-        cosine transforms instead of operator splitting.
+        Fischer, Modersitzki (2002), Fast Diffusion Registration, Contemporary Mathematics 313.
+        Differs from it in: solved by cosine transforms instead of operator splitting.
     """
 
     sigma_mm: float = 2.0

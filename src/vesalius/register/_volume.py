@@ -137,8 +137,9 @@ class VolumePreserving(LocalRegulariser):
         ShapeError: The region has several channels.
 
     References:
-        Rohlfing et al. (2003), doi:10.1109/TMI.2003.814791 (incompressible tissue). Differs from it in: the
-        square of the logarithm instead of its magnitude, which is smooth at no change.
+        Rohlfing et al. (2003), doi:10.1109/TMI.2003.814791 (incompressible tissue).
+        Differs from it in: the square of the logarithm instead of its magnitude, which is smooth
+        at no change.
     """
 
     region: Image
