@@ -184,7 +184,7 @@ def _expect(
     noise = width + math.log(share) if share else -math.inf
     each, goal = torch.zeros(m).double(), torch.zeros(m, 3).double()
     other = torch.empty(n).double()
-    for rows in torch.arange(n).split(max(1, SLAB // m)):
+    for rows in torch.split(torch.arange(n), max(1, SLAB // m)):
         exponent = squared_distances(target[rows], moved) / (-2 * variance)
         # divided by the largest term of each row, or far points would be 0 / 0
         top = exponent.amax(dim=1, keepdim=True)

@@ -63,7 +63,8 @@ def elastic_green(
         return (far * identity / r + outer / r**3) / (16 * torch.pi * (1 - poisson_ratio))
     direct, mixed, _, _ = _profile(r, force, poisson_ratio)
     factor = _factor(force, poisson_ratio)
-    return factor * (direct * identity + mixed * outer)
+    green: Tensor = factor * (direct * identity + mixed * outer)
+    return green
 
 
 @final
@@ -128,7 +129,7 @@ class ElasticSpline(Transform):
 
     def _slabs(self, flat: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Give some points at a time: x, x - p_i, its length, and its product with w_i."""
-        for part in flat.split(max(1, SLAB // len(self.centres))):
+        for part in torch.split(flat, max(1, SLAB // len(self.centres))):
             away = part[:, None] - self.centres.to(part)
             r = (away**2).sum(dim=-1).clamp_min(1e-24).sqrt()
             yield part, away, r, (away * self.weights.to(part)).sum(dim=-1)

@@ -119,7 +119,8 @@ def icp(
             pair = Points(source[kept]), Points(target[goals])
             found = fit_linear(*pair, model=model, dimension=dimension)
         else:
-            found = _to_planes(found(source[kept]), target[goals], normals[goals], model) @ found
+            closer = _to_planes(found(source[kept]), target[goals], normals[goals], model)
+            found = Linear(closer.matrix @ found.matrix)
     error = _matched(found, source, nearest, (target, normals), search.keep)[1]
     return PointFit(found, error, search.steps, False)
 
@@ -133,7 +134,8 @@ def vertex_normals(mesh: Mesh) -> Float[Tensor, "n 3"]:
     normals = torch.zeros_like(corners)
     for i in range(3):
         normals.index_add_(0, faces[:, i], doubled)
-    return normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    unit: Tensor = normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    return unit
 
 
 def check_set(points: Float[Tensor, "n 3"], name: str, least: int) -> Float[Tensor, "n 3"]:

@@ -185,7 +185,7 @@ class RadialSpline(Transform):
 
     def _slabs(self, flat: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Give some points at a time, their coordinates and squared distances to the centres."""
-        for part in flat.split(max(1, SLAB // len(self.centres))):
+        for part in torch.split(flat, max(1, SLAB // len(self.centres))):
             q = self.frame.coordinates(part)
             yield part, q, squared_distances(q, self.centres.to(q))
 
