@@ -60,7 +60,8 @@ def elastic_green(
     outer = offset_mm[..., :, None] * offset_mm[..., None, :]
     if force == "point":
         far = 4 - 4 * poisson_ratio - 1
-        return (far * identity / r + outer / r**3) / (16 * torch.pi * (1 - poisson_ratio))
+        kelvin: Tensor = (far * identity / r + outer / r**3) / (16 * torch.pi * (1 - poisson_ratio))
+        return kelvin
     direct, mixed, _, _ = _profile(r, force, poisson_ratio)
     factor = _factor(force, poisson_ratio)
     green: Tensor = factor * (direct * identity + mixed * outer)
