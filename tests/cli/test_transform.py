@@ -183,3 +183,31 @@ def test_names_of_points_are_kept(vesalius, disk):
     assert ended.code == 0
     assert ended.out == ""
     assert transforms.load_points(disk / "there.csv").names == ("carina", "apex")
+
+
+def test_a_text_matrix_of_greedy_is_named(vesalius, disk):
+    ended = vesalius("transform", "convert", disk / "turn.tfm", "-o", disk / "g.mat", "--greedy")
+    assert ended.code == 0, ended.err
+    unnamed = vesalius("transform", "convert", disk / "g.mat", "-o", disk / "x.json")
+    assert unnamed.code == 3
+    ended = vesalius("transform", "convert", disk / "g.mat", "-o", disk / "x.json", "--greedy")
+    assert ended.code == 0, ended.err
+    torch.testing.assert_close(transforms.load(disk / "x.json")(HERE), TURN(HERE))
+    fsl = ["--fsl-ref", disk / "image.nii.gz", "--fsl-in", disk / "image.nii.gz"]
+    words = ["transform", "convert", disk / "g.mat", "-o", disk / "x.json", "--greedy"]
+    both = vesalius(*words, *fsl)
+    assert both.code == 2
+    assert "not both" in both.err
+
+
+def test_transforms_of_the_plane_are_written_for_itk(vesalius, disk):
+    import SimpleITK as sitk
+
+    flat = Linear.rotation((0.0, 0.0, 10.0), centre_mm=(3.0, 4.0, 0.0))
+    transforms.save(flat, disk / "flat.json")
+    ended = vesalius("transform", "convert", disk / "flat.json", "-o", disk / "f.tfm", "--plane")
+    assert ended.code == 0, ended.err
+    theirs = sitk.ReadTransform(str(disk / "f.tfm"))
+    assert theirs.GetDimension() == 2
+    ours = flat(torch.tensor([[7.0, -2.0, 0.0]], dtype=torch.float64))[0, :2]
+    np.testing.assert_allclose(theirs.TransformPoint((7.0, -2.0)), ours.numpy(), atol=1e-9)

@@ -117,14 +117,25 @@ def convert(
         Path | None,
         typer.Option("--like", help="Image whose grid a dense field takes: the fixed one."),
     ] = None,
+    plane: Annotated[
+        bool, typer.Option("--plane", help="Write ITK's 2-D transform, for 2-D images.")
+    ] = False,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="A text .mat is that of greedy or ITK-SNAP.")
+    ] = False,
     fsl_ref: Annotated[Path | None, REFERENCE] = None,
     fsl_in: Annotated[Path | None, INPUT] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
 ) -> None:
     """Write a transform in another format; with --fsl-ref and --fsl-in a .mat is FSL's."""
-    from vesalius.study.register import convert_file
+    from vesalius.study.register import Dialect, convert_file
 
-    said = convert_file(transform, out, like=like, fixed=fsl_ref, moving=fsl_in)
+    if greedy and fsl_ref is not None:
+        raise typer.BadParameter(
+            "a text .mat is greedy's or FSL's, not both", param_hint="'--greedy'"
+        )
+    dialect = Dialect(fsl_ref, fsl_in, plane=plane, greedy=greedy)
+    said = convert_file(transform, out, like=like, dialect=dialect)
     if not quiet:
         typer.echo(said)
 

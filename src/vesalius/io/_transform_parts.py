@@ -16,6 +16,8 @@ from vesalius.io._frames import affine_xyz, compose, decompose, grid_from_xyz
 Array = npt.NDArray[Any]
 Dimensions = Literal[2, 3]
 Affine = tuple[Array, Array]  # matrix (n, n), translation (n,)
+ROUNDING = 1e-9  # what a matrix exponential may leave of a zero
+
 FADE = 3  # control points; a cubic spline is zero beyond two, and ITK evaluates within one
 
 
@@ -128,7 +130,7 @@ def check_plane(file: str, dimensions: Dimensions, outside: list[Array]) -> None
     Raises:
         FormatError: It is not.
     """
-    if dimensions == 2 and any(np.abs(part).max(initial=0) > 0 for part in outside):
+    if dimensions == 2 and any(np.abs(part).max(initial=0) > ROUNDING for part in outside):
         raise FormatError(
             f"{file!r} must stay in the plane (L, P) to be written with dimensions=2, "
             "the transform moves points along S: write it with dimensions=3"

@@ -5,6 +5,7 @@ Part of the room ``study``.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.study.register._files import (
+    Dialect,
     apply_to_image,
     apply_to_points,
     compose_files,
@@ -17,6 +18,7 @@ from vesalius.study.register._run import Done, run_register
 from vesalius.study.register._series import DoneSeries, run_series
 
 __all__ = [
+    "Dialect",
     "Done",
     "DoneSeries",
     "Inputs",

@@ -1,6 +1,7 @@
 """Files: transforms applied, composed, inverted and converted, from files to files."""
 # SPDX-License-Identifier: Apache-2.0
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -148,42 +149,79 @@ def invert_file(
     return f"moving world to fixed world: {out}"
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a file of a transform does not say of itself.
+
+    Attributes:
+        fixed: FSL's reference image; with ``moving``, a text ``.mat`` is FLIRT's.
+        moving: FSL's input image.
+        plane: Whether ITK's transforms are written for 2-D images.
+        greedy: Whether a text ``.mat`` is that of greedy or ITK-SNAP.
+    """
+
+    fixed: Path | None = None
+    moving: Path | None = None
+    plane: bool = False
+    greedy: bool = False
+
+
+PLAIN = Dialect()
+
+
 def convert_file(
-    path: Path,
-    out: Path,
-    *,
-    like: Path | None = None,
-    fixed: Path | None = None,
-    moving: Path | None = None,
+    path: Path, out: Path, *, like: Path | None = None, dialect: Dialect = PLAIN
 ) -> str:
     """Write a transform in another format.
 
     Args:
         path: The file.
-        out: The file to write; with both of FSL's images a ``.mat`` is FLIRT's.
+        out: The file to write.
         like: Image on whose grid a dense field is sampled, where the format needs it.
-        fixed: FSL's reference image.
-        moving: FSL's input image.
+        dialect: What the files do not say; of two ``.mat`` files a dialect of text is that of
+            the one that is text.
 
     Returns:
         What was written, in words.
     """
-    grids = _flirt(fixed, moving)
-    # of two .mat files one is FLIRT's: the one that is written where the other is read by ITK
-    reads = grids is not None and not (out.suffix.lower() == FLIRT and path.suffix.lower() != FLIRT)
-    found = open_transform(path, fixed=fixed if reads else None, moving=moving if reads else None)
-    _write(found, out, like, grids)
+    grids = _flirt(dialect.fixed, dialect.moving)
+    text = _is_text_mat(path)
+    if dialect.greedy and text:
+        found: Transform = transforms.load_greedy(path)
+    else:
+        found = open_transform(
+            path,
+            fixed=dialect.fixed if text else None,
+            moving=dialect.moving if text else None,
+        )
+    if dialect.greedy and not text and out.suffix.lower() == FLIRT:
+        transforms.save_greedy(linear_of(found), out)
+    else:
+        asked = None if text and path.suffix == out.suffix else grids
+        _write(found, out, like, asked, plane=dialect.plane)
     return f"fixed world to moving world, mm, LPS: {out}"
 
 
+def _is_text_mat(path: Path) -> bool:
+    if path.suffix.lower() != FLIRT:
+        return False
+    with path.open("rb") as file:
+        return b"\0" not in file.read(4096)
+
+
 def _write(
-    transform: Transform, out: Path, like: Path | None, grids: tuple[Grid, Grid] | None
+    transform: Transform,
+    out: Path,
+    like: Path | None,
+    grids: tuple[Grid, Grid] | None,
+    *,
+    plane: bool = False,
 ) -> None:
     if grids is not None and out.suffix.lower() == FLIRT:
         transforms.save_fsl(linear_of(transform), out, fixed=grids[0], moving=grids[1])
         return
     grid = None if like is None else io.open(like).grid
-    transforms.save(transform, out, like=grid)
+    transforms.save(transform, out, like=grid, dimensions=2 if plane else 3)
 
 
 def linear_of(transform: Transform) -> Linear:
