@@ -24,8 +24,8 @@ class SurfaceDistance(NamedTuple):
     Attributes:
         hausdorff: The largest distance, either way.
         hd95: 95th percentile of the distances of both ways, pooled.
-        hd95_directed: The larger of the 95th percentiles of the two ways. Never below
-            ``hd95`` by much, and above it where only one surface strays.
+        hd95_directed: The larger of the 95th percentiles of the two ways; above ``hd95`` where
+            only one surface strays.
         assd: Mean of the distances of both ways, pooled (average symmetric surface distance).
         mean_first: Mean distance from the first surface to the second.
         mean_second: Mean distance from the second surface to the first. The mean of these two is
@@ -60,6 +60,7 @@ def surface_distance(first: Mask, second: Other, spacing: Spacing) -> SurfaceDis
         RegionError: A mask is empty, so that nothing has a distance.
 
     Example:
+        >>> import torch
         >>> masks = torch.zeros(2, 1, 1, 8, dtype=torch.bool)
         >>> masks[0, ..., 1] = masks[1, ..., 5] = True
         >>> surface_distance(masks[0], masks[1], (1.0, 1.0, 0.5)).hausdorff
