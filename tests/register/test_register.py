@@ -25,6 +25,7 @@ from vesalius.errors import (
 )
 from vesalius.register import (
     Adam,
+    Demons,
     GaussNewton,
     Guides,
     Plan,
@@ -33,6 +34,7 @@ from vesalius.register import (
     preset,
     register,
 )
+from vesalius.register.landmarks import fit_linear
 from vesalius.register.similarity import MeanSquare
 
 GRID = Grid.from_spacing((28, 30, 32), (2.0, 2.0, 2.0), origin_mm=(-30.0, 12.0, 40.0))
@@ -200,6 +202,16 @@ def test_landmarks_alone_bend_exactly_through_the_points():
     assert found.plan is None
 
 
+def test_smoothed_landmarks_end_at_the_affine_fit():
+    at = inner_points()
+    generator = torch.Generator().manual_seed(2)
+    there = RIGID(at) + torch.randn(at.shape, generator=generator, dtype=torch.float64)
+    guides = Guides(fixed_points=Points(at), moving_points=Points(there), smoothing=1e9)
+    found = register(texture(), texture(), plan="landmarks", guides=guides)
+    fit = fit_linear(Points(at), Points(there), model="affine")
+    assert (found.transform(at) - fit(at)).norm(dim=-1).max() < 1e-3
+
+
 @pytest.mark.parametrize("kind", ["labels", "points"])
 def test_guides_pull_where_the_image_says_nothing(kind):
     """Two images of noise, in which only labels or landmarks tell what belongs together."""
@@ -310,6 +322,18 @@ def test_refuses_newton_for_fields():
     stage = Stage("displacement", MeanSquare(), GaussNewton(), (Scale(4.0, 2),))
     with pytest.raises(ConfigError, match="GaussNewton searches linear models only"):
         register(texture(), texture(seed=1), plan=Plan((stage,)))
+
+
+def test_demons_refuse_guides():
+    stage = Stage("displacement", MeanSquare(), Demons(), (Scale(4.0, 2),))
+    at = Points(inner_points())
+    with pytest.raises(ConfigError, match="demons follow images alone"):
+        register(
+            texture(),
+            texture(seed=1),
+            plan=Plan((stage,)),
+            guides=Guides(fixed_points=at, moving_points=at),
+        )
 
 
 def test_refuses_landmarks_that_are_not_there():

@@ -84,6 +84,10 @@ def register(
         bool,
         typer.Option("--guide", help="Let labels and landmarks pull, not only judge."),
     ] = False,
+    smoothing: Annotated[
+        float,
+        typer.Option("--smoothing", help="Preset landmarks: 0 goes through every point."),
+    ] = 0.0,
     progress: Annotated[
         Progress, typer.Option("--progress", help="How progress is shown.")
     ] = Progress.auto,
@@ -99,7 +103,11 @@ def register(
     from vesalius.study.register import Inputs, Job, run_register
 
     job = Job(
-        preset=preset.value, modality=modality.value, init=tuple(init or ("header",)), guide=guide
+        preset=preset.value,
+        modality=modality.value,
+        init=tuple(init or ("header",)),
+        guide=guide,
+        smoothing=smoothing,
     )
     inputs = Inputs(
         fixed,

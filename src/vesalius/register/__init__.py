@@ -8,6 +8,7 @@ optimiser. Sub-rooms: ``similarity``, ``regularise``, ``fields``, ``landmarks``,
 
 from vesalius.register._basis import Basis
 from vesalius.register._guides import Guides
+from vesalius.register._linear_model import rigid_parameters
 from vesalius.register._plan import (
     Adam,
     Demons,
@@ -47,5 +48,6 @@ __all__ = [
     "Term",
     "preset",
     "register",
+    "rigid_parameters",
     "start_transform",
 ]

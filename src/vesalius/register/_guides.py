@@ -22,6 +22,9 @@ class Guides:
         fixed_labels: Structures of the fixed image; pull the deformation by their overlap.
         moving_labels: The same structures, by the same values, in the moving image.
         channel_weights: How much each channel counts; empty for all alike.
+        smoothing: Of the spline of ``plan="landmarks"``, as ``thin_plate`` has it: 0 goes through
+            every landmark, large ends at the affine fit. Landmarks set by hand err by some mm, and
+            a spline that follows them exactly predicts other places worse.
 
     Raises:
         ConfigError: One of two that belong together is missing, or a weight is negative.
@@ -36,6 +39,7 @@ class Guides:
     fixed_labels: Labels | None = None
     moving_labels: Labels | None = None
     channel_weights: tuple[float, ...] = ()
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         _both("points", self.fixed_points, self.moving_points)

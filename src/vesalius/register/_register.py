@@ -11,6 +11,7 @@ from vesalius.core import Image, Linear, Step, Transform
 from vesalius.errors import ConfigError, GeometryError, IntensityError, ShapeError
 from vesalius.register import _demons, _dense, _linear, _variational
 from vesalius.register._fit_scales import fit_scales
+from vesalius.register._guided import guided
 from vesalius.register._guides import Guides
 from vesalius.register._landmark_loss import LandmarkDistance
 from vesalius.register._level import Level, make_level
@@ -50,7 +51,8 @@ def register(
         modality: ``"different"`` makes a preset compare by mutual information (linear stages) and
             MIND-SSC (deformable ones) instead of local correlation.
         init: Where the search begins; see ``start_transform``. A transform starts from itself.
-        guides: Masks, landmarks, labels, channel weights.
+        guides: Masks, landmarks, labels, channel weights. Where landmarks or labels are given, a
+            preset's greedy search becomes one of free-form deformations, which they can pull.
         on_step: Told of each step.
 
     Returns:
@@ -79,7 +81,7 @@ def register(
     chosen = plan
     if isinstance(chosen, str):
         chosen = fit_scales(preset(chosen, modality=modality), fixed.grid)
-    start = _start(*ready, init, guides)
+    start = _start(ready, init, guides, chosen)
     watch = Watch(sum(s.steps for stage in chosen.stages for s in stage.scales), on_step)
     transform = start
     for index, stage in enumerate(chosen.stages):
@@ -110,6 +112,9 @@ def _run_stage(
         return _linear.solve_linear(
             fixed, moving, stage, start=start, masks=masks, watch=watch, channel_weights=weights
         )
+    terms = _terms(guides, start)
+    if terms:
+        stage = guided(stage, fixed.grid)
     levels = tuple(
         make_level(
             fixed,
@@ -121,7 +126,7 @@ def _run_stage(
         )
         for scale in stage.scales
     )
-    return start @ _deform(levels, stage, watch, terms=_terms(guides, start))
+    return start @ _deform(levels, stage, watch, terms=terms)
 
 
 def _deform(
@@ -135,11 +140,6 @@ def _deform(
     if isinstance(stage.optimiser, Greedy):
         return _dense.solve(levels, stage, watch)
     if isinstance(stage.optimiser, Demons):
-        if terms:
-            raise ConfigError(
-                "demons follow images alone, got labels or landmarks to follow: use Greedy, "
-                "Lbfgs or Adam"
-            )
         return _demons.solve(levels, stage, watch)
     return _variational.solve(levels, stage, watch, terms=terms)
 
@@ -153,10 +153,17 @@ def _terms(guides: Guides, start: Transform) -> tuple[Term, ...]:
     return tuple(terms)
 
 
-def _start(fixed: Image, moving: Image, init: Init | Transform, guides: Guides) -> Transform:
+def _start(
+    images: tuple[Image, Image], init: Init | Transform, guides: Guides, plan: Plan
+) -> Transform:
     if isinstance(init, Transform):
         return init
-    return start_transform(fixed, moving, init=init, masks=guides.masks())
+    masks = guides.masks()
+    if not plan.stages:
+        return start_transform(*images, init=init, masks=masks)
+    # orientations are tried by what the first stage compares by: modalities may differ
+    similarity = plan.stages[0].similarity
+    return start_transform(*images, init=init, masks=masks, similarity=similarity)
 
 
 def _by_landmarks(fixed: Image, moving: Image, guides: Guides, begun: float) -> Registration:
@@ -166,7 +173,12 @@ def _by_landmarks(fixed: Image, moving: Image, guides: Guides, begun: float) -> 
             "Guides(fixed_points=..., moving_points=...)"
         )
     flat = fixed.grid.shape[0] == 1 and moving.grid.shape[0] == 1
-    spline = thin_plate(guides.fixed_points, guides.moving_points, dimension=2 if flat else 3)
+    spline = thin_plate(
+        guides.fixed_points,
+        guides.moving_points,
+        smoothing=guides.smoothing,
+        dimension=2 if flat else 3,
+    )
     took = time.perf_counter() - begun
     return Registration(spline, fixed, moving, Linear.identity(), seconds=took)
 

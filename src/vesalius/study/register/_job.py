@@ -42,6 +42,7 @@ class Job:
         modality: Whether both images come from one kind of scanner and contrast.
         init: A word of ``STARTS``, or transform files of which the last acts first.
         guide: Whether labels and landmarks pull, or only judge.
+        smoothing: Of the spline of the preset landmarks; 0 goes through every point.
 
     Raises:
         ConfigError: The preset or the modality is unknown, or words and files are mixed.
@@ -51,6 +52,7 @@ class Job:
     modality: Modality = "same"
     init: tuple[str, ...] = ("header",)
     guide: bool = False
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         _known("preset", self.preset, get_args(Preset))
@@ -77,6 +79,7 @@ class Job:
             "modality": self.modality,
             "init": said,
             "guide": self.guide,
+            "smoothing": self.smoothing,
         }
 
 

@@ -141,6 +141,7 @@ def _guides(
         fixed_labels=None if led is None else led[0],
         moving_labels=None if led is None else led[1],
         channel_weights=weights,
+        smoothing=job.smoothing,
     )
 
 
