@@ -1,5 +1,7 @@
 """``vesalius transform``: direction, order and frame are said, kept, and refused where unknown."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -76,9 +78,18 @@ def test_composition_says_its_order_and_keeps_it(vesalius, disk):
                 "-o", disk / "both.json")  # fmt: skip
     assert ended.code == 0, ended.err
     assert "points go through shift.json, then turn.tfm" in ended.out
-    assert "antsApplyTransforms -t turn.tfm -t shift.json" in ended.out
+    assert "antsApplyTransforms -t shift.json -t turn.tfm" in ended.out
     both = transforms.load(disk / "both.json")
     torch.testing.assert_close(both(HERE), TURN(SHIFT(HERE)))
+
+
+def test_the_order_told_for_ants_is_that_of_its_files(vesalius, disk):
+    ended = vesalius("transform", "compose", disk / "turn.tfm", disk / "shift.json",
+                "-o", disk / "row.tfm")  # fmt: skip
+    assert ended.code == 0, ended.err
+    said = re.findall(r"-t (\S+?)[`\s]", ended.out)
+    theirs = transforms.load_ants([disk / name for name in said])
+    torch.testing.assert_close(theirs(HERE), transforms.load(disk / "row.tfm")(HERE))
 
 
 def test_composition_agrees_with_itk(disk):

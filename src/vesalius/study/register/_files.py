@@ -119,7 +119,8 @@ def compose_files(
     _write(total, out, like, _flirt(fixed, moving))
     names = [path.name for path in paths]
     order = ", then ".join(reversed(names))
-    flags = " ".join(f"-t {name}" for name in names)
+    # ANTs too lets points through its first -t first: measured with antspyx
+    flags = " ".join(f"-t {name}" for name in reversed(names))
     return f"points go through {order}; equals `antsApplyTransforms {flags}`: {out}"
 
 
