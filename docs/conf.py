@@ -68,6 +68,7 @@ sphinx_gallery_conf = {
             "../examples/enhance",
             "../examples/physics",
             "../examples/reconstruct",
+            "../examples/register",
             "*",
         ]
     ),
