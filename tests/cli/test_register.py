@@ -93,6 +93,17 @@ def test_a_deformation_has_its_inverse_written(vesalius, disk):
     assert (found(PLACES) - TRUTH(PLACES)).norm(dim=-1).mean() < 1.5
 
 
+def test_a_mask_says_where_folds_and_likeness_are_judged(vesalius, disk):
+    seen = torch.zeros(1, *GRID.shape, dtype=torch.uint8)
+    seen[:, 5:15, 5:17, 6:18] = 1
+    io.save(Labels(seen, GRID), disk / "mask.nii.gz")
+    ended = vesalius(*words(disk, "-p", "rigid", "--fixed-mask", disk / "mask.nii.gz"))
+    assert ended.code == 0, ended.err
+    metrics = json.loads((disk / "out" / "metrics.json").read_text())
+    share = float(seen.double().mean())
+    assert metrics["similarity_after"]["shared"] == pytest.approx(share, rel=1e-6)
+
+
 def test_landmarks_alone(vesalius, disk):
     more = torch.cat([PLACES, PLACES + torch.tensor([0.0, 9.0, -14.0], dtype=torch.float64)])
     transforms.save_points(Points(more), disk / "fixed.csv")

@@ -68,12 +68,15 @@ class Registration:
         *,
         labels: tuple[Labels, Labels] | None = None,
         landmarks: tuple[Points, Points] | None = None,
+        mask: Image | None = None,
     ) -> "RegistrationReport":
         """Judge the result.
 
         Args:
             labels: Structures of the (fixed, moving) image, by the same values.
             landmarks: The same places in the (fixed, moving) world.
+            mask: Where folds and similarity are looked at, above 0.5 on the fixed grid; the empty
+                space around a patient makes a deformation look smoother than it is.
 
         Returns:
             Overlap, surface distances, landmark errors, folds, inverse consistency and the
@@ -81,7 +84,7 @@ class Registration:
         """
         from vesalius.register._evaluate import evaluate
 
-        return evaluate(self, labels=labels, landmarks=landmarks)
+        return evaluate(self, labels=labels, landmarks=landmarks, mask=mask)
 
 
 def pull(

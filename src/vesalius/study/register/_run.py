@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vesalius import io
-from vesalius.core import Image, Step
+from vesalius.core import Image, Step, resample
 from vesalius.core._provenance import Provenance
 from vesalius.errors import ConvergenceError, OutputError, VesaliusError
 from vesalius.io import transforms
@@ -73,7 +73,7 @@ def run_register(inputs: Inputs, job: Job, out: Path, *, on_step: OnStep | None 
             guides=loaded.guides,
             on_step=on_step,
         )
-        metrics = found.evaluate(labels=loaded.labels, landmarks=loaded.points)
+        metrics = found.evaluate(labels=loaded.labels, landmarks=loaded.points, mask=_mask(loaded))
     except VesaliusError as error:
         lead = "An input was refused; see below. Nothing else was written."
         heading = Heading("Nothing was registered", lead)
@@ -81,6 +81,11 @@ def run_register(inputs: Inputs, job: Job, out: Path, *, on_step: OnStep | None 
         put(out / REPORT, render_page(page))
         raise
     return _written(loaded, job, found, metrics, out)
+
+
+def _mask(loaded: Loaded) -> Image | None:
+    mask = loaded.guides.masks().fixed
+    return None if mask is None else resample(mask, loaded.fixed.grid, fill=0)
 
 
 def _written(
