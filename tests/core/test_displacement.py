@@ -77,6 +77,30 @@ def test_the_jacobian_is_that_of_finite_differences(generator):
         assert float((change - found[..., axis]).abs().amax(dim=1).quantile(0.97)) < 1e-7
 
 
+@pytest.mark.parametrize("border", ["nearest", "zero"])
+def test_the_jacobian_is_that_of_finite_differences_beyond_the_grid_too(border, generator):
+    grid = oblique((5, 6, 7))
+    move = Displacement(smooth_field(grid, generator), grid, border)
+    size = torch.tensor(grid.shape, dtype=torch.float64)
+    at = grid.to_world((torch.rand(200, 3, generator=generator).double() * 3 - 1) * size)
+    columns = []
+    for axis in torch.eye(3, dtype=torch.float64) * 1e-5:
+        columns.append((move(at + axis) - move(at - axis)) / 2e-5)
+    torch.testing.assert_close(move.jacobian(at), torch.stack(columns, dim=-1), atol=1e-6, rtol=0)
+
+
+def test_points_in_float32_far_from_the_origin_are_moved_as_well_as_they_can_be_told(generator):
+    near = oblique()
+    affine = near.affine.clone()
+    affine[:3, 3] += torch.tensor([2e4, -1e4, 3e4], dtype=torch.float64)
+    grid = Grid(near.shape, affine)
+    move = Displacement(torch.randn(3, *grid.shape, generator=generator) * 5, grid)
+    at = inside(grid, generator).float()
+    spacing_of_float32 = 2.0**-9  # from 16384 to 32768
+    missed = (move(at).double() - move(at.double())).abs().max()
+    assert float(missed) <= spacing_of_float32 / 2
+
+
 def test_a_flow_in_samples_is_the_field_in_mm(generator):
     grid = oblique()
     move = Displacement(smooth_field(grid, generator), grid)

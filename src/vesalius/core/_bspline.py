@@ -56,7 +56,7 @@ class BSpline(Transform):
     def __call__(self, points_mm: PointsMm) -> PointsMm:
         """Map points (L, P, S), mm."""
         check_points(points_mm)
-        index = self.grid.to_index(points_mm).to(self.coefficients.device)
+        index = self.grid.to_index(points_mm.double()).to(self.coefficients.device)
         moved = spline_at(self.coefficients, index).movedim(0, -1)
         return points_mm + moved.to(points_mm.device, points_mm.dtype)
 
@@ -74,7 +74,7 @@ class BSpline(Transform):
     def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
         """Give the exact derivative of the spline at each point."""
         check_points(points_mm)
-        index = self.grid.to_index(points_mm).to(self.coefficients.device)
+        index = self.grid.to_index(points_mm.double()).to(self.coefficients.device)
         slope = spline_slope(self.coefficients, index).movedim((0, 1), (-2, -1))
         to_index = torch.linalg.inv(self.grid.affine)[:3, :3].to(slope.device, slope.dtype)
         eye = torch.eye(3, dtype=slope.dtype, device=slope.device)

@@ -84,19 +84,30 @@ class Displacement(Transform):
     def __call__(self, points_mm: PointsMm) -> PointsMm:
         """Map points (L, P, S), mm."""
         check_points(points_mm)
-        index = self.grid.to_index(points_mm)
+        index = self._index(points_mm)
         moved = sample(self.data, index, border=self.outside).movedim(0, -1)
         return points_mm + moved.to(points_mm.device, points_mm.dtype)
 
     def jacobian(self, points_mm: PointsMm) -> Float[Tensor, "*batch 3 3"]:
         """Give the exact derivative of the linear interpolant at each point."""
         check_points(points_mm)
-        index = self.grid.to_index(points_mm)
+        index = self._index(points_mm)
         slope = linear_with_slope(self.data, index).slope.movedim((0, 1), (-2, -1))
+        if self.border == "zero":
+            slope = slope * self._within(index)[..., None, None].to(slope.device)
         to_index = torch.linalg.inv(self.grid.affine)[:3, :3].to(slope.device, slope.dtype)
         eye = torch.eye(3, dtype=slope.dtype, device=slope.device)
         out: Tensor = eye + slope @ to_index
         return out.to(points_mm.device, points_mm.dtype)
+
+    def _index(self, points_mm: PointsMm) -> PointsMm:
+        # far from the origin float32 would cost a hundredth of a voxel
+        return self.grid.to_index(points_mm.double())
+
+    def _within(self, index: PointsMm) -> Tensor:
+        """Say which places lie within the outer faces of the voxels."""
+        size = torch.tensor(self.grid.shape, dtype=index.dtype, device=index.device)
+        return ((index >= -0.5) & (index <= size - 0.5)).all(dim=-1)
 
     def inverse(self) -> "Displacement":
         """Give the inverse on the same grid, within 1e-3 of a voxel at each; see ``inversion``."""
