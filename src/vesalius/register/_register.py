@@ -65,13 +65,14 @@ def register(
         ConfigError: A stage combines what does not go together, or landmarks are missing.
 
     Example:
+        >>> from vesalius.core import Grid
         >>> grid = Grid.from_spacing((24, 24, 24), (2.0, 2.0, 2.0))
         >>> z, y, x = torch.meshgrid(*[torch.linspace(-1, 1, 24)] * 3, indexing="ij")
         >>> ball = Image(torch.exp(-4 * (z**2 + 2 * y**2 + 3 * x**2))[None], grid)
         >>> shifted = Grid.from_spacing((24, 24, 24), (2.0, 2.0, 2.0), origin_mm=(3.0, 0.0, 0.0))
         >>> found = register(ball, Image(ball.data, shifted), plan="rigid")
-        >>> found.transform(torch.zeros(1, 3)).round(decimals=1)
-        tensor([[3., 0., 0.]])
+        >>> found.transform(torch.ones(1, 3)).round(decimals=1)
+        tensor([[4., 1., 1.]])
     """
     begun = time.perf_counter()
     _check(fixed, moving, guides)
