@@ -38,7 +38,7 @@ print(f"there and back: {float((back - places).norm(dim=1).max()):.1e} mm")
 # %%
 # Beside them, the moving image pulled onto the fixed grid: it lies as the fixed image does.
 
-figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.7), sharey=True)
+figure, axes = plt.subplots(1, 3, figsize=(11.5, 4.1), sharey=True)
 shown = {"Fixed": fixed, "Moving": moving, "Moving, pulled onto the fixed grid": found.warped}
 for axis, (title, image) in zip(axes, shown.items(), strict=True):
     (left, top), (_, dy, dx) = image.grid.origin_mm[:2], image.grid.spacing_mm

@@ -35,8 +35,8 @@ jumps = np.linspace(0.0, 1.0, 41)
 folds = [folding(checkered(float(a)), grid) for a in jumps]
 
 # %%
-# The map of 0.4 pixels, its turned triangles in colour, and yet no voxel is said to be folded. (What
-# central differences find beyond 0.5 pixels stands at the border, where they are one-sided.)
+# The map of 0.4 pixels, its turned triangles in colour, and yet no voxel is said to be folded.
+# What central differences find beyond 0.5 pixels stands at the border, where they are one-sided.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
 jump = 0.4
@@ -48,7 +48,7 @@ for k in range(24):
 corners = ((0, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1))  # of a cell, one after the other
 for row, column in np.ndindex(23, 23):
     for k in range(4):
-        r, c = (np.array(corners[k : k + 3]) + (row, column)).T
+        r, c = np.add(corners[k : k + 3], (row, column)).T
         u, v = across[r, c], down[r, c]
         if (u[1] - u[0]) * (v[2] - v[0]) < (u[2] - u[0]) * (v[1] - v[0]):
             left.fill(u, v, color="#c98a2b", alpha=0.5, lw=0)

@@ -2,8 +2,9 @@
 Two contrasts, and what still sees that they belong together
 ============================================================
 
-A loss should be least where the images lie on each other. Correlation asks for values that grow
-together on one straight line: between two contrasts it may be *worst* at the right place. Mutual
+A loss should be least where the images lie on each other. Correlation asks for values that lie on
+one straight line: between two contrasts it is least somewhere else, here three pixels to either
+side. Local correlation asks it of small windows alone, where two tissues always make a line. Mutual
 information asks that one value foretells the other, MIND that places look like their neighbours
 in the same way, gradient fields that edges run along each other.
 """
@@ -48,7 +49,9 @@ def losses(similarity, one: Image, two: Image) -> np.ndarray:
     return (values - values.min()) / np.ptp(values)
 
 
-figure, axes = plt.subplot_mosaic([["a", "b", "same", "two"]], figsize=(13, 3.4), width_ratios=(0.8, 0.8, 1.3, 1.3))
+figure, axes = plt.subplot_mosaic(
+    [["a", "b", "same", "two"]], figsize=(13, 3.4), width_ratios=(0.8, 0.8, 1.3, 1.3)
+)
 for name, image in zip("ab", pair, strict=True):
     axes[name].imshow(image.data[0, 0])
     axes[name].set(title=f"Contrast {name.upper()}", xticks=[], yticks=[])

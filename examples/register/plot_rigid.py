@@ -40,13 +40,13 @@ def error_mm(truth: Linear, init: str) -> float:
     return float((search(truth, init).transform(places) - truth(places)).norm(dim=1).mean())
 
 
-angles, X
+angles, shifts = (0, 15, 30, 45, 60, 75, 90, 120, 150, 180), (0, 40, 80, 120, 160, 200, 240)
 ways = ("header", "moments", "search")
 by_angle = {init: [error_mm(moved(a, 40), init) for a in angles] for init in ways}
 by_shift = {init: [error_mm(moved(10, s), init) for s in shifts] for init in ways}
 
 # %%
-# In a checkerboard of both images, lines run on where they agree. Below, 0 is found and all else lost.
+# In a checkerboard of both images, lines run on where they agree. Below: 0 is found, the rest lost.
 
 figure, axes = plt.subplot_mosaic([["before", "after"], ["turn", "shift"]], figsize=(9.5, 7))
 found = search(moved(30, 40), "header")
