@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from vesalius.errors import ConfigError
 from vesalius.register import Init, Modality, Preset
@@ -45,7 +45,7 @@ class Job:
         smoothing: Of the spline of the preset landmarks; 0 goes through every point.
 
     Raises:
-        ConfigError: The preset or the modality is unknown, or words and files are mixed.
+        ConfigError: Words and files are mixed, or there is neither.
     """
 
     preset: Preset = "accurate"
@@ -55,8 +55,6 @@ class Job:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        _known("preset", self.preset, get_args(Preset))
-        _known("modality", self.modality, get_args(Modality))
         words = [word for word in self.init if word in STARTS]
         if not self.init or (words and len(self.init) > 1):
             raise ConfigError(
@@ -81,8 +79,3 @@ class Job:
             "guide": self.guide,
             "smoothing": self.smoothing,
         }
-
-
-def _known(what: Literal["preset", "modality"], word: str, known: tuple[str, ...]) -> None:
-    if word not in known:
-        raise ConfigError(f"{what} must be one of {', '.join(known)}; got {word!r}")
