@@ -1,9 +1,11 @@
 """Plan: which transform, similarity, regulariser and optimiser, at which scales, in which order."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from vesalius.errors import ConfigError
 from vesalius.register._basis import Basis
 from vesalius.register._regulariser import Regulariser, Smoother
 from vesalius.register._similarity import Similarity
@@ -19,10 +21,20 @@ class Scale:
     Attributes:
         spacing_mm: Distance of samples; 0 keeps that of the fixed image.
         steps: Most steps of the optimiser at this scale.
+
+    Raises:
+        ConfigError: A number is negative or not finite.
     """
 
     spacing_mm: float
     steps: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.spacing_mm < math.inf and self.steps >= 0):
+            raise ConfigError(
+                "spacing_mm and steps of a scale must be 0 or more, got "
+                f"{self.spacing_mm} and {self.steps}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +44,18 @@ class GaussNewton:
     Attributes:
         damping: First damping, as a fraction of the diagonal; adapts.
         samples: About how many positions are compared at each scale; 0 takes all.
+
+    Raises:
+        ConfigError: ``damping`` is not positive, or ``samples`` is negative.
     """
 
     damping: float = 1e-3
     samples: int = 0
+
+    def __post_init__(self) -> None:
+        _require_positive("damping of GaussNewton", self.damping, "0.001 is usual")
+        if self.samples < 0:
+            raise ConfigError(f"samples must be 0 (all) or more, got {self.samples}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +64,15 @@ class Lbfgs:
 
     Attributes:
         memory: Pairs of steps and gradients kept.
+
+    Raises:
+        ConfigError: ``memory`` is not positive.
     """
 
     memory: int = 6
+
+    def __post_init__(self) -> None:
+        _require_positive("memory of Lbfgs", self.memory, "6 is usual")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +81,15 @@ class Adam:
 
     Attributes:
         rate: Size of a step: samples for fields, mm for coefficients in mm.
+
+    Raises:
+        ConfigError: ``rate`` is not positive.
     """
 
     rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require_positive("rate of Adam", self.rate, "0.1 is usual")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +100,17 @@ class Greedy:
         update: Smoother of each update (fluid-like); its result is scaled.
         total: Smoother of the whole field after each update (elastic-like); None for none.
         step: Longest displacement of one update, samples.
+
+    Raises:
+        ConfigError: ``step`` is not positive.
     """
 
     update: Smoother
     total: Smoother | None = None
     step: float = 0.25
+
+    def __post_init__(self) -> None:
+        _require_positive("step of Greedy, samples,", self.step, "0.25 to 1 is usual")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +149,14 @@ class Stage:
         similarity: The loss.
         optimiser: Linear models: GaussNewton, Lbfgs, Adam. Dense: Greedy, Demons, Lbfgs, Adam.
             Basis: Lbfgs, Adam.
-        scales: Coarse to fine.
-        regularisers: Energies, summed; for Lbfgs and Adam.
+        scales: Coarse to fine, at least one.
+        regularisers: Energies, summed; for deformable models under Lbfgs and Adam. The other
+            optimisers hold a field back by their smoothers.
         tol: Stop a scale when the mean relative fall of the loss over the last ten steps is below.
+
+    Raises:
+        ConfigError: There is no scale, ``tol`` is negative or not finite, or there are regularisers
+            that model or optimiser would not hear.
     """
 
     model: LinearModel | DenseModel | Basis
@@ -122,6 +165,25 @@ class Stage:
     scales: tuple[Scale, ...]
     regularisers: tuple[Regulariser, ...] = ()
     tol: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not self.scales:
+            raise ConfigError("scales of a stage must be at least one, got none: try Scale(0, 50)")
+        if not 0 <= self.tol < math.inf:
+            raise ConfigError(f"tol must be 0 or more, got {self.tol}: 1e-5 is usual")
+        if not self.regularisers:
+            return
+        if self.model in get_args(LinearModel):
+            raise ConfigError(
+                f"regularisers hold deformable models back, got a linear one ({self.model}): "
+                "leave them to the stage that deforms"
+            )
+        if not isinstance(self.optimiser, Lbfgs | Adam):
+            raise ConfigError(
+                "regularisers need optimiser Lbfgs or Adam, got "
+                f"{type(self.optimiser).__name__}: it would not hear them; give Greedy and Demons "
+                "smoothers instead"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +195,8 @@ class Plan:
     """
 
     stages: tuple[Stage, ...]
+
+
+def _require_positive(what: str, value: float, usual: str) -> None:
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{what} must be positive and finite, got {value}: {usual}")
