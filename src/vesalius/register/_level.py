@@ -11,6 +11,8 @@ from torch import Tensor
 from vesalius.core import Grid, Image, Transform, centred_grid, resample
 
 MARGIN_MM = 20.0  # how far beyond the fixed lattice the moving image is kept
+MARGIN_PART = 4  # but by no more than a quarter of it: 20 mm are 200,000 pixels of a microscope
+LEAST_MARGIN = 4  # samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,21 +77,20 @@ def make_level(
     z, y, x = (max(s, spacing_mm) for s in fixed.grid.spacing_mm)
     grid = centred_grid(fixed.grid, (z, y, x)) if max(z, y, x) > 0 else fixed.grid
     a, b, c = (
-        0 if n == 1 else math.ceil(MARGIN_MM / s)
+        0 if n == 1 else min(math.ceil(MARGIN_MM / s), max(LEAST_MARGIN, n // MARGIN_PART))
         for n, s in zip(grid.shape, grid.spacing_mm, strict=True)
     )
     wide = _grown(grid, (a, b, c))
-    inside = moving if masks.moving is None else masks.moving
-    seen = resample(
-        _ones(inside) if masks.moving is None else inside, wide, transform=start, fill=0
-    )
+    seen = resample(_ones(moving), wide, transform=start, fill=0).data
+    if masks.moving is not None:
+        seen = seen * resample(masks.moving, wide, transform=start, fill=0).data
     return Level(
         grid=grid,
         fixed=resample(fixed, grid).data,
         moving=resample(moving, wide, transform=start).data,
         margin=(a, b, c),
         fixed_weight=None if masks.fixed is None else resample(masks.fixed, grid, fill=0).data,
-        moving_weight=None if bool((seen.data > 0.999).all()) else seen.data,
+        moving_weight=None if bool((seen > 0.999).all()) else seen,
         channel_weights=channel_weights,
     )
 
