@@ -30,7 +30,7 @@ from _register_rivals import Outcome, run_rival
 
 from vesalius.core import Linear, Transform
 from vesalius.ops._overlap import overlap
-from vesalius.register import Plan, preset, register
+from vesalius.register import Plan, preset, register, start_transform
 from vesalius.register.evaluate import folding, inverse_consistency, landmark_error
 
 ROWS = (("accurate", "greedy", "ncc"), ("smooth", "ants", "syn"))
@@ -86,8 +86,8 @@ def score(pair: Pair, transform: Transform, cpu_s: float) -> Scores:
     )
 
 
-def ours(pair: Pair, plan: Plan, start: Linear | None) -> tuple[Transform, float]:
-    """Register by us; ``start`` None begins from the header."""
+def ours(pair: Pair, plan: Plan | str, start: Linear | None) -> tuple[Transform, float]:
+    """Register by us, a plan or a preset by name; ``start`` None begins from the header."""
     init = "header" if start is None else start
     found: list[Transform] = []
 
@@ -98,9 +98,9 @@ def ours(pair: Pair, plan: Plan, start: Linear | None) -> tuple[Transform, float
     return found[0], spent.cpu_s
 
 
-def deformable(name: str) -> Plan:
+def deformable(name: str, pair: Pair) -> Plan:
     """Give the last stage of a preset alone."""
-    return Plan(preset(name).stages[-1:])
+    return Plan(preset(name, pair.fixed.grid).stages[-1:])
 
 
 def rival(name: str, pair: Pair, task: str) -> Outcome | None:
@@ -120,7 +120,7 @@ def against(pair: Pair, row: tuple[str, str, str], repeats: int) -> tuple[Scores
         theirs = rival(name, pair, task)
         if theirs is None:
             return None
-        found, cpu_s = ours(pair, deformable(which), theirs.affine)
+        found, cpu_s = ours(pair, deformable(which, pair), theirs.affine)
         seconds.append((cpu_s, theirs.seconds["deformable"]))
     a, b = (statistics.median(s) for s in zip(*seconds, strict=True))
     print(f"{pair.name}: {name} held {theirs.rss_mb:.0f} MB")
@@ -130,15 +130,15 @@ def against(pair: Pair, row: tuple[str, str, str], repeats: int) -> tuple[Scores
 def section_pair() -> None:
     """The pair of the bars: linear, accurate, smooth, and the other rivals for the record."""
     pair = brain_pair()
-    ours(pair, preset("accurate"), None)  # compiles
-    ours(pair, deformable("smooth"), Linear.identity())
+    ours(pair, "accurate", None)  # compiles
+    ours(pair, deformable("smooth", pair), Linear.identity())
     print(f"start: Dice {dice(pair, Linear.identity()):.4f}")
     for name in ("sitk", "ants", "elastix"):
         theirs = rival(name, pair, "affine")
         if theirs is None:
             continue
         spent = sum(v for k, v in theirs.seconds.items() if not k.endswith("_wall"))
-        found, cpu_s = ours(pair, preset("affine"), None)
+        found, cpu_s = ours(pair, "affine", None)
         print(f"affine    ours    {score(pair, found, cpu_s)}")
         print(f"          {name:<7} {score(pair, theirs.transform, spent)}")
         print(f"          ratio {cpu_s / spent:.3f}")
@@ -180,7 +180,7 @@ def linear(pairs: list[Pair]) -> None:
         if theirs is None:
             return
         spent = theirs.seconds["rigid"] + theirs.seconds["affine"]
-        map_, cpu_s = ours(pair, preset("affine"), None)
+        map_, cpu_s = ours(pair, "affine", None)
         found.append((score(pair, map_, cpu_s), score(pair, theirs.transform, spent)))
         print(f"{pair.name:<14} ours {found[-1][0]}\n{'':<14} sitk {found[-1][1]}")
     summarise("affine against sitk", found)
@@ -217,7 +217,7 @@ def section_starts() -> None:
         axis, way = (v / np.linalg.norm(v) for v in rng.standard_normal((2, 3)))
         turn = Linear.rotation(tuple(rng.uniform(0, 20) * axis), centre_mm=centre)
         start = Linear((Linear.translation(tuple(rng.uniform(0, 20) * way)) @ turn).matrix)
-        ends.append(ours(pair, preset("affine"), start)[0])
+        ends.append(ours(pair, "affine", start)[0])
     places = torch.stack([end(points) for end in ends])
     middle = places.median(dim=0).values
     miss = (places - middle).norm(dim=-1).mean(dim=1)
@@ -253,7 +253,7 @@ def memory_of(spacing_mm: float) -> None:
     """Print the peak memory, and how much of it stood before the search began."""
     pair = brain_pair(spacing_mm)
     before = _peak_mb()
-    _, cpu_s = ours(pair, preset("accurate"), None)
+    _, cpu_s = ours(pair, "accurate", None)
     peak = _peak_mb()
     print(
         f"{spacing_mm:g} mm, {pair.fixed.data.numel() / 1e6:.2f} M voxels: peak {peak:.0f} MB "
@@ -271,7 +271,7 @@ def section_inverse() -> None:
     pair = brain_pair()
     size = min(pair.fixed.grid.spacing_mm)
     for name in ("accurate", "smooth"):
-        found, _ = ours(pair, preset(name), None)
+        found, _ = ours(pair, name, None)
         miss = inverse_consistency(found, pair.fixed.grid, moving=pair.moving.grid)
         print(
             f"{name}: mean {miss.mean_mm / size:.4f}, largest {miss.max_mm / size:.3f} voxel "
@@ -287,7 +287,7 @@ def section_histology() -> None:
         if theirs is not None:
             print(f"{name} {task}: {_landmarks(pair, theirs.transform)} {theirs.seconds}")
     for _ in range(2):  # the first one compiles
-        found, cpu_s = ours(pair, preset("accurate"), None)
+        found, cpu_s = ours(pair, "accurate", None)
     print(f"ours: {_landmarks(pair, found)} {cpu_s:.2f} CPU-s")
 
 
@@ -303,7 +303,7 @@ def section_slices() -> None:
     reached: dict[str, list[float]] = {"ours": [], "ants": []}
     seconds: dict[str, list[float]] = {"ours": [], "ants": []}
     for pair in slice_pairs():
-        found, cpu_s = ours(pair, preset("accurate"), None)
+        found, cpu_s = ours(pair, "accurate", None)
         reached["ours"].append(dice(pair, found))
         seconds["ours"].append(cpu_s)
         theirs = rival("ants", pair, "syncc")
@@ -323,12 +323,12 @@ def section_slices() -> None:
 def section_prostate() -> None:
     """MR and ultrasound: Dice of the gland, deformable against our rigid stage."""
     for pair in prostate_pairs():
-        start = dice(pair, Linear.identity())
-        rigid, _ = ours(pair, preset("rigid", modality="different"), None)
-        found, cpu_s = ours(pair, preset("crossmodal"), None)
+        start = start_transform(pair.fixed, pair.moving, "centre")
+        rigid, _ = ours(pair, preset("rigid", pair.fixed.grid, modality="different"), start)
+        found, cpu_s = ours(pair, "crossmodal", start)
         print(
-            f"{pair.name}: start {start:.3f}, rigid {dice(pair, rigid):.3f}, crossmodal "
-            f"{dice(pair, found):.3f}, {cpu_s:.1f} CPU-s"
+            f"{pair.name}: start {dice(pair, start):.3f}, rigid {dice(pair, rigid):.3f}, "
+            f"crossmodal {dice(pair, found):.3f}, {cpu_s:.1f} CPU-s"
         )
 
 
@@ -338,7 +338,7 @@ def section_chest() -> None:
     size = min(pair.fixed.grid.spacing_mm)
     print(f"start: {_landmarks(pair, Linear.identity())} mm")
     for name in ("accurate", "smooth"):
-        found, cpu_s = ours(pair, preset(name), None)
+        found, cpu_s = ours(pair, name, None)
         print(f"{name}: {_landmarks(pair, found)} mm; a voxel is {size:g} mm; {cpu_s:.1f} CPU-s")
 
 

@@ -88,7 +88,7 @@ def test_a_known_warp_is_found_under_an_inverted_and_bent_contrast(data_dir, gen
 
 
 def test_the_preset_is_rigid_by_information_then_a_stiff_field_by_self_similarity():
-    *linear, last = preset("crossmodal").stages
+    *linear, last = preset("crossmodal", Grid.from_spacing((32, 32, 32))).stages
     assert {stage.model for stage in linear} == {"rigid"}
     assert all(isinstance(stage.similarity, MutualInformation) for stage in linear)
     assert last.similarity == Mind(distance=1, radius=1)

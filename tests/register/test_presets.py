@@ -10,47 +10,48 @@ from vesalius.core import Grid, Image, Labels, centred_grid, resample, resample_
 from vesalius.errors import ConfigError
 from vesalius.ops._jacobian import determinants, folding
 from vesalius.register import preset, register
-from vesalius.register._fit_scales import COARSEST_SAMPLES, fit_scales
+from vesalius.register._fit_scales import COARSEST_SAMPLES
 from vesalius.register._local_ncc import LocalNcc
 from vesalius.register._mind import Mind
 
+SMALL = Grid.from_spacing((32, 32, 32), (2.0, 2.0, 2.0))
 SCORED = (2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 24, 28, 31)
 SCORED += (41, 42, 43, 46, 47, 49, 50, 51, 52, 53, 54, 60, 63)
 
 
 @pytest.mark.parametrize("name", ["smooth", "accurate"])
 def test_deformable_plans_begin_linear(name):
-    models = [stage.model for stage in preset(name).stages]
+    models = [stage.model for stage in preset(name, SMALL).stages]
     assert models[:-1] == (["rigid"] if name == "crossmodal" else ["rigid", "affine"])
     assert models[-1] in ("displacement", "velocity", "symmetric")
 
 
 def test_each_modality_has_its_similarity():
-    assert isinstance(preset("accurate").stages[-1].similarity, LocalNcc)
-    for plan in (preset("accurate", modality="different"), preset("crossmodal")):
+    assert isinstance(preset("accurate", SMALL).stages[-1].similarity, LocalNcc)
+    for plan in (preset("accurate", SMALL, modality="different"), preset("crossmodal", SMALL)):
         assert isinstance(plan.stages[-1].similarity, Mind)
 
 
 def test_landmarks_look_at_no_voxel():
-    assert preset("landmarks").stages == ()
+    assert preset("landmarks", SMALL).stages == ()
 
 
 def test_an_unknown_name_is_refused():
     with pytest.raises(ConfigError, match=r"plan must be one of rigid, affine.*got 'best'"):
-        preset("best")
+        preset("best", SMALL)
 
 
 def test_scales_follow_the_samples_of_the_fixed_image():
     """A micrograph in units of 1e-4 mm is searched as a brain is: by samples."""
     grid = Grid.from_spacing((1, 100, 120), (1.0, 1e-4, 1e-4))
-    stage = fit_scales(preset("accurate"), grid).stages[-1]
+    stage = preset("accurate", grid).stages[-1]
     assert [s.spacing_mm for s in stage.scales] == pytest.approx([4e-4, 2e-4, 1e-4])
 
 
 @pytest.mark.parametrize("shape", [(1, 787, 1164), (112, 96, 80), (1, 1, 1)])
 def test_linear_stages_see_the_whole_image_first(shape):
     grid = Grid.from_spacing(shape)
-    for stage in fit_scales(preset("affine"), grid).stages:
+    for stage in preset("affine", grid).stages:
         spacings = [s.spacing_mm for s in stage.scales]
         assert max(shape) / spacings[0] <= COARSEST_SAMPLES
         assert spacings == sorted(spacings, reverse=True)

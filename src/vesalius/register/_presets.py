@@ -3,7 +3,9 @@
 
 from typing import Literal, get_args
 
+from vesalius.core import Grid
 from vesalius.errors import ConfigError
+from vesalius.register._fit_scales import fit_scales
 from vesalius.register._gaussian import Gaussian
 from vesalius.register._linear_presets import linear_stages
 from vesalius.register._local_ncc import LocalNcc
@@ -15,23 +17,29 @@ Modality = Literal["same", "different"]
 LinearPreset = Literal["rigid", "affine"]
 
 
-def preset(name: Preset | str, *, modality: Modality = "same") -> Plan:
-    """Make the plan of a preset.
+def preset(name: Preset | str, like: Grid, *, modality: Modality = "same") -> Plan:
+    """Make the plan of a preset for a fixed image.
 
     Args:
         name: ``"rigid"`` and ``"affine"`` are linear. ``"smooth"`` and ``"accurate"`` go on with a
             deformation: gentle, or as close as it gets without a fold. ``"crossmodal"`` is
             rigid, then a stiff deformation, between modalities. ``"landmarks"`` has no stages: it
             looks at no voxel.
+        like: Grid of the fixed image: the scales of the plan follow its spacing and size.
         modality: ``"same"`` compares by local correlation; ``"different"`` by mutual information
             (linear stages) and MIND-SSC (deformable ones).
 
     Returns:
-        The plan, written for samples of 2 mm; ``register`` fits its scales to the fixed grid.
+        The plan, scales in mm.
 
     Raises:
         ConfigError: No such preset.
     """
+    return fit_scales(_written(name, modality), like)
+
+
+def _written(name: str, modality: Modality) -> Plan:
+    """Give a preset as it is written: for samples of 2 mm."""
     if name not in get_args(Preset):
         raise ConfigError(f"plan must be one of {', '.join(get_args(Preset))}, got {name!r}")
     if name == "landmarks":

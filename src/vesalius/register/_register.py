@@ -10,7 +10,6 @@ import torch
 from vesalius.core import Image, Linear, Step, Transform
 from vesalius.errors import ConfigError, GeometryError, IntensityError, ShapeError
 from vesalius.register import _demons, _dense, _linear, _variational
-from vesalius.register._fit_scales import fit_scales
 from vesalius.register._guided import guided
 from vesalius.register._guides import Guides
 from vesalius.register._landmark_loss import LandmarkDistance
@@ -81,7 +80,7 @@ def register(
     ready = _floats(fixed), _floats(moving)
     chosen = plan
     if isinstance(chosen, str):
-        chosen = fit_scales(preset(chosen, modality=modality), fixed.grid)
+        chosen = preset(chosen, fixed.grid, modality=modality)
     start = _start(ready, init, guides, chosen)
     watch = Watch(sum(s.steps for stage in chosen.stages for s in stage.scales), on_step)
     transform = start
@@ -127,7 +126,23 @@ def _run_stage(
         )
         for scale in stage.scales
     )
+    _require_overlap(levels)
     return start @ _deform(levels, stage, watch, terms=terms)
+
+
+def _require_overlap(levels: tuple[Level, ...]) -> None:
+    """Refuse to bend what does not meet: the loss of nothing is no loss."""
+    level = levels[-1]
+    a, b, c = level.margin
+    _, z, y, x = level.fixed.shape
+    seen = torch.ones_like(level.fixed[:1]) if level.fixed_weight is None else level.fixed_weight
+    if level.moving_weight is not None:
+        seen = seen * level.moving_weight[:, a : a + z, b : b + y, c : c + x]
+    if not float(seen.sum()) > 0:
+        raise GeometryError(
+            "the images must overlap (inside their masks) at the start of a deformation, no "
+            'sample does: begin nearer, as by init="moments", or check the masks'
+        )
 
 
 def _deform(
@@ -159,12 +174,14 @@ def _start(
 ) -> Transform:
     if isinstance(init, Transform):
         return init
-    masks = guides.masks()
+    masks, shares = guides.masks(), guides.shares(len(images[0].data))
     if not plan.stages:
-        return start_transform(*images, init=init, masks=masks)
+        return start_transform(*images, init=init, masks=masks, channel_weights=shares)
     # orientations are tried by what the first stage compares by: modalities may differ
     similarity = plan.stages[0].similarity
-    return start_transform(*images, init=init, masks=masks, similarity=similarity)
+    return start_transform(
+        *images, init=init, masks=masks, similarity=similarity, channel_weights=shares
+    )
 
 
 def _by_landmarks(fixed: Image, moving: Image, guides: Guides, begun: float) -> Registration:
