@@ -142,6 +142,19 @@ def test_images_that_do_not_meet_are_refused_with_what_to_do(vesalius, disk):
     assert again.code == 0, again.err
 
 
+def test_a_picture_without_a_spacing_is_said_to_have_none(vesalius, disk):
+    from PIL import Image as Picture
+
+    for name, image in (("fixed", moved(Linear.identity())), ("moving", moved(TRUTH))):
+        grey = (image.data[0, 10] / 4).clamp(0, 255).to(torch.uint8).numpy()
+        Picture.fromarray(grey).save(disk / f"{name}.jpg", quality=95)
+    ended = vesalius("register", disk / "fixed.jpg", disk / "moving.jpg", "-o", disk / "out",
+                     "--preset", "rigid")  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "fixed image: " in ended.out
+    assert "mm" in ended.out
+
+
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [

@@ -312,7 +312,15 @@ def second_visit(sample: Sample, nodule: Nodule) -> FollowUp:
 
     both = (sample.labels.data == 1) | (sample.labels.data == 2)
     lungs = Labels(both.to(torch.uint8), sample.labels.grid)
-    return follow_up(Visit(nodule.image, nodule.centre_mm, NODULE_RADIUS_MM, lungs))
+    return follow_up(
+        Visit(
+            nodule.image,
+            nodule.centre_mm,
+            NODULE_RADIUS_MM,
+            lungs,
+            flat=bool(sample.volumes_mm3),
+        )
+    )
 
 
 def _written(

@@ -15,7 +15,6 @@ from vesalius.core import (
     resample,
     resample_labels,
 )
-from vesalius.errors import ConvergenceError
 from vesalius.study._report import FollowUp, Recovered
 from vesalius.study._views import View, Window, outline, overview
 
@@ -30,6 +29,13 @@ NOISE_HU = 15.0
 CLEAR_MM = 8.0
 """Around the nodule nothing is compared: a deformation must not explain growth away."""
 
+TEXTURE_HU = 60.0
+TEXTURE_SIGMA = (1.0, 1.0, 1.0)
+"""Of the texture that flat organs get, samples of the grid."""
+
+AIR_HU = -950.0
+"""Below this is no tissue."""
+
 WINDOW = Window(-1100.0, 400.0, "HU")
 
 
@@ -42,12 +48,15 @@ class Visit:
         centre_mm: Where the nodule is, (L, P, S).
         radius_mm: Its radius.
         lungs: Value 1 is lung; on any grid of the same world.
+        flat: Whether the organs are of one value each, as those of a phantom: they are then given
+            a texture, without which nothing shows how their inside moves.
     """
 
     image: Image
     centre_mm: Point
     radius_mm: float
     lungs: Labels
+    flat: bool = False
 
 
 def follow_up(visit: Visit) -> FollowUp:
@@ -58,6 +67,9 @@ def follow_up(visit: Visit) -> FollowUp:
 
     Returns:
         How well the breath was recovered, and how much the nodule grew against what is known.
+
+    Raises:
+        RegionError: The nodule is not found again on one of the visits.
     """
     from vesalius.register import Guides, register
 
@@ -65,10 +77,11 @@ def follow_up(visit: Visit) -> FollowUp:
         visit.image.map(lambda x: x.float()),
         centred_grid(visit.image.grid, (SPACING_MM, SPACING_MM, SPACING_MM)),
     )
-    lungs = resample_labels(visit.lungs, first.grid)
-    breath = breathing(lungs)
-    second = rescan(first, visit, breath)
     clear = _outside(first.grid, visit.centre_mm, GROWN_RADIUS_MM + CLEAR_MM)
+    if visit.flat:
+        first = textured(first, clear)
+    breath = breathing(resample_labels(visit.lungs, first.grid))
+    second = rescan(first, visit, breath)
     found = register(first, second, plan="smooth", guides=Guides(fixed_mask=clear))
     body = _body(first)
     rows = (
@@ -76,7 +89,7 @@ def follow_up(visit: Visit) -> FollowUp:
         _growth(visit, first, second, found.transform),
     )
     views = _views(first, second, found.pull(second), visit)
-    return FollowUp(rows, views, _note(found.seconds))
+    return FollowUp(rows, views, _note(found.seconds, flat=visit.flat))
 
 
 def breathing(lungs: Labels) -> Velocity:
@@ -104,6 +117,25 @@ def breathing(lungs: Labels) -> Velocity:
 
 def _ends() -> torch.Tensor:
     return torch.tensor([0.02, 0.98], dtype=torch.float64)
+
+
+def textured(image: Image, where: Labels) -> Image:
+    """Give flat organs a texture, a blurred noise that belongs to the tissue and moves with it.
+
+    Args:
+        image: CT, HU; what is above -950 HU gets it.
+        where: Value 1 may get it; on the grid of the image.
+
+    Returns:
+        The image with a texture of standard deviation ``TEXTURE_HU``.
+    """
+    from vesalius.ops import gaussian
+
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(image.data.shape, generator=generator)
+    texture = gaussian(noise, TEXTURE_SIGMA)
+    inside = gaussian((image.data > AIR_HU).float(), (1.0, 1.0, 1.0)) * where.data
+    return image.map(lambda x: x + TEXTURE_HU / texture.std() * texture * inside)
 
 
 def rescan(first: Image, visit: Visit, breath: Velocity) -> Image:
@@ -136,7 +168,7 @@ def _outside(grid: Grid, centre_mm: Point, reach_mm: float) -> Labels:
 
 def _body(image: Image) -> torch.Tensor:
     """Take a sample of the points inside the patient, a margin away from the image's faces."""
-    inner = image.data[0, 4:-4:3, 4:-4:3, 4:-4:3] > -950.0
+    inner = image.data[0, 4:-4:3, 4:-4:3, 4:-4:3] > AIR_HU
     index = torch.nonzero(inner).double() * 3 + 4
     return image.grid.to_world(index)
 
@@ -178,10 +210,7 @@ def _volume(image: Image, centre_mm: Point) -> float:
     from vesalius.segment import half_contrast
 
     labels = half_contrast(image, centre_mm, radius_mm=16.0)
-    count = int((labels.data == 1).sum())
-    if count == 0:
-        raise ConvergenceError("the nodule must be found on both visits, got an empty region")
-    return count * labels.grid.voxel_volume_mm3
+    return int((labels.data == 1).sum()) * labels.grid.voxel_volume_mm3
 
 
 def _views(first: Image, second: Image, pulled: Image, visit: Visit) -> tuple[View, ...]:
@@ -203,11 +232,17 @@ def _views(first: Image, second: Image, pulled: Image, visit: Visit) -> tuple[Vi
     return tuple(views)
 
 
-def _note(seconds: float) -> str:
+def _note(seconds: float, *, flat: bool) -> str:
+    texture = (
+        f" The phantom's organs are flat, so both visits were given a texture of {TEXTURE_HU:g} HU "
+        "that moves with the tissue: a deformation cannot be seen where there is none."
+    )
     return (
         "The patient is scanned again, by calculation: a breath that lowers the diaphragm by up "
         f"to {DEPTH_MM:g} mm (a known velocity field, integrated), new noise of {NOISE_HU:g} HU, "
         f"and the nodule grown to {2 * GROWN_RADIUS_MM:g} mm. The visits are registered on a "
         f"{SPACING_MM:g} mm grid (preset smooth, {seconds:.0f} s) with the nodule masked out, so "
         "that the deformation cannot explain growth away; the volume is corrected by the Jacobian."
+        + texture
+        * flat
     )

@@ -60,6 +60,7 @@ def load_inputs(inputs: Inputs, job: Job) -> Loaded:
         ConfigError: Landmarks are wanted and not given.
     """
     fixed, moving = read_image(inputs.fixed), read_image(inputs.moving)
+    noticed = (*_noticed("fixed", inputs.fixed), *_noticed("moving", inputs.moving))
     fixed = _stacked(fixed, tuple(pair[0] for pair in inputs.pairs))
     moving = _stacked(moving, tuple(pair[1] for pair in inputs.pairs))
     labels = None if inputs.labels is None else _read_both(inputs.labels)
@@ -74,7 +75,7 @@ def load_inputs(inputs: Inputs, job: Job) -> Loaded:
         labels,
         points,
         _init(job, points),
-        _remarks(job, labels, points),
+        (*noticed, *_remarks(job, labels, points)),
     )
 
 
@@ -97,6 +98,12 @@ def read_image(path: Path) -> Image:
             "is aligned with 'vesalius register series'"
         )
     return handle.read()
+
+
+def _noticed(side: str, path: Path) -> tuple[str, ...]:
+    """Say what a reader noticed about a file: no spacing in it, a guess, a damaged header."""
+    found = io.open(path).findings
+    return tuple(f"{side} image: {f.message}" for f in found if f.severity != "info")
 
 
 def _read_both(paths: tuple[Path, Path]) -> tuple[Labels, Labels]:
