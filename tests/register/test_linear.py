@@ -176,6 +176,17 @@ def test_slices_move_in_their_plane_only():
     torch.testing.assert_close(found.matrix[:3, :3] @ normal, normal, atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("slices", [2, 3, 5])
+@pytest.mark.parametrize("similarity", [Ncc(), LocalNcc(4)])
+def test_few_slices_are_enough(slices, similarity):
+    truth = Linear.rigid((0.0, 0.0, 5.0), (3.0, -2.0, 0.0), centre_mm=(0.0, 0.0, 0.0))
+    fixed = sampled(centred((slices, 24, 26), (6.0, 2.0, 2.0)))
+    moving = sampled(centred((slices, 26, 24), (6.0, 2.0, 2.0)), transform=truth.inverse())
+    found = solved(fixed, moving, stage("rigid", similarity, scales=(Scale(4, 20), Scale(2, 20))))
+    at = fixed.grid.to_world(torch.tensor([[0.0, 8, 8], [1, 16, 8], [1, 12, 18]]).double())
+    assert float((found(at) - truth(at)).norm(dim=1).max()) < 0.5
+
+
 def test_a_slice_finds_its_place_in_a_volume():
     _, volume = pair(IDENTITY)
     truth = Linear.rotation((8.0, 5.0, -6.0), centre_mm=CENTRE)

@@ -65,11 +65,17 @@ def test_a_turned_image_is_normalised_as_the_image_then_turned():
 
 
 def test_the_weight_rises_from_the_edge_of_the_image():
-    grid = Grid.from_spacing((1, 5, 9), (1.0, 1.0, 2.0))
+    grid = Grid.from_spacing((1, 9, 9), (1.0, 1.0, 2.0))
     weight = window_weight(grid, None, radius_mm=4.0, device=torch.device("cpu"))
-    assert weight.shape == (1, 1, 5, 9)
+    assert weight.shape == (1, 1, 9, 9)
     assert weight[0, 0, 2].tolist() == [0.0, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.0]
-    assert weight[0, 0, :, 4].tolist() == [0.0, 0.25, 0.5, 0.25, 0.0]
+    assert weight[0, 0, :, 4].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0]
+
+
+def test_a_few_slices_have_no_edge_or_none_would_be_left():
+    grid = Grid.from_spacing((2, 7, 9), (6.0, 1.0, 2.0))
+    weight = window_weight(grid, None, radius_mm=4.0, device=torch.device("cpu"))
+    assert weight[0, :, :, 4].tolist() == [[1.0] * 7] * 2
 
 
 def test_the_weight_rises_from_the_edge_of_a_mask():

@@ -12,6 +12,7 @@ from vesalius.register._local_ncc import LocalNcc
 from vesalius.register._similarity import Similarity
 
 FLAT = 3e-3  # variance of a window that counts as flat, of that of the image
+THIN = 8  # samples; along an axis of fewer every window is cut, and none is left out for it
 
 
 def window_mm(similarity: Similarity, grid: Grid) -> float:
@@ -66,12 +67,12 @@ def window_weight(
 
     Returns:
         (1, z, y, x), float32: rises from 0 at the edge samples to 1 at ``radius_mm`` from them,
-        times the weight, times the share of the window that the weight leaves. An axis of one
-        sample has no border.
+        times the weight, times the share of the window that the weight leaves. An axis of fewer
+        than ``THIN`` samples has no border.
     """
     border = torch.ones(1, *grid.shape, device=device)
     for axis, (n, s) in enumerate(zip(grid.shape, grid.spacing_mm, strict=True)):
-        if n > 1:
+        if n >= THIN:
             index = torch.arange(n, dtype=torch.float32, device=device)
             ramp = (torch.minimum(index, n - 1 - index) * (s / radius_mm)).clamp(max=1)
             border = border * ramp.view([-1 if k == axis else 1 for k in range(3)])

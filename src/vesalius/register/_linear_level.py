@@ -10,7 +10,7 @@ from torch import Tensor
 from vesalius.core import Grid, Image, centred_grid, resample
 from vesalius.ops._linear_sums import Pull, Sums, compared, linear_chain, linear_sums, linear_warp
 from vesalius.register._level import Masks
-from vesalius.register._linear_features import locally_normalised, window_mm, window_weight
+from vesalius.register._linear_features import THIN, locally_normalised, window_mm, window_weight
 from vesalius.register._linear_model import Freedoms
 from vesalius.register._plan import GaussNewton, Stage
 from vesalius.register._similarity import Similarity
@@ -115,6 +115,7 @@ def make_linear_level(
     reach = window_mm(stage.similarity, fixed.grid) if squares else 0.0
     one = _prepared(fixed, masks.fixed, stage.similarity, reach)
     two = _prepared(moving, masks.moving, stage.similarity, reach * growth)
+    there, two = _thickened(moving.grid, two)
     samples = stage.optimiser.samples if isinstance(stage.optimiser, GaussNewton) else 0
     stride = max(1, fixed.data[0].numel() // samples) if samples else 1
     stride = min(stride, max(1, fixed.grid.shape[2] // 4))
@@ -122,7 +123,7 @@ def make_linear_level(
         tuple(Pull(f, m, one.weight, two.weight, stride) for f, m in zip(a, b, strict=True))
         for a, b in zip(one.features, two.features, strict=True)
     )
-    return LinearLevel(fixed.grid, moving.grid, groups, shares, allowed)
+    return LinearLevel(fixed.grid, there, groups, shares, allowed)
 
 
 def _coarser(grid: Grid, spacing_mm: float) -> Grid:
@@ -153,6 +154,21 @@ def _prepared(
         found = [locally_normalised(x, grid, weight, radius_mm=radius_mm) for x in found]
         weight = window_weight(grid, weight, radius_mm=radius_mm, device=image.device)
     return _Prepared([x.float() for x in found], None if weight is None else weight[0])
+
+
+def _thickened(grid: Grid, made: _Prepared) -> tuple[Grid, _Prepared]:
+    """Repeat the edges of a few slices: the sums fade over the last one, and two would be none."""
+    z, y, x = (int(1 < n < THIN) for n in grid.shape)
+    if not z + y + x:
+        return grid, made
+    pads = (x, x, y, y, z, z)
+    repeat = torch.nn.functional.pad
+    features = [repeat(part[None], pads, mode="replicate")[0] for part in made.features]
+    weight = made.weight
+    if weight is not None:
+        weight = repeat(weight[None, None], pads, mode="replicate")[0, 0]
+    a, b, c = (n + 2 * m for n, m in zip(grid.shape, (z, y, x), strict=True))
+    return grid.crop((-z, -y, -x), (a, b, c)), _Prepared(features, weight)
 
 
 def _stack(group: tuple[Pull, ...], place: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
