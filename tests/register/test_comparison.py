@@ -7,10 +7,12 @@ import torch
 from dense_cases import known_pair, levels_of, smooth_flow, stage
 
 from vesalius.core import Image
+from vesalius.ops._warp import warp
 from vesalius.register._comparison import compare, pull
 from vesalius.register._level import Masks
 from vesalius.register._local_ncc import LocalNcc
 from vesalius.register._mse import MeanSquare
+from vesalius.register.similarity import FeatureCosine, Features
 
 
 def level_of(generator, shape=(10, 12, 14), **options):
@@ -98,3 +100,35 @@ def test_pulls_against_another_fixed_image(generator):
     assert pull(comparison, comparison.fixed)(warped)[0] == comparison.pull(warped)[0]
     assert pull(comparison, warped)(warped)[0] < 0.01
     assert smooth_flow((3, 4, 5), generator).dtype == torch.float32
+
+
+def test_features_are_made_of_each_channel_by_itself(generator):
+    """Five features of each of two channels: none is lost, and each channel keeps its weight."""
+    level, flow = level_of(generator)
+    two = dataclasses.replace(
+        level,
+        fixed=torch.cat([level.fixed, level.fixed.flip(1)]),
+        moving=torch.cat([level.moving, level.moving.flip(2)]),
+        channel_weights=(0.25, 0.75),
+    )
+    five = Features(lambda x: torch.cat([x, x**2, 1 - x, x.sin(), x.cos()]), "five")
+    similarity = FeatureCosine(five)
+    comparison = compare(two, similarity, flow)
+    loss, _ = comparison.pull(comparison.warped(flow))
+    parts = []
+    for fixed, moving in zip(two.fixed, two.moving, strict=True):
+        warped = warp(five(moving[None]), flow, offset=two.margin)
+        parts.append(float(similarity(five(fixed[None]), warped, comparison.weight)))
+    assert loss == pytest.approx(0.25 * parts[0] + 0.75 * parts[1], rel=1e-5)
+
+
+def test_in_a_mid_space_the_fixed_mask_moves_with_the_fixed_image(generator):
+    fixed, moving, flow = known_pair((10, 12, 14), generator)
+    mask = fixed.map(lambda x: (x > 0).float())
+    plan = stage(scales=((1, 1),))
+    (level,) = levels_of(fixed, moving, plan, masks=Masks(fixed=mask))
+    comparison = compare(level, MeanSquare(), 0.5 * flow, back=-0.5 * flow)
+    seen = warp(level.moving_weight, 0.5 * flow, offset=level.margin)
+    torch.testing.assert_close(comparison.weight, warp(mask.data, -0.5 * flow) * seen)
+    still = compare(level, MeanSquare(), 0.5 * flow)
+    torch.testing.assert_close(still.weight, mask.data * seen)

@@ -45,8 +45,12 @@ class Comparison:
         return warp(self.moving, flow, offset=self.level.margin)
 
 
-def compare(level: Level, similarity: Similarity, flow: Flow) -> Comparison:
+def compare(
+    level: Level, similarity: Similarity, flow: Flow, *, back: Flow | None = None
+) -> Comparison:
     """Prepare one level: features, weights, and all sums that no step changes.
+
+    Each channel is described on its own, so that it keeps its own weight.
 
     The weight is taken once, at ``flow``: what leaves the moving image later in this level still
     counts, with edge samples repeated. That keeps the fixed windows the same for all steps.
@@ -55,14 +59,20 @@ def compare(level: Level, similarity: Similarity, flow: Flow) -> Comparison:
         level: The level.
         similarity: The loss.
         flow: Where the search of this level begins.
+        back: The flow through which the fixed image is pulled, for a mid space; None for none.
 
     Returns:
         The comparison; its force is in units of loss per sample.
     """
     spacing = level.grid.spacing_mm
-    fixed = similarity.features(level.fixed, spacing, level.fixed_weight)
-    moving = similarity.features(level.moving, spacing, level.moving_weight)
-    weight = _weight(level, flow)
+    fixed, moving = (
+        torch.cat([similarity.features(channel[None], spacing, weight) for channel in image])
+        for image, weight in (
+            (level.fixed, level.fixed_weight),
+            (level.moving, level.moving_weight),
+        )
+    )
+    weight = _weight(level, flow, back)
     pull = _pull(similarity, fixed, weight, level.channel_weights)
     return Comparison(fixed, moving, level, weight, pull, similarity)
 
@@ -73,8 +83,10 @@ def pull(comparison: Comparison, fixed: Samples) -> Pull:
     return _pull(comparison.similarity, fixed, comparison.weight, shares)
 
 
-def _weight(level: Level, flow: Flow) -> Weight | None:
+def _weight(level: Level, flow: Flow, back: Flow | None) -> Weight | None:
     weight = level.fixed_weight
+    if weight is not None and back is not None:
+        weight = warp(weight, back)
     if level.moving_weight is not None:
         seen = warp(level.moving_weight, flow, offset=level.margin)
         weight = seen if weight is None else weight * seen

@@ -63,7 +63,8 @@ def _descend(
     symmetric = stage.model == "symmetric"
     look = _both if symmetric else _one
     begin = exponential(velocity / 2) if symmetric else exponential(velocity)
-    comparison = compare(level, stage.similarity, begin)
+    back = exponential(-velocity / 2) if symmetric else None
+    comparison = compare(level, stage.similarity, begin, back=back)
     best, least = velocity, math.inf
     for _ in range(scale.steps):
         loss, force = look(comparison, velocity)
