@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from vesalius.core import Grid, Image, Labels, Points
-from vesalius.errors import ConfigError, RegionError, ShapeError
+from vesalius.errors import ConfigError, GeometryError, RegionError, ShapeError
 from vesalius.register._level import Masks
 
 
@@ -29,6 +29,7 @@ class Guides:
     Raises:
         ConfigError: One of two that belong together is missing, or a weight is negative.
         ShapeError: The landmarks do not pair.
+        GeometryError: A landmark is not finite.
         RegionError: A mask is empty.
     """
 
@@ -51,6 +52,7 @@ class Guides:
                     f"landmarks must pair one to one, got {counts[0]} fixed and {counts[1]} "
                     "moving: give the same landmarks in the same order"
                 )
+            _finite(self.fixed_points, self.moving_points)
         for side, mask in (("fixed", self.fixed_mask), ("moving", self.moving_mask)):
             if mask is not None and not bool((mask.data != 0).any()):
                 raise RegionError(f"{side}_mask must hold at least one voxel, got an empty mask")
@@ -86,6 +88,17 @@ def _both(what: str, fixed: object, moving: object) -> None:
     if (fixed is None) != (moving is None):
         lacks = "fixed" if fixed is None else "moving"
         raise ConfigError(f"{what} must be given for both images, {lacks}_{what} is missing")
+
+
+def _finite(fixed: Points, moving: Points) -> None:
+    found = torch.isfinite(fixed.data).all(dim=1).cpu()
+    found = found & torch.isfinite(moving.data).all(dim=1).cpu()
+    if not bool(found.all()):
+        first = int((~found).nonzero()[0])
+        raise GeometryError(
+            f"landmarks must be finite, pair {first} (counted from 0) holds NaN or infinity: "
+            "leave it out on both sides"
+        )
 
 
 def _weights(mask: Labels | None) -> Image | None:

@@ -44,6 +44,7 @@ def start_transform(
     *,
     masks: Masks = EVERYWHERE,
     similarity: Similarity = CORRELATION,
+    channel_weights: tuple[float, ...] = (),
 ) -> Linear:
     """Give the rigid map that a search begins from.
 
@@ -58,6 +59,8 @@ def start_transform(
             them kept; for images whose headers do not agree about orientation.
         masks: Where the images count.
         similarity: What ``"search"`` compares by.
+        channel_weights: How much each channel counts, for ``"moments"`` and ``"search"``; empty
+            for all alike.
 
     Returns:
         Fixed world to moving world. Two 2-D images are brought into one plane but by
@@ -83,10 +86,11 @@ def start_transform(
         return _about(
             _base(fixed, moving), _middle(fixed, masks.fixed), _middle(moving, masks.moving)
         )
-    one, two = _mass(fixed, masks.fixed), _mass(moving, masks.moving)
+    shares = channel_weights or (1.0,) * len(fixed.data)
+    one, two = _mass(fixed, masks.fixed, shares), _mass(moving, masks.moving, shares)
     if init == "moments":
         return _about(_base(fixed, moving), one[0], two[0])
-    return _search((fixed, moving), (one, two), masks, similarity)
+    return _search((fixed, moving), (one, two), masks, similarity, shares)
 
 
 def overlap(fixed: Grid, moving: Grid) -> float:
@@ -149,24 +153,35 @@ def _middle(image: Image, mask: Image | None) -> Tensor:
     return image.grid.to_world((size - 1) / 2)
 
 
-def _mass(image: Image, mask: Image | None) -> tuple[Tensor, Tensor]:
+def _mass(image: Image, mask: Image | None, shares: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Give centre of mass and covariance of the foreground, mm and mm^2."""
     step = max(1, max(image.grid.shape) // 64)
-    data = image.data[0, ::step, ::step, ::step].double().cpu()
+    data = image.data[:, ::step, ::step, ::step].double().cpu()
     affine = image.grid.affine.clone()
     affine[:3, :3] *= step
-    z, y, x = data.shape
+    z, y, x = data.shape[1:]
     grid = Grid((z, y, x), affine)
+    within = None if mask is None else resample(mask, grid, fill=0).data[0].double().cpu()
+    parts = [
+        share * _foreground(channel, within)
+        for channel, share in zip(data, shares, strict=True)
+        if share > 0
+    ]
+    return _mean(torch.stack(parts).sum(dim=0), grid)
+
+
+def _foreground(data: Tensor, within: Tensor | None) -> Tensor:
+    """Give how much each sample differs from the border, 1 at most."""
     apart = (data - _border(data)).abs()
-    if mask is not None:
-        apart = apart * resample(mask, grid, fill=0).data[0].double().cpu()
+    if within is not None:
+        apart = apart * within
     typical = float(apart.sum()) / max(1, int((apart > 0).sum()))
     if not (math.isfinite(typical) and typical > 0):
         raise IntensityError(
             "an image must be finite and hold something that differs from its border to have a "
             f'centre of mass, its mean difference is {typical:g}: use init="centre"'
         )
-    return _mean((apart / typical).clamp(max=1), grid)
+    return (apart / typical).clamp(max=1)
 
 
 def _border(data: Tensor) -> Tensor:
@@ -195,6 +210,7 @@ def _search(
     mass: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]],
     masks: Masks,
     similarity: Similarity,
+    shares: tuple[float, ...],
 ) -> Linear:
     """Score orientations about the centres of mass, refine the best, keep the best of them."""
     (one, spread_one), (two, spread_two) = mass
@@ -204,7 +220,7 @@ def _search(
     else:
         turns = [base, *_axis_turns(spread_one, spread_two), *_turns(TURNS)]
     starts = [_about(turn, one, two).matrix.numpy() for turn in turns]
-    coarse, fine = (_level(images, masks, similarity, n) for n in (COARSE, FINE))
+    coarse, fine = (_level(images, masks, similarity, shares, n) for n in (COARSE, FINE))
     scored = [_score(coarse, similarity, s) for s in starts]
     enough = LEAST * max(shared for _, shared in scored)
     order = sorted(
@@ -220,17 +236,20 @@ def _search(
 
 
 def _level(
-    images: tuple[Image, Image], masks: Masks, similarity: Similarity, samples: int
+    images: tuple[Image, Image],
+    masks: Masks,
+    similarity: Similarity,
+    shares: tuple[float, ...],
+    samples: int,
 ) -> LinearLevel:
     grid = images[0].grid
     longest = max(n * s for n, s in zip(grid.shape, grid.spacing_mm, strict=True))
     flat = all(image.grid.shape[0] == 1 for image in images)
-    channels = images[0].data.shape[0]
     return make_linear_level(
         images,
         longest / samples,
         masks=masks,
-        shares=(1 / channels,) * channels,
+        shares=tuple(share / sum(shares) for share in shares),
         allowed=freedoms("rigid", images[0], flat=flat, mask=masks.fixed),
         stage=_stage(similarity),
     )
