@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -59,6 +59,7 @@ class FeatureCosine(Similarity):
         of: Makes the features, once a level.
     """
 
+    oriented: ClassVar[bool] = True
     of: Features
 
     def __call__(self, fixed: Samples, warped: Samples, weight: Weight | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class GradientFields(Similarity):
         it in: the moving field is pulled, instead of being taken from the pulled image.
     """
 
+    oriented: ClassVar[bool] = True
     edge: float = 1.0
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from vesalius.register._linear_squares import Fit, least_squares
 from vesalius.register._local_ncc import LocalNcc
 from vesalius.register._mse import MeanSquare
 from vesalius.register._ncc import Ncc
+from vesalius.register._parallel import parallel
 from vesalius.register._plan import Adam, GaussNewton, Lbfgs, Scale, Stage
 from vesalius.register._similarity import Similarity
 from vesalius.register._watch import Watch
@@ -71,6 +72,9 @@ def solve_linear(
             "as the fixed image and the volume as the moving one"
         )
     allowed = freedoms(stage.model, fixed, flat=flat, mask=masks.fixed)  # type: ignore[arg-type]
+    if stage.similarity.oriented:
+        moving, seen = parallel(moving, masks.moving, fixed=fixed.grid, start=start)
+        masks = Masks(masks.fixed, seen)
     transform = start.matrix.detach().cpu().numpy()
     for scale in stage.scales:
         level = make_linear_level(

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ class Mind(Similarity):
         absolute value.
     """
 
+    oriented: ClassVar[bool] = True
     distance: int = 2
     radius: int = 2
 

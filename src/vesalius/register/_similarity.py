@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,9 +19,13 @@ class Similarity(ABC):
     Classes are frozen dataclasses that hold their options. ``__call__`` is differentiable by both
     images; ``gradient`` gives the derivative by the warped image alone, and where a loss is hot it
     is overridden by an analytic one that equals autograd's.
+
+    Attributes:
+        oriented: Whether features depend on how the axes of the lattice lie, as gradients do.
     """
 
     __slots__ = ()
+    oriented: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, fixed: Samples, warped: Samples, weight: Weight | None = None) -> Tensor:
