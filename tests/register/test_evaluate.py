@@ -328,3 +328,9 @@ def test_refuses_an_empty_mask():
     mask = Image(torch.zeros((1, *GRID.shape)), GRID)
     with pytest.raises(RegionError, match=r"mask must have a voxel above 0\.5 to judge by"):
         evaluate(judged(), mask=mask)
+
+
+def test_refuses_a_mask_of_the_right_shape_in_another_place():
+    away = Grid.from_spacing(GRID.shape, GRID.spacing_mm, origin_mm=(500.0, 0.0, 0.0))
+    with pytest.raises(GeometryError, match="mask must lie on the fixed grid, they differ"):
+        evaluate(judged(), mask=Image(torch.ones((1, *GRID.shape)), away))

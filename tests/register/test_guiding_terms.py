@@ -109,3 +109,16 @@ def test_labels_without_a_shared_value_are_refused():
         LabelOverlap(box((3, 4, 5)), box((3, 4, 5), value=2), ORIGIN)
     with pytest.raises(ConfigError, match="weight must be 0 or more, got nan"):
         LabelOverlap(box((3, 4, 5)), box((3, 4, 5)), ORIGIN, weight=float("nan"))
+
+
+def test_landmarks_pull_within_a_slice_and_not_out_of_it():
+    grid = Grid.from_spacing((1, 12, 14), (2.0, 1.0, 1.5))
+    fixed = Points(grid.to_world(torch.tensor([[0.0, 4.0, 5.0], [0.0, 8.0, 3.0]]).double()))
+    moving = Points(fixed.data + torch.tensor([1.0, 0.0, 5.0]))  # 5 mm off the plane
+    term = LandmarkDistance(fixed, moving, ORIGIN, weight=1.0)
+    flow = torch.zeros(3, *grid.shape, requires_grad=True)
+    loss = term(flow, level(grid=grid))
+    (slope,) = torch.autograd.grad(loss, flow)
+    assert float(loss.detach()) == pytest.approx(1.0, rel=1e-5)
+    assert float(slope[0].abs().max()) == 0
+    assert float(slope[2].abs().max()) > 0

@@ -8,7 +8,7 @@ import torch
 from register_fields import FIXED, GRID, error_mm, levels_of
 
 from vesalius.core import Grid, Labels, Linear
-from vesalius.errors import ConfigError, RegionError
+from vesalius.errors import ConfigError, RegionError, ShapeError
 from vesalius.graph import slic
 from vesalius.register import _variational
 from vesalius.register._laplacian_basis import LaplacianBasis
@@ -87,3 +87,12 @@ def test_too_few_pieces_and_empty_requests_are_refused():
     many = torch.arange(1, 5001).to(torch.int32).reshape(1, 1, 50, 100)
     with pytest.raises(RegionError, match="needs 4 to 4000 pieces, got 5000"):
         LaplacianBasis(Labels(many, Grid.from_spacing((1, 50, 100))), 3)
+
+
+def test_pieces_of_several_layers_or_below_0_are_refused():
+    grid = Grid.from_spacing((4, 4, 4))
+    one = torch.arange(64).reshape(1, 4, 4, 4)
+    with pytest.raises(ShapeError, match="pieces must have one layer, got 2"):
+        LaplacianBasis(Labels(torch.cat([one, one]), grid), count=4)
+    with pytest.raises(RegionError, match="pieces must be numbered from 1, 0 being none, got -3"):
+        LaplacianBasis(Labels(one - 3, grid), count=4)

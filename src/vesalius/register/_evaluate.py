@@ -9,7 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.core import Grid, Image, Labels, Points, Transform, resample, resample_labels
+from vesalius.core import (
+    Grid,
+    Image,
+    Labels,
+    Points,
+    Transform,
+    differences,
+    resample,
+    resample_labels,
+)
 from vesalius.errors import ConvergenceError, GeometryError, RegionError, ShapeError
 from vesalius.ops._folds import Folds, fold_statistics
 from vesalius.ops._overlap import overlap
@@ -74,7 +83,8 @@ def evaluate(
 
     Raises:
         ShapeError: The landmarks do not pair, the labels have another number of layers, or the
-            mask is not on the fixed grid.
+            mask has another shape than the fixed grid.
+        GeometryError: The mask lies elsewhere.
         RegionError: The mask is empty.
 
     References:
@@ -176,7 +186,7 @@ def _layer(fixed: Labels, pulled: Labels, layer: int, values: tuple[int, ...]) -
 def _boxes(
     one: Tensor, two: Tensor, values: tuple[int, ...]
 ) -> list[tuple[slice, slice, slice] | None]:
-    """Give the box that holds each value in both, one voxel wider; None where it is absent."""
+    """Give the box that holds each value in both; None where it is absent from both."""
     from scipy.ndimage import find_objects
 
     place = {v: k for k, v in enumerate(values, start=1)}
@@ -363,6 +373,11 @@ def _inside(mask: Image | None, grid: Grid) -> Tensor | None:
         raise ShapeError(
             f"mask must have one channel on the fixed grid {grid.shape}, got "
             f"{tuple(mask.data.shape)}: use core.resample(mask, fixed.grid)"
+        )
+    if apart := differences(mask.grid, grid):
+        raise GeometryError(
+            f"mask must lie on the fixed grid, they differ: {'; '.join(apart)}: use "
+            "core.resample(mask, fixed.grid)"
         )
     inside = mask.data[0] > 0.5
     if not bool(inside.any()):

@@ -53,11 +53,13 @@ class LandmarkDistance(Term):
     def __call__(self, flow: Float[Tensor, "3 z y x"], level: Level) -> Tensor:
         """Give the loss of the landmarks moved by a flow.
 
-        Landmarks beyond the lattice move as its edge does.
+        Landmarks beyond the lattice move as its edge does. Across a slice, an axis of one sample,
+        nothing is pulled: distances are those within it.
         """
         grid = level.grid
         index = grid.to_index(self.fixed.data.double()).to(flow)
         moved = sample(flow, index[None, None])[:, 0, 0].T
         apart = index + moved - grid.to_index(self._target).to(flow)
+        apart = apart * flow.new_tensor([float(n > 1) for n in grid.shape])
         axes_mm = grid.affine[:3, :3].to(flow)
         return self.weight * (apart @ axes_mm.T).square().sum(1).mean()

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.core import Displacement, Grid, Labels, resample_labels
-from vesalius.errors import ConfigError, RegionError
+from vesalius.errors import ConfigError, RegionError, ShapeError
 from vesalius.ops._filters import gaussian
 from vesalius.register._basis import Basis
 
@@ -34,7 +34,9 @@ class LaplacianBasis(Basis):
         sigma_mm: Standard deviation of the smoothing across borders of pieces.
 
     Raises:
-        RegionError: There are fewer pieces than modes and one more, or more than 4000.
+        ShapeError: The pieces have several layers.
+        RegionError: A number is below 0, or there are fewer pieces than modes and one more, or
+            more than 4000.
         ConfigError: ``count`` or ``sigma_mm`` is not positive.
 
     References:
@@ -51,6 +53,15 @@ class LaplacianBasis(Basis):
             raise ConfigError(
                 f"count and sigma_mm of modes must be positive, got {self.count} and "
                 f"{self.sigma_mm}: 16 modes and 4 mm are usual"
+            )
+        if self.pieces.data.shape[0] != 1:
+            raise ShapeError(
+                f"pieces must have one layer, got {self.pieces.data.shape[0]}: a sample lies in "
+                "one piece"
+            )
+        if int(self.pieces.data.min()) < 0:
+            raise RegionError(
+                f"pieces must be numbered from 1, 0 being none, got {int(self.pieces.data.min())}"
             )
         nodes = np.count_nonzero(np.unique(self.pieces.data.cpu().numpy()))
         if not self.count + 1 <= nodes <= MOST:

@@ -11,7 +11,9 @@ from vesalius.register._consistency import InverseConsistency
 from vesalius.register._curvature import Curvature, CurvatureSolver
 from vesalius.register._diffusion import Diffusion, DiffusionSolver
 from vesalius.register._elastic import Elastic, ElasticSolver
+from vesalius.register._elastic_step import ElasticStep
 from vesalius.register._fluid import FluidSolver, advance
+from vesalius.register._gaussian import Gaussian
 from vesalius.register._local import LocalRegulariser, Varying
 from vesalius.register._regulariser import Regulariser, Smoother
 from vesalius.register._rigidity import Rigidity
@@ -26,8 +28,10 @@ __all__ = [
     "DiffusionSolver",
     "Elastic",
     "ElasticSolver",
+    "ElasticStep",
     "FluidSolver",
     "FoldingBarrier",
+    "Gaussian",
     "InverseConsistency",
     "LocalRegulariser",
     "LogJacobian",
