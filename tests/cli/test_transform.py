@@ -142,6 +142,18 @@ def test_fsl_matrices_need_both_images(vesalius, disk):
     assert "need both images" in half.err
 
 
+def test_a_file_of_freesurfer_names_both_images(vesalius, disk):
+    words = ["transform", "convert", disk / "turn.tfm", "-o", disk / "turn.lta"]
+    alone = vesalius(*words)
+    assert alone.code == 3
+    assert "in a shell: --fsl-ref and --fsl-in" in alone.err
+    ended = vesalius(*words, "--fsl-ref", disk / "image.nii.gz", "--fsl-in", disk / "image.nii.gz")
+    assert ended.code == 0, ended.err
+    torch.testing.assert_close(
+        transforms.load(disk / "turn.lta")(HERE), TURN(HERE), atol=1e-4, rtol=0
+    )
+
+
 def test_a_field_does_not_fit_a_matrix_file(vesalius, disk):
     both = ["--fsl-ref", disk / "image.nii.gz", "--fsl-in", disk / "image.nii.gz"]
     ended = vesalius("transform", "convert", disk / "bend.json", "-o", disk / "bend.mat", *both)

@@ -10,8 +10,12 @@ app = typer.Typer(
     no_args_is_help=True, help="Apply, compose, invert, convert and describe transforms."
 )
 
-REFERENCE = typer.Option("--fsl-ref", help="FSL .mat: the image that was the reference.")
-INPUT = typer.Option("--fsl-in", help="FSL .mat: the image that was the input.")
+REFERENCE = typer.Option(
+    "--fsl-ref", help="FSL .mat, or .lta to be written: the image that was the reference."
+)
+INPUT = typer.Option(
+    "--fsl-in", help="FSL .mat, or .lta to be written: the image that was the input."
+)
 
 
 @app.command("apply")

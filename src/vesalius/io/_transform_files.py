@@ -111,7 +111,7 @@ def save(
         if like is None or moving is None:
             raise FormatError(
                 f"{file.name!r} must name both grids to be an .lta file: give like=, the fixed "
-                "grid, and moving="
+                "grid, and moving= (in a shell: --fsl-ref and --fsl-in)"
             )
         save_lta(transform, file, fixed=like, moving=moving)
     else:
@@ -198,7 +198,8 @@ def _load_mat(file: Path, fixed: Grid | None, moving: Grid | None) -> Transform:
         raise FormatError(
             f"{file.name!r} must come with both grids to be read as a matrix of FLIRT, which "
             "means nothing without them: give fixed= (of -ref) and moving= (of -in); if greedy or "
-            "ITK-SNAP wrote it, call load_greedy"
+            "ITK-SNAP wrote it, call load_greedy (in a shell: --fsl-ref and --fsl-in, or vesalius "
+            "transform convert --greedy)"
         )
     return load_fsl(file, fixed=fixed, moving=moving)
 
@@ -214,7 +215,7 @@ def _field(file: str, transform: Transform, like: Grid | None) -> Displacement:
         return transform
     raise FormatError(
         f"{file!r} can hold a field of displacement alone, got {type(transform).__name__}: "
-        "give like=, the grid to sample it on"
+        "give like= (in a shell: --like), the grid to sample it on"
     )
 
 

@@ -103,6 +103,11 @@ def test_a_job_needs_a_start():
         Job(init=())
 
 
+def test_a_start_that_is_neither_word_nor_file_is_refused_with_the_words():
+    with pytest.raises(ConfigError, match=r"one of header, .*moments.*, or transform files"):
+        Job(init=("momments",))
+
+
 def test_a_job_names_files_without_their_folders():
     job = Job(init=("some/where/a.tfm", "b.json"))
     assert job.to_json()["init"] == ["a.tfm", "b.json"]

@@ -12,7 +12,7 @@ from vesalius.io import transforms
 from vesalius.register._registration import pull
 from vesalius.study.register._loaded import read_image
 
-FLIRT = ".mat"
+FLIRT, FREESURFER = ".mat", ".lta"
 
 
 def open_transform(
@@ -155,8 +155,9 @@ class Dialect:
     """What a file of a transform does not say of itself.
 
     Attributes:
-        fixed: FSL's reference image; with ``moving``, a text ``.mat`` is FLIRT's.
-        moving: FSL's input image.
+        fixed: FSL's reference image; with ``moving``, a text ``.mat`` is FLIRT's. Of an ``.lta``
+            file, which names both images, ``dst``.
+        moving: FSL's input image; of an ``.lta`` file ``src``.
         plane: Whether ITK's transforms are written for 2-D images.
         greedy: Whether a text ``.mat`` is that of greedy or ITK-SNAP.
     """
@@ -220,6 +221,9 @@ def _write(
 ) -> None:
     if grids is not None and out.suffix.lower() == FLIRT:
         transforms.save_fsl(linear_of(transform), out, fixed=grids[0], moving=grids[1])
+        return
+    if grids is not None and out.suffix.lower() == FREESURFER:
+        transforms.save(transform, out, like=grids[0], moving=grids[1])
         return
     grid = None if like is None else io.open(like).grid
     transforms.save(transform, out, like=grid, dimensions=2 if plane else 3)

@@ -56,7 +56,8 @@ class Job:
 
     def __post_init__(self) -> None:
         words = [word for word in self.init if word in STARTS]
-        if not self.init or (words and len(self.init) > 1):
+        unknown = [text for text in self.init if text not in STARTS and not Path(text).suffix]
+        if not self.init or unknown or (words and len(self.init) > 1):
             raise ConfigError(
                 f"init must be one of {', '.join(STARTS)}, or transform files, got {self.init}"
             )
