@@ -137,3 +137,8 @@ def test_refuses_sets_too_small():
         drift(Points(shape.data[:0]), shape, how=Drift(5.0))
     with pytest.raises(GeometryError, match="moving must hold at least 4 points, got 3"):
         drift_linear(shape, Points(shape.data[:3]))
+    one = Points(shape.data[:1].expand(9, 3))
+    with pytest.raises(GeometryError, match="moving points must lie in more than one place, the"):
+        drift(shape, one, how=Drift(5.0))
+    with pytest.raises(GeometryError, match="moving points must lie in more than one place, the"):
+        drift_linear(shape, one)

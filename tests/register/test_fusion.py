@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from vesalius import io
 from vesalius.core import Grid, Image, Labels, Linear, Points
-from vesalius.errors import ConfigError, GeometryError, RegionError, ShapeError
+from vesalius.errors import (
+    ConfigError,
+    GeometryError,
+    IntensityError,
+    RegionError,
+    ShapeError,
+)
 from vesalius.register._register import register
 from vesalius.register.atlas import Likeness, locally_weighted, majority, staple, transfer_labels
 from vesalius.register.landmarks import fit_linear
@@ -157,6 +163,24 @@ def test_refuses_images_that_do_not_fit_the_votes(generator):
     elsewhere = Image(target.data, Grid.from_spacing(target.grid.shape, (1.0, 2.0, 1.0)))
     with pytest.raises(GeometryError, match="images must lie on the grid of the votes"):
         locally_weighted(votes, images, elsewhere)
+
+
+def test_a_target_that_is_like_no_atlas_gets_the_plain_vote(generator):
+    """All weights once fell to 0, which gave every disputed voxel to the smallest label."""
+    votes = random_votes(5, generator)
+    images = [Image(torch.rand(1, *GRID.shape, generator=generator), GRID) for _ in votes]
+    found = locally_weighted(votes, images, Image(torch.ones(1, *GRID.shape), GRID))
+    assert torch.equal(found.labels.data, majority(votes).labels.data)
+    assert torch.equal(found.share.data, majority(votes).share.data)
+
+
+def test_refuses_images_that_are_not_finite(generator):
+    votes = random_votes(2, generator)
+    image = Image(torch.rand(1, *GRID.shape, generator=generator), GRID)
+    broken = Image(torch.where(image.data > 0.9, torch.nan, image.data), GRID)
+    for likened, target in (([image, image], broken), ([image, broken], image)):
+        with pytest.raises(IntensityError, match="images must be finite to be likened"):
+            locally_weighted(votes, likened, target)
 
 
 @pytest.mark.parametrize("wrong", [{"sigma_mm": 0.0}, {"power": -1.0}, {"floor": 0.0}])

@@ -148,6 +148,10 @@ def test_refuses_landmarks_that_leave_the_map_open():
     spot = Points(torch.ones(5, 3))
     with pytest.raises(GeometryError, match="lie all in one place: add at least 3 elsewhere"):
         fit_linear(spot, spot)
+    seen = Points(fixed.data * torch.tensor([1.0, 0.0, 0.0]))
+    for model in ("rigid", "similarity"):
+        with pytest.raises(GeometryError, match="moving landmarks must spread over 2 directions"):
+            fit_linear(fixed, seen, model=model)
 
 
 def test_refuses_a_plane_that_is_none():
@@ -171,8 +175,13 @@ def test_refuses_weights_that_weigh_nothing():
     fixed, moving = pairs(9)
     with pytest.raises(ShapeError, match="weights must be one for each of 9 pairs, got 2"):
         fit_linear(fixed, moving, weights=torch.ones(2))
-    for weights in (torch.zeros(9), -torch.ones(9), torch.full((9,), torch.nan)):
-        with pytest.raises(GeometryError, match="weights must be at least 0"):
+    for weights in (
+        torch.zeros(9),
+        -torch.ones(9),
+        torch.full((9,), torch.nan),
+        torch.full((9,), torch.inf),
+    ):
+        with pytest.raises(GeometryError, match="weights must be finite, at least 0"):
             fit_linear(fixed, moving, weights=weights)
 
 

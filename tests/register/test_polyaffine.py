@@ -129,3 +129,7 @@ def test_refuses_what_leaves_the_regions_open():
     double = Labels(bones().data.repeat(2, 1, 1, 1), GRID)
     with pytest.raises(ShapeError, match="regions must have one layer, got 2"):
         polyaffine(double, MOTIONS)
+    sheared = GRID.affine.clone()
+    sheared[:3, 1] += 0.3 * sheared[:3, 2]
+    with pytest.raises(GeometryError, match="regions must have a grid with orthogonal axes"):
+        polyaffine(Labels(bones().data, Grid(GRID.shape, sheared)), MOTIONS)

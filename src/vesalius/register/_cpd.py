@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vesalius.core import Linear, Points
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, GeometryError
 from vesalius.register._icp import SEARCH, PointFit, PointSearch, SetModel, check_set
 from vesalius.register._landmark_fit import IDENTITY, WORLD, Dimension, fit_linear
 from vesalius.register._radial import GaussianKernel, RadialSpline, squared_distances
@@ -80,7 +80,8 @@ def drift_linear(
         The map; ``rms_mm`` is the width of the mixture at the end, sigma.
 
     Raises:
-        GeometryError: Points are too few, not finite, or leave the map open.
+        GeometryError: Points are too few, not finite, all moving ones in one place, or leave the
+            map open.
         ConfigError: ``outliers`` is out of range.
 
     References:
@@ -88,6 +89,7 @@ def drift_linear(
     """
     source, target = check_set(fixed.data, "fixed", 4), check_set(moving.data, "moving", 4)
     _check_outliers(outliers)
+    _check_apart(target)
     found = start
     variance = float(squared_distances(found(source), target).mean()) / dimension
     for step in range(1, search.steps + 1):
@@ -129,15 +131,16 @@ def drift(
         ``rms_mm`` is the width of the mixture at the end, sigma.
 
     Raises:
-        GeometryError: Points are too few or not finite.
+        GeometryError: Points are too few, not finite, or all moving ones in one place.
         ConfigError: ``outliers`` is out of range.
 
     References:
         Myronenko and Song (2010), doi:10.1109/TPAMI.2010.46, fig. 4 (non-rigid). Differs from it
         in: lengths are divided by the spread of the moving points alone, and sigma stays in mm.
     """
-    source, target = check_set(fixed.data, "fixed", 1), check_set(moving.data, "moving", 1)
+    source, target = check_set(fixed.data, "fixed", 1), check_set(moving.data, "moving", 2)
     _check_outliers(outliers)
+    _check_apart(target)
     shift = target.mean(dim=0) - source.mean(dim=0)
     spread = _spread(target)
     kernel = GaussianKernel(how.sigma_mm)
@@ -164,6 +167,15 @@ def drift(
 def _spread(points: Tensor) -> float:
     """Give the mean squared distance from the centre, mm^2."""
     return float((points - points.mean(dim=0)).pow(2).sum(dim=1).mean().clamp_min(1e-300))
+
+
+def _check_apart(target: Tensor) -> None:
+    """Refuse points in one place: their spread is the unit of the paper's lengths."""
+    if not float((target - target[:1]).abs().max()) > 0:
+        raise GeometryError(
+            f"moving points must lie in more than one place, these {len(target)} do not: "
+            "check what made them"
+        )
 
 
 def _check_outliers(outliers: float) -> None:

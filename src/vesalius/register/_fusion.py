@@ -10,7 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vesalius.core import Grid, Image, Labels, Transform, differences, resample_labels
-from vesalius.errors import ConfigError, GeometryError, RegionError, ShapeError
+from vesalius.errors import (
+    ConfigError,
+    GeometryError,
+    IntensityError,
+    RegionError,
+    ShapeError,
+)
 from vesalius.ops._filters import gaussian
 
 
@@ -128,6 +134,7 @@ def locally_weighted(
     Raises:
         ShapeError: Votes and images do not pair, or have several layers or channels.
         GeometryError: The grids differ.
+        IntensityError: An image is not finite.
 
     References:
         Artaechevarria et al. (2009), doi:10.1109/TMI.2009.2014372 (local weighted voting).
@@ -181,6 +188,8 @@ def _fused(
     disputed = (index != index[:1]).any(dim=0)
     votes_there = index[:, disputed]
     shares = torch.stack([w.expand(1, *shape)[0][disputed] for w in weights])
+    # weights below what a float can hold say nothing: a plain vote, not the smallest label
+    shares = torch.where(shares.sum(dim=0) > 0, shares, torch.ones_like(shares))
     best = torch.full(votes_there.shape[1:], -1.0, device=index.device)
     found = torch.zeros(votes_there.shape[1:], dtype=torch.long, device=index.device)
     for place in torch.unique(votes_there).tolist():  # ascending: ties go to the smallest
@@ -202,6 +211,10 @@ def _check_images(images: Sequence[Image], target: Image, grid: Grid) -> None:
         found = differences(grid, image.grid)
         if found:
             raise GeometryError(f"images must lie on the grid of the votes; {found[0]}")
+        if not bool(torch.isfinite(image.data).all()):
+            raise IntensityError(
+                "images must be finite to be likened, got NaN or infinity: replace those samples"
+            )
 
 
 def _weight(atlas: Float[Tensor, "1 z y x"], target: Image, likeness: Likeness) -> Tensor:

@@ -274,14 +274,22 @@ def _checked_weights(weights: Tensor | None, source: Tensor) -> Tensor:
     w = w.to("cpu", torch.float64)
     if len(w) != len(source):
         raise ShapeError(f"weights must be one for each of {len(source)} pairs, got {len(w)}")
-    if not bool((w >= 0).all()) or not float(w.sum()) > 0:
-        raise GeometryError("weights must be at least 0 and one of them above, they are not")
+    if not bool((w >= 0).all()) or not 0 < float(w.sum()) < float("inf"):
+        raise GeometryError(
+            "weights must be finite, at least 0 and one of them above, they are not: "
+            f"they go from {float(w.min()):g} to {float(w.max()):g}"
+        )
     return w / w.sum()
 
 
 def _rotation(a: Tensor, b: Tensor, w: Tensor, *, scaled: bool) -> Tensor:
     """Rotate (and scale) a onto b; the smallest direction is flipped where it would reflect."""
     u, size, vh = torch.linalg.svd((b * w[:, None]).T @ a)
+    if len(size) == 3 and not float(size[1]) > FLAT * float(size[0]):
+        raise GeometryError(
+            "moving landmarks must spread over 2 directions to fix a rotation, these lie on one "
+            "line or in one place: add others, or fit a translation"
+        )
     sign = torch.ones_like(size)
     sign[-1] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vh))
     part: Tensor = (u * sign) @ vh

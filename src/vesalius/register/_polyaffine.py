@@ -110,7 +110,8 @@ def polyaffine(
     Raises:
         ShapeError: ``regions`` has several layers.
         RegionError: A region of ``parts`` does not occur.
-        GeometryError: A map has no real logarithm: it mirrors, or turns by 180 degrees.
+        GeometryError: A map has no real logarithm: it mirrors, or turns by 180 degrees; or the
+            grid of the regions is sheared.
         ConfigError: There are no parts, or ``sigma_mm`` is not positive.
 
     References:
@@ -125,6 +126,11 @@ def polyaffine(
         )
     if regions.data.shape[0] != 1:
         raise ShapeError(f"regions must have one layer, got {regions.data.shape[0]}")
+    if not regions.grid.is_orthogonal:
+        raise GeometryError(
+            "regions must have a grid with orthogonal axes, this one is sheared: resample them "
+            "first, or distances to them are wrong"
+        )
     spacing = regions.grid.spacing_mm
     energy = torch.stack(
         [distance_to(regions.mask(v).cpu(), spacing) ** 2 / (2 * sigma_mm**2) for v in parts]
