@@ -366,6 +366,10 @@ def test_refuses_what_cannot_be_exponentiated_or_inverted():
     bad[0, 0, 0, 0] = math.nan
     with pytest.raises(GeometryError, match="velocity must be finite"):
         exponential(bad)
+    with pytest.raises(GeometryError, match=r"below 1e\+09 samples, got up to 1e\+30"):
+        exponential(torch.full((3, 2, 2, 2), 1e30))
+    with pytest.raises(ConfigError, match="steps must be at least 0, got -1"):
+        exponential(torch.zeros(3, 2, 2, 2), steps=-1)
     with pytest.raises(GeometryError, match="flow must be finite to be inverted"):
         invert(bad)
     with pytest.raises(ConfigError, match="tol must be positive and steps at least 1"):

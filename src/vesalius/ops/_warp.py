@@ -25,6 +25,7 @@ Flow = Float[Tensor, "3 z2 y2 x2"]
 Offset = tuple[int, int, int]
 
 LONGEST = 1.0  # samples that the first step of an exponential may move
+FARTHEST = 1e9  # samples that a velocity may lead; beyond, it is a mistake
 LEAST = 1 << 16  # samples worth a thread of their own
 HERE: Offset = (0, 0, 0)
 
@@ -126,11 +127,14 @@ def squarings(velocity: Float[Tensor, "3 z y x"]) -> int:
         How often ``exponential`` composes the first step with itself.
 
     Raises:
-        GeometryError: ``velocity`` is not finite.
+        GeometryError: ``velocity`` is not finite, or leads 1e9 samples away.
     """
     longest = float(velocity.detach().abs().amax()) if velocity.numel() else 0.0
-    if not math.isfinite(longest):
-        raise GeometryError("velocity must be finite, got NaN or infinity: check the step before")
+    if not longest < FARTHEST:
+        raise GeometryError(
+            f"velocity must be finite and below {FARTHEST:g} samples, got up to {longest:g}: "
+            "check the step before"
+        )
     return max(0, math.ceil(math.log2(longest / LONGEST))) if longest > 0 else 0
 
 
@@ -148,12 +152,15 @@ def exponential(
 
     Raises:
         GeometryError: ``velocity`` is not finite and ``steps`` is None.
+        ConfigError: ``steps`` is negative.
 
     References:
         Arsigny et al. (2006), doi:10.1007/11866565_113, section 4. Differs from it in: the first
         step is of the second order (midpoint rule), which is more exact than one squaring more
         and costs the same.
     """
+    if steps is not None and steps < 0:
+        raise ConfigError(f"steps must be at least 0, got {steps}: None takes what is needed")
     count = squarings(velocity) if steps is None else steps
     first: Tensor = velocity / 2**count
     flow: Tensor = warp(first, first / 2)
