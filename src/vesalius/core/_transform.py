@@ -258,5 +258,6 @@ def check_points(points_mm: Tensor) -> None:
         )
     if points_mm.dtype not in (torch.float32, torch.float64):
         raise UnitError(
-            f"points_mm must be float32 or float64, got {points_mm.dtype}: convert with .double()"
+            f"points_mm must be float32 or float64, in a tensor of torch, got {points_mm.dtype} in "
+            f"a {type(points_mm).__name__}: use torch.as_tensor(points_mm).double()"
         )
