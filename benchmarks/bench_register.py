@@ -337,7 +337,7 @@ def section_chest() -> None:
     pair = chest_pair()
     size = min(pair.fixed.grid.spacing_mm)
     print(f"start: {_landmarks(pair, Linear.identity())} mm")
-    for name in ("accurate", "smooth"):
+    for name in ("freeform", "accurate", "smooth"):
         found, cpu_s = ours(pair, name, None)
         print(f"{name}: {_landmarks(pair, found)} mm; a voxel is {size:g} mm; {cpu_s:.1f} CPU-s")
 

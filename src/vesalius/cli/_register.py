@@ -23,6 +23,7 @@ class PresetName(StrEnum):
     affine = "affine"
     smooth = "smooth"
     accurate = "accurate"
+    freeform = "freeform"
     crossmodal = "crossmodal"
     landmarks = "landmarks"
 
@@ -96,7 +97,8 @@ def register(
     """Register MOVING to FIXED: images, transform, inverse, metrics and a report in OUT.
 
     Presets: rigid and affine are linear; smooth and accurate go on with a deformation that has an
-    inverse; crossmodal does so between modalities; landmarks bends through given points.
+    inverse; freeform with wide B-splines, for soft tissue; crossmodal between modalities;
+    landmarks bends through given points.
 
     One more verb has a help of its own: 'vesalius register series' aligns the frames of a series.
     """

@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import get_args
 
 from vesalius.core import Grid
-from vesalius.register._plan import LinearModel, Plan, Scale
+from vesalius.register._local_ncc import LocalNcc
+from vesalius.register._plan import LinearModel, Plan, Scale, Stage
 
 REFERENCE_MM = 2.0  # spacing of the images that the presets are written for
 
 COARSEST_SAMPLES = 64  # along the longest axis at the first scale of a linear stage
+FLAT = 2  # windows of one slice are this much wider: 25 samples say little, 81 about what 125 do
 MOST_VOXELS = 8_000_000  # at the finest scale: some 700 MB; a finer image gains little from more
 
 
@@ -23,7 +25,8 @@ def fit_scales(plan: Plan, grid: Grid) -> Plan:
     Returns:
         The plan whose scales are as many samples apart on ``grid``; coarser where the finest scale
         would have more than ``MOST_VOXELS``. Linear stages begin coarse enough to see the
-        whole image at once.
+        whole image at once. For one slice, the windows of local correlation in deformable stages
+        are twice as wide.
     """
     factor = finest_mm(grid) / REFERENCE_MM
     stages = []
@@ -31,8 +34,17 @@ def fit_scales(plan: Plan, grid: Grid) -> Plan:
         scales = [Scale(scale.spacing_mm * factor, scale.steps) for scale in stage.scales]
         if stage.model in get_args(LinearModel):
             scales = _deepened(scales, grid)
+        elif grid.shape[0] == 1:
+            stage = _wider(stage)
         stages.append(replace(stage, scales=tuple(scales)))
     return Plan(tuple(stages))
+
+
+def _wider(stage: Stage) -> Stage:
+    if not isinstance(stage.similarity, LocalNcc):
+        return stage
+    similarity = replace(stage.similarity, radius=FLAT * stage.similarity.radius)
+    return replace(stage, similarity=similarity)
 
 
 def _deepened(scales: list[Scale], grid: Grid) -> list[Scale]:

@@ -45,8 +45,9 @@ def register(
         moving: The image that is laid on it; same number of channels, any grid.
         plan: A preset by name, or stages of your own: see ``Plan``. ``"rigid"`` and ``"affine"``
             are linear; ``"smooth"`` and ``"accurate"`` begin affine and go on with a deformation
-            that has an inverse; ``"crossmodal"`` does so between modalities; ``"landmarks"`` bends
-            a thin-plate spline through the landmarks of ``guides`` and looks at no voxel.
+            that has an inverse; ``"freeform"`` with wide B-splines; ``"crossmodal"`` between
+            modalities; ``"landmarks"`` bends a thin-plate spline through the landmarks of
+            ``guides`` and looks at no voxel. See ``preset``.
         modality: ``"different"`` makes a preset compare by mutual information (linear stages) and
             MIND-SSC (deformable ones) instead of local correlation.
         init: Where the search begins; see ``start_transform``. A transform starts from itself.

@@ -30,6 +30,7 @@ WORDS = {
     "affine": "an affine transform",
     "smooth": "an affine transform and a smooth deformation",
     "accurate": "an affine transform and a deformation",
+    "freeform": "an affine transform and a B-spline free-form deformation",
     "crossmodal": "an affine transform and a deformation between modalities",
     "landmarks": "a thin-plate spline through the landmarks",
 }
