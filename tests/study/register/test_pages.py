@@ -105,7 +105,7 @@ def test_a_job_needs_a_start():
 
 def test_a_start_that_is_neither_word_nor_file_is_refused_with_the_words():
     with pytest.raises(ConfigError, match=r"one of header, .*moments.*, or transform files"):
-        Job(init=("momments",))
+        Job(init=("momentz",))
 
 
 def test_a_job_names_files_without_their_folders():
