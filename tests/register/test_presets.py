@@ -52,6 +52,11 @@ def test_an_unknown_name_is_refused():
         preset("best", SMALL)
 
 
+def test_an_unknown_modality_is_refused_and_not_taken_for_another():
+    with pytest.raises(ConfigError, match="modality must be one of same, different, got 'mr'"):
+        preset("affine", SMALL, modality="mr")
+
+
 def test_scales_follow_the_samples_of_the_fixed_image():
     """A micrograph in units of 1e-4 mm is searched as a brain is: by samples."""
     grid = Grid.from_spacing((1, 100, 120), (1.0, 1e-4, 1e-4))

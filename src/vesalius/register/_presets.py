@@ -19,7 +19,7 @@ Modality = Literal["same", "different"]
 LinearPreset = Literal["rigid", "affine"]
 
 
-def preset(name: Preset | str, like: Grid, *, modality: Modality = "same") -> Plan:
+def preset(name: Preset | str, like: Grid, *, modality: Modality | str = "same") -> Plan:
     """Make the plan of a preset for a fixed image.
 
     Args:
@@ -37,12 +37,18 @@ def preset(name: Preset | str, like: Grid, *, modality: Modality = "same") -> Pl
         The plan, scales in mm.
 
     Raises:
-        ConfigError: No such preset.
+        ConfigError: No such preset, or no such modality.
     """
+    if modality not in get_args(Modality):
+        raise ConfigError(
+            f"modality must be one of {', '.join(get_args(Modality))}, got {modality!r}: it says "
+            "whether both images show one contrast"
+        )
+    kind: Modality = "same" if modality == "same" else "different"
     if name == "freeform":
-        linear = fit_scales(_written("affine", modality), like).stages
-        return Plan((*linear, _freeform(finest_mm(like), modality)))
-    return fit_scales(_written(name, modality), like)
+        linear = fit_scales(_written("affine", kind), like).stages
+        return Plan((*linear, _freeform(finest_mm(like), kind)))
+    return fit_scales(_written(name, kind), like)
 
 
 def _freeform(finest: float, modality: Modality) -> Stage:
