@@ -1,6 +1,7 @@
 """``vesalius register``: what is written, what is said, and what is refused."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -114,6 +115,25 @@ def test_landmarks_alone(vesalius, disk):
     assert "no independent judge" in ended.out
 
 
+def test_what_has_no_inverse_says_so_and_leaves_no_older_one(vesalius, disk):
+    spread = torch.tensor([[0.0, 9, 4], [0, 0, 0], [9, 0, 0], [0, -9, 0], [0, 0, 9], [5, 5, -8]])
+    spread = spread.double() + torch.tensor([-5.0, 0.0, 122.0]).double()
+    crossed = spread.clone()
+    crossed[0], crossed[1] = spread[1], spread[0]  # two places change sides: a fold
+    transforms.save_points(Points(spread), disk / "fixed.csv")
+    transforms.save_points(Points(crossed), disk / "moving.csv")
+    (disk / "out").mkdir()
+    for old in ("inverse.json", "inverse.0.nii.gz", "warped_labels.nii.gz", "mine.txt"):
+        (disk / "out" / old).write_text("of an earlier run")
+    points = ("--fixed-points", disk / "fixed.csv", "--moving-points", disk / "moving.csv")
+    ended = vesalius(*words(disk, "--preset", "landmarks", *points))
+    assert ended.code == 0, ended.err
+    assert "No inverse was written" in ended.out
+    found = {path.name for path in (disk / "out").iterdir()}
+    assert found == {"metrics.json", "mine.txt", "report.html", "transform.0.nii.gz",
+                     "transform.json", "warped.nii.gz"}  # fmt: skip
+
+
 def test_a_start_from_transform_files(vesalius, disk):
     transforms.save(TRUTH, disk / "start.tfm")
     ended = vesalius(*words(disk, "--preset", "rigid", "--init", disk / "start.tfm"))
@@ -162,11 +182,16 @@ def test_a_picture_without_a_spacing_is_said_to_have_none(vesalius, disk):
         (("--init", "header", "--init", "centre"), 3, "or transform files"),
         (("--init", "landmarks"), 3, "needs landmarks in both images"),
         (("--guide",), 3, "got neither"),
+        (
+            ("--guide", "--fixed-points", "fixed.csv", "--moving-points", "moving.csv"),
+            3,
+            "pull deformable stages alone",
+        ),
         (("--pair", "a.nii.gz,b.nii.gz"), 2, "must be FIXED,MOVING,WEIGHT"),
     ],
 )
 def test_half_a_command_is_refused(vesalius, disk, more, code, said):
-    more = [disk / w if w.endswith("gz") and "," not in w else w for w in more]
+    more = [disk / w if w.endswith(("gz", "csv")) and "," not in w else w for w in more]
     ended = vesalius(*words(disk, "--preset", "rigid", *more))
     assert ended.code == code
     assert said in " ".join(ended.err.split())
@@ -183,6 +208,7 @@ def test_a_series_is_aligned_frame_by_frame(vesalius, disk):
     ended = vesalius("register", "series", disk / "series.nii.gz", "-o", disk / "aligned")
     assert ended.code == 0, ended.err
     assert "3 frames were brought onto frame 0" in ended.out
+    assert re.search(r"points moved by 1\.[3-7]\d* mm on average", ended.out)  # of two changes
     lines = (disk / "aligned" / "motion.csv").read_text().splitlines()
     assert lines[0] == "frame,framewise_displacement_mm,mean_displacement_mm"
     power = [float(line.split(",")[1]) for line in lines[1:]]
@@ -202,10 +228,11 @@ def test_a_series_is_no_image_and_an_image_no_series(vesalius, disk):
     ended = vesalius("register", disk / "fixed.nii.gz", disk / "series.nii.gz", "-o", disk / "b")
     assert ended.code == 3
     assert "vesalius register series" in ended.err
-    ended = vesalius("register", "series", disk / "series.nii.gz", "-o", disk / "c",
-                     "--reference", "first")  # fmt: skip
-    assert ended.code == 2
-    assert "must be mean or a frame" in " ".join(ended.err.split())
+    for wrong in ("first", "-1", "²"):
+        ended = vesalius("register", "series", disk / "series.nii.gz", "-o", disk / "c",
+                         f"--reference={wrong}")  # fmt: skip
+        assert ended.code == 2
+        assert "must be mean or a frame" in " ".join(ended.err.split())
 
 
 def test_help_names_the_presets_and_imports_no_torch(vesalius):

@@ -356,6 +356,18 @@ def test_refuses_newton_for_fields():
         register(texture(), texture(seed=1), plan=Plan((stage,)))
 
 
+@pytest.mark.parametrize("name", ["rigid", "affine"])
+def test_linear_plans_refuse_guides_that_they_would_not_hear(name):
+    at = Points(inner_points())
+    with pytest.raises(ConfigError, match="labels and landmarks pull deformable stages alone"):
+        register(
+            texture(),
+            texture(seed=1),
+            plan=name,
+            guides=Guides(fixed_points=at, moving_points=at),
+        )
+
+
 def test_demons_refuse_guides():
     stage = Stage("displacement", MeanSquare(), Demons(), (Scale(4.0, 2),))
     at = Points(inner_points())

@@ -142,7 +142,7 @@ def series(
     """Align each frame of a series to one of them, and report the framewise displacement."""
     from vesalius.study.register import run_series
 
-    if reference != "mean" and not reference.isdigit():
+    if reference != "mean" and not (reference.isascii() and reference.isdigit()):
         raise typer.BadParameter(
             f"must be mean or a frame counted from 0, got {reference!r}",
             param_hint="'--reference'",

@@ -62,7 +62,8 @@ def register(
         ShapeError: The channels do not pair, or only one image is 2-D.
         IntensityError: An image holds NaN or infinity, or is constant.
         GeometryError: The fixed grid is not orthogonal, or the fields of view do not overlap.
-        ConfigError: A stage combines what does not go together, or landmarks are missing.
+        ConfigError: A stage combines what does not go together, landmarks are missing, or no
+            stage would follow the labels or landmarks that are given.
 
     Example:
         >>> from vesalius.core import Grid
@@ -82,6 +83,7 @@ def register(
     chosen = plan
     if isinstance(chosen, str):
         chosen = preset(chosen, fixed.grid, modality=modality)
+    _require_followers(chosen, guides)
     start = _start(ready, init, guides, chosen)
     watch = Watch(sum(s.steps for stage in chosen.stages for s in stage.scales), on_step)
     transform = start
@@ -129,6 +131,16 @@ def _run_stage(
     )
     _require_overlap(levels)
     return start @ _deform(levels, stage, watch, terms=terms)
+
+
+def _require_followers(plan: Plan, guides: Guides) -> None:
+    """Refuse labels and landmarks that no stage would listen to."""
+    given = guides.fixed_points is not None or guides.fixed_labels is not None
+    if given and plan.stages and all(stage.model in LINEAR for stage in plan.stages):
+        raise ConfigError(
+            "labels and landmarks pull deformable stages alone, got a plan of linear ones: begin "
+            "from landmarks (init=fit_linear(...), --init landmarks), or choose a plan that bends"
+        )
 
 
 def _require_overlap(levels: tuple[Level, ...]) -> None:

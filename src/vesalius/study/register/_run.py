@@ -9,7 +9,7 @@ from pathlib import Path
 from vesalius import io
 from vesalius.core import Image, Step, resample
 from vesalius.core._provenance import Provenance
-from vesalius.errors import ConvergenceError, OutputError, VesaliusError
+from vesalius.errors import ConvergenceError, GeometryError, OutputError, VesaliusError
 from vesalius.io import transforms
 from vesalius.register import Registration, register
 from vesalius.register.evaluate import RegistrationReport
@@ -51,7 +51,8 @@ def run_register(inputs: Inputs, job: Job, out: Path, *, on_step: OnStep | None 
     Args:
         inputs: The files.
         job: What is to be done with them.
-        out: The folder; made where absent. Files of an earlier run are replaced one by one.
+        out: The folder; made where absent. Files of an earlier run are replaced one by one, and
+            an inverse or labels that this run does not write are removed.
         on_step: Told of each step.
 
     Returns:
@@ -100,11 +101,14 @@ def _written(
     try:
         transforms.save(found.inverse, out / "inverse.json", like=moving)
         files.append("inverse.json")
-    except ConvergenceError as error:
+    except (ConvergenceError, GeometryError) as error:
+        _forget(out, "inverse.json", "inverse.*.nii.gz")
         remarks.append(f"No inverse was written: {error}")
     if loaded.labels is not None:
         io.save(found.pull_labels(loaded.labels[1]), out / "warped_labels.nii.gz")
         files.append("warped_labels.nii.gz")
+    else:
+        _forget(out, "warped_labels.nii.gz")
     record = _record(loaded, job, found, warped)
     body = {**metrics.to_dict(), "remarks": remarks, "provenance": record}
     put(out / "metrics.json", json.dumps(body, indent=2, sort_keys=True) + "\n")
@@ -118,6 +122,13 @@ def _written(
         headline(metrics),
         tuple(remarks),
     )
+
+
+def _forget(out: Path, *patterns: str) -> None:
+    """Remove what an earlier run wrote and this one does not: it belongs to another transform."""
+    for pattern in patterns:
+        for old in out.glob(pattern):
+            old.unlink()
 
 
 def _record(loaded: Loaded, job: Job, found: Registration, warped: Image) -> dict[str, object]:

@@ -104,7 +104,7 @@ def _lead(motion: SeriesMotion, reference: int | Literal["mean"]) -> str:
     moved = motion.mean_displacement_mm
     text = (
         f"{len(moved)} frames were brought onto {onto}; from one frame to the next points moved by "
-        f"{float(np.mean(moved)):.3g} mm on average and {max(moved):.3g} mm at most."
+        f"{float(np.mean(moved[1:] or moved)):.3g} mm on average and {max(moved):.3g} mm at most."
     )
     power = motion.framewise_displacement_mm
     if power:
