@@ -1,4 +1,4 @@
-"""``vesalius deidentify``: DICOM files without what identifies a person (PS3.15 Annex E)."""
+"""``vesalius deidentify``: DICOM files without names (PS3.15 Annex E), heads without a face."""
 # SPDX-License-Identifier: Apache-2.0
 
 from enum import StrEnum
@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vesalius.cli._exits import PARTIAL, REFUSED
+from vesalius.cli._group import ITSELF, VerbGroup
 from vesalius.cli._progress import Progress, watch
 
 if TYPE_CHECKING:
     from vesalius.io.dicom import Profile
+
+app = typer.Typer(cls=VerbGroup, rich_markup_mode=None, add_help_option=False)
 
 
 class Keep(StrEnum):
@@ -39,6 +42,28 @@ class Risk(StrEnum):
     photograph = "photograph"
 
 
+class StartName(StrEnum):
+    """Where the search for the template's place begins."""
+
+    search = "search"
+    header = "header"
+    centre = "centre"
+    moments = "moments"
+
+
+class ModalityName(StrEnum):
+    """Whether template and scan come from one kind of scanner and contrast."""
+
+    same = "same"
+    different = "different"
+
+
+@app.callback()
+def _group() -> None:
+    """Take what identifies a person out of DICOM files; 'deidentify face': a face out of a scan."""
+
+
+@app.command(ITSELF)
 def deidentify(
     source: Annotated[Path, typer.Argument(metavar="IN", help="DICOM file, or folder of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and report.")],
@@ -83,6 +108,8 @@ def deidentify(
     Pixels are not searched for text: ultrasound, screens and documents are refused unless accepted
     with --allow, or blanked with --option clean-pixel-data. Scans of heads are flagged: faces stay.
 
+    One more verb has a help of its own: 'vesalius deidentify face' removes the face from a scan.
+
     Leaves with 0 if all is well, 2 for a wrong command, 3 where nothing could be done, 4 where
     files were refused (the rest is written; see report/ in the output), 5 for a fault.
     """
@@ -110,6 +137,51 @@ def deidentify(
     if not report.count("written") + report.count("duplicate"):
         typer.echo("error: there must be a DICOM file to de-identify, there is none", err=True)
         raise typer.Exit(REFUSED)
+
+
+@app.command("face")
+def face(
+    image: Annotated[Path, typer.Argument(help="Scan of a head: file, or folder of one series.")],
+    template: Annotated[Path, typer.Option("--template", help="A head that is like it.")],
+    mask: Annotated[Path, typer.Option("--face", help="Labels of the template's face.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the scan without a face.")],
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Labels of IMAGE (the brain) that stay whole.")
+    ] = None,
+    margin: Annotated[float, typer.Option("--margin", help="The mask grows by this, mm.")] = 0.0,
+    init: Annotated[
+        StartName, typer.Option("--init", help="Where the search for the face begins.")
+    ] = StartName.search,
+    modality: Annotated[
+        ModalityName, typer.Option("--modality", help="Same or different contrast.")
+    ] = ModalityName.same,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Page with pictures; IT SHOWS THE FACE.")
+    ] = None,
+    progress: Annotated[
+        Progress, typer.Option("--progress", help="How progress is shown.")
+    ] = Progress.auto,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
+) -> None:
+    """Remove the face from a scan: a mask drawn once on a template is carried by registration.
+
+    Every voxel outside the mask stays as it is. Where the template does not lie on the head for
+    sure, nothing is written and the command leaves with 3. Look at the page of --report, and keep
+    it apart from the scan.
+    """
+    from vesalius.study.deface import Files, Rules, figures, run_deface
+
+    rules = Rules(margin_mm=margin, init=init.value, modality=modality.value)
+    files = Files(image, template, mask, keep)
+    with watch(progress, quiet=quiet) as on_step:
+        done = run_deface(files, out, report=report, rules=rules, on_step=on_step)
+    if quiet:
+        return
+    for text in done.findings:
+        typer.echo(f"note: {text}")
+    for name, value in figures(done):
+        typer.echo(f"{name:<30} {value}")
+    typer.echo("look at the result before you pass it on: no program sees a face that stayed")
 
 
 def _profile(options: list[str], allow: list[Risk], blank: list[str], words: str) -> "Profile":

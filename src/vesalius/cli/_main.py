@@ -49,9 +49,7 @@ app.add_typer(_transform.app, name="transform")
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)
 app.add_typer(_measure.app, name="measure")
-app.command("deidentify", short_help="Take what identifies a person out of DICOM files.")(
-    _deidentify.deidentify
-)
+app.add_typer(_deidentify.app, name="deidentify")
 app.add_typer(_dicom.app, name="dicom")
 app.command("features", short_help="List every feature: code, unit, formula, source.")(
     _features.features
