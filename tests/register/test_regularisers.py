@@ -252,6 +252,8 @@ def test_a_smoother_is_differentiable_and_keeps_float32(kind, generator):
 @smoothers
 def test_the_spacing_in_mm_counts(kind, generator):
     """On a lattice twice as coarse along z, z is smoothed less, in samples."""
+    if kind.__name__ == "ElasticStep":
+        return  # its Gaussian is in samples; for its divergence see test_thick_slices_weigh_less
     smooth = kind(sigma_mm=2.0) if kind.__name__ == "Gaussian" else make(kind)
     impulse = torch.zeros(3, 9, 9, 9, dtype=torch.float64)
     impulse[2, 4, 4, 4] = 1
@@ -261,8 +263,8 @@ def test_the_spacing_in_mm_counts(kind, generator):
 
 @smoothers
 def test_smoothers_of_this_room_are_their_own_adjoint(kind, generator):
-    if kind.__name__ == "Gaussian":
-        return  # its borders repeat samples, which is not symmetric
+    if kind.__name__ in ("Gaussian", "ElasticStep"):
+        return  # their borders repeat samples, which is not symmetric
     smooth = make(kind)
     a, b = noise(GRID, generator), noise(GRID, generator)
     one, other = (smooth(a, GRID) * b).sum(), (smooth(b, GRID) * a).sum()

@@ -67,6 +67,11 @@ class CurvatureSolver(Smoother):
     def __post_init__(self) -> None:
         require_weight("alpha_mm4", self.alpha_mm4)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it is a step; the static answer to a force grows with the field."""
+        return self.equation == "implicit"
+
     def __call__(self, field: Field, grid: Grid) -> Field:
         """Smooth a field."""
         share = 1.0 if self.equation == "implicit" else 0.0

@@ -109,7 +109,7 @@ def _descend(
         warped = warp(level.moving, deformation, offset=level.margin)
         loss, update = demons_force(level.fixed, warped, weight, optics)
         if optimiser.update is not None:
-            update = smooth(optimiser.update, update, grid)
+            update = _capped(smooth(optimiser.update, update, grid), level, optics.longest)
         moved = float(update.norm(dim=0).mean()) * mean_mm
         if not (math.isfinite(loss) and math.isfinite(moved)):
             raise ConvergenceError(
@@ -123,6 +123,13 @@ def _descend(
         if watch.record(scale.spacing_mm, loss, moved, tol=stage.tol):
             break
     return flow
+
+
+def _capped(update: Flow, level: Level, longest_mm: float) -> Flow:
+    """Scale an update that a smoother made longer than a step may be: solvers have a gain."""
+    mm = update.new_tensor(level.grid.spacing_mm)[:, None, None, None]
+    reach = float((update * mm).norm(dim=0).max())
+    return update * (longest_mm / reach) if reach > longest_mm else update
 
 
 def _joined(flow: Flow, update: Flow, optimiser: Demons) -> Flow:

@@ -43,6 +43,11 @@ class FluidSolver(Smoother):
         for name in ("mu", "lame", "friction"):
             require_weight(name, getattr(self, name))
 
+    @property
+    def keeps(self) -> bool:
+        """No: the velocity for a force has another unit."""
+        return False
+
     def __call__(self, field: Field, grid: Grid) -> Field:
         """Give the velocity for a force."""
         medium = Medium(self.mu, self.lame, self.friction)

@@ -102,7 +102,7 @@ class Greedy:
         step: Longest displacement of one update, samples.
 
     Raises:
-        ConfigError: ``step`` is not positive.
+        ConfigError: ``step`` is not positive, or ``total`` is a solver of forces.
     """
 
     update: Smoother
@@ -111,6 +111,7 @@ class Greedy:
 
     def __post_init__(self) -> None:
         _require_positive("step of Greedy, samples,", self.step, "0.25 to 1 is usual")
+        _require_kept(self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,9 @@ class Demons:
         diffeomorphic: Whether updates are composed through their exponential; added otherwise.
         match: Whether the moving image's values are first mapped, monotonely, to the quantiles of
             the fixed one's: for scanners that gain differently, as in MR. CT in HU needs none.
+
+    Raises:
+        ConfigError: ``total`` is a solver of forces.
     """
 
     force: Literal["thirion", "warped", "symmetric"] = "symmetric"
@@ -134,6 +138,9 @@ class Demons:
     step: float = 0.5
     diffeomorphic: bool = True
     match: bool = False
+
+    def __post_init__(self) -> None:
+        _require_kept(self.total)
 
 
 Optimiser = GaussNewton | Lbfgs | Adam | Greedy | Demons
@@ -200,3 +207,11 @@ class Plan:
 def _require_positive(what: str, value: float, usual: str) -> None:
     if not 0 < value < math.inf:
         raise ConfigError(f"{what} must be positive and finite, got {value}: {usual}")
+
+
+def _require_kept(total: Smoother | None) -> None:
+    if total is not None and not total.keeps:
+        raise ConfigError(
+            f"total must keep slow fields as they are, got {total}: a solver of forces is for "
+            "update"
+        )

@@ -40,6 +40,11 @@ class Smoother(ABC):
 
     __slots__ = ()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether slow fields pass as they are, as a smoother of whole fields must let them."""
+        return True
+
     @abstractmethod
     def __call__(self, field: Field, grid: Grid) -> Field:
         """Smooth a field.
