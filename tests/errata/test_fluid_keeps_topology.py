@@ -11,12 +11,12 @@ from vesalius.ops._stencils import corner_slopes, determinant
 from vesalius.ops._warp import warp
 from vesalius.register.regularise import FluidSolver, advance
 
-GRID = Grid.from_spacing((1, 64, 64))
+GRID = Grid.from_spacing((1, 40, 40))
 
 
 def images() -> tuple[torch.Tensor, torch.Tensor]:
     """Give a disc with a wide notch, a letter C, and the disc."""
-    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 64)] * 2, indexing="ij")
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 40)] * 2, indexing="ij")
     r, angle = torch.hypot(y, x), torch.atan2(y, x)
     disc = torch.sigmoid(30 * (0.7 - r))
     notch = torch.sigmoid(30 * (r - 0.3)) * torch.sigmoid(12 * (0.5 - angle.abs()))
@@ -28,14 +28,14 @@ def folds(flow: torch.Tensor) -> float:
     return float((worst <= 0).double().mean())
 
 
-def flow_to(fixed, moving, *, carried: bool, steps: int = 150) -> tuple[torch.Tensor, list[float]]:
+def flow_to(fixed, moving, *, carried: bool, steps: int = 90) -> tuple[torch.Tensor, list[float]]:
     """Push by the mean square difference through a fluid; transport the displacement or add."""
     flow, losses = torch.zeros(3, *GRID.shape), []
     for _ in range(steps):
         warped = warp(moving, flow)
         slope = torch.stack(torch.gradient(warped[0, 0])) * (fixed - warped)[0, 0]
         losses.append(float(((fixed - warped) ** 2).mean()))
-        force = torch.cat([torch.zeros(1, 1, 64, 64), slope[:, None]])
+        force = torch.cat([torch.zeros(1, 1, 40, 40), slope[:, None]])
         velocity = FluidSolver(1.0, 0.0, 0.02)(force, GRID)
         velocity = velocity * (0.4 / velocity.norm(dim=0).max().clamp(min=1e-6))
         flow = advance(flow, velocity) if carried else flow + velocity
@@ -47,7 +47,7 @@ def test_a_disc_becomes_a_c_without_a_fold_only_if_the_displacement_is_carried()
     carried, losses = flow_to(fixed, moving, carried=True)
     added, _ = flow_to(fixed, moving, carried=False)
     assert min(losses) < 0.15 * losses[0]
-    assert float(carried.norm(dim=0).max()) > 8  # samples: far from small
+    assert float(carried.norm(dim=0).max()) > 6  # samples: far from small
     assert folds(carried) == 0
     assert folds(added) > 0.01
 
