@@ -118,6 +118,9 @@ def test_landmarks_alone(vesalius, disk):
 def test_what_has_no_inverse_says_so_and_leaves_no_older_one(vesalius, disk):
     spread = torch.tensor([[0.0, 9, 4], [0, 0, 0], [9, 0, 0], [0, -9, 0], [0, 0, 9], [5, 5, -8]])
     spread = spread.double() + torch.tensor([-5.0, 0.0, 122.0]).double()
+    coarse = Grid.from_spacing((8, 9, 10), (7.0, 6.0, 6.0), origin_mm=GRID.origin_mm)
+    for name in ("fixed", "moving"):  # few voxels: each is searched for
+        io.save(Image(pattern(voxels(coarse))[None], coarse), disk / f"{name}.nii.gz")
     crossed = spread.clone()
     crossed[0], crossed[1] = spread[1], spread[0]  # two places change sides: a fold
     transforms.save_points(Points(spread), disk / "fixed.csv")

@@ -33,8 +33,10 @@ class Frame:
 
     def coordinates(self, points_mm: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch d"]:
         """Give the coordinates of world points, mm."""
-        axes = self.axes.to(points_mm.device, points_mm.dtype)
-        return (points_mm - self.origin.to(points_mm.device, points_mm.dtype)) @ axes.T
+        away = points_mm - self.origin.to(points_mm.device, points_mm.dtype)
+        if len(self.axes) == 3:  # the world's own: a product would cost more than the spline
+            return away
+        return away @ self.axes.to(points_mm.device, points_mm.dtype).T
 
 
 WORLD = Frame(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
