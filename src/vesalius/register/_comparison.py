@@ -48,7 +48,7 @@ class Comparison:
 def compare(
     level: Level, similarity: Similarity, flow: Flow, *, back: Flow | None = None
 ) -> Comparison:
-    """Prepare one level: features, weights, and all sums that no step changes.
+    """Prepare one level: features, weights, and (when first asked for) sums that no step changes.
 
     Each channel is described on its own, so that it keeps its own weight.
 
@@ -73,7 +73,7 @@ def compare(
         )
     )
     weight = _weight(level, flow, back)
-    pull = _pull(similarity, fixed, weight, level.channel_weights)
+    pull = _later(lambda: _pull(similarity, fixed, weight, level.channel_weights))
     return Comparison(fixed, moving, level, weight, pull, similarity)
 
 
@@ -81,6 +81,18 @@ def pull(comparison: Comparison, fixed: Samples) -> Pull:
     """Give the loss and force against another fixed image, as in a mid space."""
     shares = comparison.level.channel_weights
     return _pull(comparison.similarity, fixed, comparison.weight, shares)
+
+
+def _later(make: Callable[[], Pull]) -> Pull:
+    """Make it at the first call: a mid space never asks for the sums of the fixed image itself."""
+    made: list[Pull] = []
+
+    def pull(warped: Samples) -> tuple[float, Flow]:
+        if not made:
+            made.append(make())
+        return made[0](warped)
+
+    return pull
 
 
 def _weight(level: Level, flow: Flow, back: Flow | None) -> Weight | None:

@@ -60,11 +60,8 @@ def _descend(
     velocity: Flow, level: Level, scale: Scale, *, stage: Stage, watch: Watch, optimiser: Greedy
 ) -> Flow:
     grid = level.grid
-    symmetric = stage.model == "symmetric"
-    look = _both if symmetric else _one
-    begin = exponential(velocity / 2) if symmetric else exponential(velocity)
-    back = exponential(-velocity / 2) if symmetric else None
-    comparison = compare(level, stage.similarity, begin, back=back)
+    look = _both if stage.model == "symmetric" else _one
+    comparison = _prepared(level, stage, velocity)
     best, least = velocity, math.inf
     for _ in range(scale.steps):
         loss, force = look(comparison, velocity)
@@ -74,9 +71,18 @@ def _descend(
         velocity = velocity + update
         if optimiser.total is not None:
             velocity = smooth(optimiser.total, velocity, grid)
-        if watch.record(scale.spacing_mm, loss, mean_mm(update, grid), tol=stage.tol):
+        length = mean_mm(update, grid)
+        del force, update  # 80 MB each at 1 mm, which the next step needs
+        if watch.record(scale.spacing_mm, loss, length, tol=stage.tol):
             break
     return velocity if look(comparison, velocity)[0] < least else best
+
+
+def _prepared(level: Level, stage: Stage, velocity: Flow) -> Comparison:
+    if stage.model != "symmetric":
+        return compare(level, stage.similarity, exponential(velocity))
+    half = velocity / 2
+    return compare(level, stage.similarity, exponential(half), back=exponential(-half))
 
 
 def _one(comparison: Comparison, velocity: Flow) -> tuple[float, Flow]:
@@ -89,4 +95,4 @@ def _both(comparison: Comparison, velocity: Flow) -> tuple[float, Flow]:
     fixed = warp(comparison.fixed, exponential(-half))
     loss, force = pull(comparison, fixed)(moving)
     _, back = pull(comparison, moving)(fixed)
-    return loss, force - back
+    return loss, force.sub_(back)

@@ -77,8 +77,9 @@ def _written(name: str, modality: Modality) -> Plan:
 def _accurate() -> Stage:
     """Give the closest fit; chosen on brain3d_fs and the tuning pairs of the benchmark.
 
-    Damping the divergence is what gives overlap for little change of volume: a Gaussian of 0.58
-    alone reaches the same overlap there at a fifth more spread of the log-Jacobian.
+    Damping the divergence buys overlap for less change of volume: from one affine a Gaussian of
+    0.58 alone reaches Dice .726 there at a spread of log J of .430 (fixed > mean), this .731 at
+    .406.
     """
     return Stage(
         "displacement",
