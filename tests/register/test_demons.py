@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from register_fields import FIXED, MOVING, error_mm, levels_of, plane_pair
+from register_fields import FIXED, GRID, MOVING, error_mm, levels_of, plane_pair
 
 from vesalius.core import Displacement, Image, Linear, Velocity
 from vesalius.errors import ConfigError, ConvergenceError
 from vesalius.ops._stencils import corner_slopes, determinant
 from vesalius.register import _demons
 from vesalius.register._gaussian import Gaussian
+from vesalius.register._level import Masks
 from vesalius.register._mse import MeanSquare
 from vesalius.register._ncc import Ncc
 from vesalius.register._plan import Adam, Demons, Scale, Stage
@@ -104,3 +105,20 @@ def test_a_scanner_with_another_gain_needs_matched_values():
         found = _demons.solve(levels_of(SCALES, moving=moving), plan, Watch())
         errors.append(error_mm(found))
     assert errors[1] < 0.55 * error_mm(Linear.identity()) < errors[0]
+
+
+def test_values_are_matched_by_what_the_masks_let_count():
+    """A bright implant behind the mask does not decide how tissue is matched."""
+    data = MOVING.data * 3 + 2
+    loud = data.clone()
+    loud[..., 15:] = 200.0
+    inside = (torch.arange(GRID.shape[2]) < 13).float().expand(1, *GRID.shape).contiguous()
+    masks = Masks(Image(inside, GRID), Image(inside, GRID))
+    plan = stage(Demons(total=Gaussian(sigma=1.0), match=True))
+    found = [
+        _demons.solve(levels_of(SCALES, moving=Image(d, GRID), masks=masks), plan, Watch())
+        for d in (data, loud)
+    ]
+    flows = [f.to_field(GRID).flow()[:, 2:-2, 2:-2, 2:8] for f in found]
+    assert float(flows[0].norm(dim=0).mean()) > 0.3
+    assert float((flows[1] - flows[0]).norm(dim=0).mean()) < 0.1

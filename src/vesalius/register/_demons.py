@@ -85,14 +85,25 @@ def _checked(stage: Stage) -> Demons:
 
 
 def _matched(levels: tuple[Level, ...]) -> tuple[Level, ...]:
-    """Map the moving image's values, channel by channel, by what the finest lattice holds."""
+    """Map the moving image's values, channel by channel, by what counts on the finest lattice."""
     finest = levels[-1]
     inner = tuple(slice(m, m + n) for m, n in zip(finest.margin, finest.grid.shape, strict=True))
-    maps = [match_values(m[inner], f) for m, f in zip(finest.moving, finest.fixed, strict=True)]
+    maps = []
+    for m, f in zip(finest.moving, finest.fixed, strict=True):
+        seen = None if finest.moving_weight is None else finest.moving_weight[0][inner]
+        given, wanted = _counted(m[inner], seen), _counted(f, finest.fixed_weight)
+        maps.append(match_values(given, wanted))
     return tuple(
         replace(v, moving=torch.stack([t(m) for t, m in zip(maps, v.moving, strict=True)]))
         for v in levels
     )
+
+
+def _counted(samples: Tensor, weight: Tensor | None) -> Tensor:
+    """Give the samples that count, or all where none does."""
+    if weight is None or not bool((weight > 0.5).any()):
+        return samples.flatten()
+    return samples.flatten()[weight.flatten() > 0.5]
 
 
 def _descend(
