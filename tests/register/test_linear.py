@@ -394,8 +394,11 @@ def test_the_presets_end_in_their_model():
 
 
 @pytest.mark.slow
-def test_two_real_brains_reach_the_bar_from_twenty_random_starts(data_dir):
-    """The bar: mean Dice of 30 labels at least that of ANTs (.518); one end within 1 mm, 1 deg."""
+def test_two_real_brains_reach_the_bar_from_random_starts(data_dir):
+    """The bar: mean Dice of 30 labels at least that of ANTs (.518); one end within 1 mm, 1 deg.
+
+    Six starts here; ``benchmarks/bench_register.py`` takes all twenty of the bar.
+    """
     fixed, fixed_labels = brain(data_dir, "subjA", Linear.identity())
     size = torch.diag(torch.tensor([1.06, 1.06, 1.06, 1.0], dtype=torch.float64))
     turn = Linear.rotation((-7.0, 0.0, 0.0), centre_mm=CENTRE) @ Linear.rotation(
@@ -405,7 +408,7 @@ def test_two_real_brains_reach_the_bar_from_twenty_random_starts(data_dir):
     moving, moving_labels = brain(data_dir, "subjB", away)
     rng = np.random.default_rng(20)
     ends = []
-    for _ in range(20):
+    for _ in range(6):
         found = moved(rng, angle_deg=20, shift_mm=20)
         for one in linear_stages("affine"):
             found = solved(fixed, moving, one, start=found)
