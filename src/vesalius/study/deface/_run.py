@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import final
 
+import torch
+
 from vesalius import io
-from vesalius.core import Image, hash_samples
+from vesalius.core import Image, Labels, hash_samples
 from vesalius.core._provenance import Provenance
 from vesalius.errors import OutputError
 from vesalius.study._report import Heading, image_facts
@@ -15,13 +17,14 @@ from vesalius.study._stage_page import Page, Titles, render_page
 from vesalius.study._views import View, choose_window, outline, overview
 from vesalius.study.deface._deface import STRICT, Defaced, Rules, Template, deface
 from vesalius.study.deface._gate import OnStep
+from vesalius.study.deface._head import head_of
 from vesalius.study.register._loaded import read_image
 from vesalius.study.register._run import put
 
 TITLES = Titles(
     findings="Before you pass the scan on",
     views="Before and after",
-    views_note="The outline is what was removed; look for what it missed, ears and neck too",
+    views_note="The outline is removed tissue; look for what it missed, ears and neck too",
     rows="What was done",
 )
 
@@ -129,12 +132,11 @@ def page_of(image: Image, template: Template, done: Defaced, rules: Rules) -> Pa
         for role, x in (("image", image), ("template", template.image), ("face", template.face))
     }
     record = Provenance("deidentify face", asdict(rules), inputs)
-    shown = "".join(f" {text}" for text in (f"It was set to {_values(done)}.",))
     return Page(
         Heading(
             "A face, removed",
             f"{100 * done.head_share:.1f} % of the head was removed by a template's face mask, "
-            f"which an affine registration carried to the scan.{shown}",
+            f"which an affine registration carried to the scan. It was set to {_values(done)}.",
         ),
         findings=(SECRET, *done.findings),
         facts=image_facts(image),
@@ -153,7 +155,9 @@ def _values(done: Defaced) -> str:
 
 
 def _views(image: Image, done: Defaced) -> tuple[View, ...]:
-    lines = outline(done.removed, ((0, 1),), names=("removed",))
+    # of the tissue alone: the mask reaches into the air, where no slice is worth showing
+    tissue = done.removed.data * head_of(image).to(torch.uint8)
+    lines = outline(Labels(tissue, image.grid), ((0, 1),), names=("removed",))
     window = choose_window(image, ())
     both = (("before", image), ("after", done.image))
     return tuple(
