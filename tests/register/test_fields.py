@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from vesalius.core import Grid, centred_grid
+from vesalius.core import Grid, Linear, centred_grid
 from vesalius.errors import GeometryError
 from vesalius.register._basis import Basis
-from vesalius.register.fields import CosineBasis, FreeForm
+from vesalius.register.fields import CosineBasis, FreeForm, TimeForm
 
 TURNED = torch.tensor(
     [[0, 1.6, -1.2, 5], [0, 1.2, 1.6, -7], [3.0, 0, 0, 2], [0, 0, 0, 1]], dtype=torch.float64
@@ -117,3 +117,13 @@ def test_a_spacing_that_is_none_is_refused(value):
         FreeForm(value)
     with pytest.raises(GeometryError, match="cutoff_mm must be a positive period"):
         CosineBasis(value)
+
+
+@pytest.mark.parametrize("basis", [FreeForm(8.0), CosineBasis(16.0), TimeForm(8.0, 2)], ids=repr)
+def test_a_turned_header_has_no_more_parameters(basis):
+    """Its spacing is rounded: 2.0000000000000004 mm is not the next whole number of points."""
+    grid = Grid.from_spacing((16, 20, 24), (3.0, 2.0, 2.0))
+    count = basis.start(grid).numel()
+    for angle in range(5, 90, 9):
+        turn = Linear.rotation((25.0, -40.0, float(angle)), centre_mm=(3.0, 2.0, 1.0))
+        assert basis.start(Grid(grid.shape, turn.matrix @ grid.affine)).numel() == count

@@ -14,6 +14,8 @@ from vesalius.errors import GeometryError
 from vesalius.ops._axis_maps import along_axes
 from vesalius.register._basis import Basis
 
+ROUNDING = 1e-6  # a turned header has a spacing of 2.0000000000000004 mm, and no more parameters
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class CosineBasis(Basis):
     def start(self, grid: Grid) -> Float[Tensor, "3 kz ky kx"]:
         """Give zeros, float32."""
         counts = [
-            1 if n == 1 else math.ceil(2 * n * h / self.cutoff_mm) + 1
+            1 if n == 1 else math.ceil(2 * n * h / self.cutoff_mm - ROUNDING) + 1
             for n, h in zip(grid.shape, grid.spacing_mm, strict=True)
         ]
         return torch.zeros((3, *counts))
