@@ -92,6 +92,25 @@ def test_the_order_told_for_ants_is_that_of_its_files(vesalius, disk):
     torch.testing.assert_close(theirs(HERE), transforms.load(disk / "row.tfm")(HERE))
 
 
+def test_refuses_two_matrices_of_flirt_with_one_pair_of_images(vesalius, disk):
+    """Each has its own scaled voxels: by one pair the result would be silently wrong."""
+    images = ("--fsl-ref", disk / "image.nii.gz", "--fsl-in", disk / "labels.nii.gz")
+    for name in ("a.mat", "b.mat"):
+        said = vesalius("transform", "convert", disk / "turn.tfm", "-o", disk / name, *images)
+        assert said.code == 0, said.err
+    ended = vesalius("transform", "compose", disk / "a.mat", disk / "b.mat",
+                     "-o", disk / "c.tfm", *images)  # fmt: skip
+    assert ended.code == 3
+    assert "one matrix of FLIRT goes with one pair of images, got a.mat and b.mat" in ended.err
+    assert not (disk / "c.tfm").exists()
+
+
+def test_a_matrix_that_is_not_there_is_said_to_be_absent(vesalius, disk):
+    ended = vesalius("transform", "convert", disk / "absent.mat", "-o", disk / "c.tfm")
+    assert ended.code == 3
+    assert "'absent.mat' must be a file that can be read" in ended.err
+
+
 def test_composition_agrees_with_itk(disk):
     import SimpleITK as sitk
 

@@ -108,10 +108,16 @@ def compose_files(
         What was done, in words, with the same order for ANTs.
 
     Raises:
-        ConfigError: Fewer than two are given.
+        ConfigError: Fewer than two are given, or several matrices of FLIRT.
     """
     if len(paths) < 2:
         raise ConfigError(f"at least two transforms are composed, got {len(paths)}")
+    flirt = [path.name for path in paths if fixed is not None and _is_text_mat(path)]
+    if len(flirt) > 1:
+        raise ConfigError(
+            "one matrix of FLIRT goes with one pair of images, got "
+            f"{' and '.join(flirt)}: convert each with its own --fsl-ref and --fsl-in first"
+        )
     parts = [open_transform(path, fixed=fixed, moving=moving) for path in paths]
     total = parts[0]
     for part in parts[1:]:
@@ -207,8 +213,11 @@ def convert_file(
 def _is_text_mat(path: Path) -> bool:
     if path.suffix.lower() != FLIRT:
         return False
-    with path.open("rb") as file:
-        return b"\0" not in file.read(4096)
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(4096)
+    except OSError:
+        return False  # whoever reads it says why it cannot be read
 
 
 def _write(
