@@ -1,9 +1,11 @@
 """A plan refuses what no search could follow, before any search begins."""
 
 import pytest
+import torch
 
+from vesalius.core import Grid, Image
 from vesalius.errors import ConfigError
-from vesalius.register import Adam, Demons, GaussNewton, Greedy, Lbfgs, Scale, Stage
+from vesalius.register import Adam, Demons, GaussNewton, Greedy, Lbfgs, Plan, Scale, Stage, register
 from vesalius.register.fields import FreeForm
 from vesalius.register.regularise import Bending, Diffusion, Sobolev
 from vesalius.register.similarity import MeanSquare
@@ -60,3 +62,20 @@ def test_regularisers_that_an_optimiser_would_not_hear_are_refused(optimiser):
 def test_every_deformable_model_can_be_held_back(optimiser, model):
     stage = Stage(model, MeanSquare(), optimiser, SCALES, (Diffusion(), Bending(0.5)))
     assert len(stage.regularisers) == 2
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Stage("displacement", MeanSquare(), Lbfgs(), (Scale(0, 9),)),
+        Stage("displacement", MeanSquare(), Demons(), (Scale(0, 9),)),
+        Stage("velocity", MeanSquare(), Greedy(Sobolev()), (Scale(0, 9),)),
+    ],
+    ids=lambda stage: type(stage.optimiser).__name__,
+)
+def test_a_scale_of_0_tells_the_spacing_of_the_image(stage, generator):
+    grid = Grid.from_spacing((8, 8, 8), (3.0, 1.5, 2.0))
+    image = Image(torch.rand((1, 8, 8, 8), generator=generator), grid)
+    found = register(image, image, plan=Plan((stage,)))
+    assert {entry.spacing_mm for entry in found.history} == {1.5}
+    assert len(found.history) <= 2  # nothing moves, and that is seen at once

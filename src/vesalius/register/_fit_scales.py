@@ -47,6 +47,22 @@ def _wider(stage: Stage) -> Stage:
     return replace(stage, similarity=similarity)
 
 
+def spelt_out(stage: Stage, grid: Grid) -> Stage:
+    """Say 0 mm, the spacing of the image itself, as the number that it is.
+
+    Args:
+        stage: Any.
+        grid: Of the fixed image.
+
+    Returns:
+        The same stage: its history tells true spacings, and it can come to rest by them.
+    """
+    axes = [s for n, s in zip(grid.shape, grid.spacing_mm, strict=True) if n > 1]
+    own = min(axes, default=min(grid.spacing_mm))
+    scales = (replace(scale, spacing_mm=scale.spacing_mm or own) for scale in stage.scales)
+    return replace(stage, scales=tuple(scales))
+
+
 def _deepened(scales: list[Scale], grid: Grid) -> list[Scale]:
     """Put coarser scales first until the longest axis has at most ``COARSEST_SAMPLES``.
 

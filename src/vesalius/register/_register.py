@@ -10,6 +10,7 @@ import torch
 from vesalius.core import Image, Linear, Step, Transform
 from vesalius.errors import ConfigError, GeometryError, IntensityError, ShapeError
 from vesalius.register import _demons, _dense, _linear, _variational
+from vesalius.register._fit_scales import spelt_out
 from vesalius.register._guided import guided
 from vesalius.register._guides import Guides
 from vesalius.register._landmark_loss import LandmarkDistance
@@ -105,6 +106,7 @@ def _run_stage(
     images: tuple[Image, Image], stage: Stage, start: Transform, *, guides: Guides, watch: Watch
 ) -> Transform:
     fixed, moving = images
+    stage = spelt_out(stage, fixed.grid)
     masks, weights = guides.masks(), guides.shares(fixed.data.shape[0])
     if isinstance(stage.model, str) and stage.model in LINEAR:
         if not isinstance(start, Linear):
