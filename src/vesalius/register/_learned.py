@@ -38,12 +38,13 @@ from vesalius.register._regulariser import Regulariser
 from vesalius.register._similarity import Similarity
 from vesalius.register._start import Init, start_transform
 
+PACKAGED = Path(__file__).parent / "weights" / "registrar.safetensors"
 State = dict[str, Tensor]
 OnStep = Callable[[Step], None]
 
 PLAN, SHAPES = RegistrarPlan(), Shapes()
 SIMILARITY, REGULARISER = LocalNcc(radius=2), Diffusion(0.05)
-SCHEDULE = Schedule(1600, learning_rate=2e-3, warm_up=20, weight_decay=0.0, average=0.99)
+SCHEDULE = Schedule(1600, learning_rate=3e-3, warm_up=20, weight_decay=0.0, average=0.99)
 REFINE = Stage(
     "displacement",
     LocalNcc(radius=2),
@@ -52,7 +53,7 @@ REFINE = Stage(
 )
 """Instance optimisation by default; for voxels of about 2 mm."""
 NO_GUIDES = Guides()
-FIRST = 0.1  # first weights of the last layer, as a part of He's: begin near no motion
+FIRST = 0.3  # first weights of the last layer, as a part of He's: begin near no motion
 _MOST_BYTES = 64 << 20
 
 
@@ -71,6 +72,13 @@ class Registrar:
         similarity: What is learned to be small between real images.
         regulariser: Of the velocity; learned to be small on real and made-up images.
         schedule: How long to train.
+
+    Example:
+        >>> grid = Grid.from_spacing((12, 12, 12), (4.0, 4.0, 4.0))
+        >>> noise = torch.rand(1, 12, 12, 12, generator=torch.Generator().manual_seed(0))
+        >>> guess = Registrar.pretrained().predict(Image(noise, grid), Image(noise, grid))
+        >>> len(guess.parts)  # the start, then one velocity for each scale
+        3
 
     References:
         Balakrishnan et al. (2019), doi:10.1109/TMI.2019.2897538 (unsupervised, eq. (2); labels,
@@ -266,10 +274,20 @@ class Registrar:
         registrar.card_ = found.card
         return registrar
 
+    @classmethod
+    def pretrained(cls) -> "Registrar":
+        """Load the packaged weights: volumes of one contrast, learned from made-up shapes alone.
+
+        ``card_`` says what they are good for and how far they lead on real brains.
+        """
+        return cls.load(PACKAGED)
+
     def _fitted(self) -> UNet:
         network: UNet | None = getattr(self, "network_", None)
         if network is None:
-            raise ConfigError("a registrar must be fitted before use: call fit, or load weights")
+            raise ConfigError(
+                "a registrar must be fitted before use: call fit, or take Registrar.pretrained()"
+            )
         return network
 
     def _check(self, fixed: Image, moving: Image) -> None:

@@ -7,13 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vesalius.ops._filters import gaussian
 from vesalius.register._level import Level
 from vesalius.register._similarity import Samples
 
 Flow = Float[Tensor, "3 z y x"]
 MODES = {2: "bilinear", 3: "trilinear"}
 FORCES = 3  # scales at which the network is shown the force of demons, each half the last
+SIGMA = 1.5  # of the Gaussian that forces are smoothed with, samples of their scale
 FLOOR = 1e-3  # of the square of a slope: flat places push little
+GAIN = 20.0  # a force is some hundredths of a sample; a network wants numbers near 1
 MOST = 1 << 20  # samples that a quantile is taken of
 
 
@@ -70,18 +73,21 @@ def shown(pair: Float[Tensor, "1 two_c *space"]) -> Float[Tensor, "1 seen *half"
     """
     folded = fold(pair)
     mean = folded.unflatten(1, (-1, pair.shape[1])).mean(dim=1)
-    parts = [folded]
+    parts = [folded - 0.5]
+    dims = pair.ndim - 2
     for step in range(FORCES):
-        half = (
-            nn.functional.interpolate(
-                mean, scale_factor=0.5**step, mode="area", recompute_scale_factor=True
-            )
-            if step and min(mean.shape[2:]) >= 2**step
-            else mean
-        )
-        found = force(*half.chunk(2, dim=1))
-        parts.append(nn.functional.interpolate(found, size=mean.shape[2:], mode="nearest"))
+        found = force(*_shrunk(mean, 2**step).chunk(2, dim=1))
+        found = gaussian(found, (SIGMA if dims == 3 else 0.0, SIGMA, SIGMA))
+        parts.append(nn.functional.interpolate(GAIN * found, mean.shape[2:], mode=MODES[dims]))
     return torch.cat(parts, dim=1)
+
+
+def _shrunk(mean: Tensor, factor: int) -> Tensor:
+    """Average blocks; an image smaller than a block stays as it is."""
+    if min(mean.shape[2:]) < factor:
+        return mean
+    size = [n // factor for n in mean.shape[2:]]
+    return nn.functional.interpolate(mean, size, mode="area")
 
 
 def inputs(dims: int, channels: int) -> int:

@@ -74,9 +74,10 @@ class Shapes:
         structures: Number of structures; each is several smooth blobs.
         contrast: ``"same"`` gives a structure one brightness in both images, ``"any"`` another
             one in each: what comes of it is blind to modality, and harder to learn.
-        reach: Largest displacement along an axis, about, samples.
+        reach: Largest root mean square of the velocity along an axis, samples.
         noise: Largest standard deviation of the noise; brightness lies in 0 to 1.
-        truth: How much the known velocity counts, 1 / samples^2, beside the overlap.
+        truth: How much the error of the known velocity counts, as a part of its mean square,
+            beside the overlap.
 
     Raises:
         ConfigError: A number is out of range.
@@ -85,9 +86,9 @@ class Shapes:
     side: int = 32
     structures: int = 16
     contrast: Literal["same", "any"] = "same"
-    reach: float = 5.0
-    noise: float = 0.08
-    truth: float = 0.1
+    reach: float = 2.0
+    noise: float = 0.05
+    truth: float = 1.0
 
     def __post_init__(self) -> None:
         if self.side < 8 or self.structures < 2:

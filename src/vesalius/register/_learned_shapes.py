@@ -73,9 +73,9 @@ def draw_pair(shapes: Shapes, *, dims: int, channels: int, generator: torch.Gene
 
 def _structures(shapes: Shapes, size: Size, generator: torch.Generator) -> Tensor:
     """Draw memberships; cells of two sizes, so that there are large and small blobs."""
-    cell = _between(shapes.side / 8, shapes.side / 3, generator)
+    cell = _between(shapes.side / 4, shapes.side / 1.5, generator)
     noise = _smooth(shapes.structures, size, cell, generator)
-    noise = noise + 0.5 * _smooth(shapes.structures, size, cell / 2, generator)
+    noise = noise + 0.3 * _smooth(shapes.structures, size, cell / 2, generator)
     most = noise.argmax(dim=0)
     return nn.functional.one_hot(most, shapes.structures).movedim(-1, 0).float()
 
@@ -86,8 +86,8 @@ def _velocity(shapes: Shapes, size: Size, generator: torch.Generator) -> Tensor:
     field = field + 0.5 * _smooth(3, size, coarse / 3, generator)
     if size[0] == 1:
         field[0] = 0.0
-    reach = shapes.reach * float(torch.rand((), generator=generator))
-    return field * (reach / max(float(field.abs().amax()), 1e-6))
+    reach = shapes.reach * _between(0.1, 1.0, generator)
+    return field * (reach / float(field.square().mean().sqrt().clamp_min(1e-6)))
 
 
 def _brightness(shapes: Shapes, channels: int, generator: torch.Generator) -> Tensor:
@@ -102,8 +102,8 @@ def _seen(
 ) -> Float[Tensor, "c z y x"]:
     size = (parts.shape[1], parts.shape[2], parts.shape[3])
     image = torch.einsum("ck,kzyx->czyx", brightness, parts)
-    bias = (0.2 * _smooth(1, size, shapes.side / 2, generator)).exp()
-    gamma = _between(0.8, 1.25, generator)
+    bias = (0.1 * _smooth(1, size, shapes.side / 2, generator)).exp()
+    gamma = _between(0.9, 1.1, generator)
     sigma = _between(0.0, shapes.noise, generator)
     noise = sigma * torch.randn(image.shape, generator=generator)
     return (image.clamp(min=0) ** gamma * bias + noise).clamp(min=0)

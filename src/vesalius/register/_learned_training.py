@@ -24,6 +24,7 @@ from vesalius.register._terms import Term
 
 Batch = tuple[Tensor, ...]
 Loss = Callable[[nn.Module, Batch], Tensor]
+LEAST = 0.01  # samples^2: a pair that hardly moves says little
 VELOCITY = Dense(stationary=True)
 
 
@@ -60,7 +61,8 @@ def shapes_loss(shapes: Shapes, plan: RegistrarPlan, regulariser: Regulariser) -
         parts = warp(pair.moving_parts, exponential(found))
         z, y, x = found.shape[1:]
         held = regulariser(found, Grid.from_spacing((z, y, x)))
-        truth = (found - pair.velocity).square().sum(0).mean()
+        apart = (found - pair.velocity).square().mean()
+        truth = apart / (pair.velocity.square().mean() + LEAST)
         return SoftDice()(pair.fixed_parts, parts) + held + shapes.truth * truth
 
     return loss
