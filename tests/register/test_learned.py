@@ -277,7 +277,8 @@ def test_a_saved_registrar_comes_back(solid, pair, tmp_path):
     assert again.plan == SOLID
     assert again.card_.licence == "Apache-2.0"
     points = torch.tensor([[12.0, 20.0, 15.0]])
-    assert torch.equal(again.predict(*pair)(points), solid.predict(*pair)(points))
+    one, other = again.predict(*pair)(points), solid.predict(*pair)(points)
+    torch.testing.assert_close(one, other, rtol=0, atol=0.02)  # mm; halves are written
 
 
 def test_weights_of_another_network_are_refused(solid, tmp_path):
@@ -411,7 +412,7 @@ def test_the_packaged_weights_bring_two_real_brains_nearer(packaged, data_dir):
 
 
 def test_the_packaged_weights_are_small_and_say_what_they_are(packaged):
-    assert PACKAGED.stat().st_size < 4_000_000
+    assert PACKAGED.stat().st_size < 1_000_000
     assert packaged.card_.licence == "Apache-2.0"
     assert "No real image" in packaged.card_.data
     assert packaged.plan == RegistrarPlan()

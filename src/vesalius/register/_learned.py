@@ -74,6 +74,7 @@ class Registrar:
         schedule: How long to train.
 
     Example:
+        >>> from vesalius.core import Grid
         >>> grid = Grid.from_spacing((12, 12, 12), (4.0, 4.0, 4.0))
         >>> noise = torch.rand(1, 12, 12, 12, generator=torch.Generator().manual_seed(0))
         >>> guess = Registrar.pretrained().predict(Image(noise, grid), Image(noise, grid))
@@ -240,6 +241,8 @@ class Registrar:
     def save(self, path: str | Path, card: ModelCard) -> None:
         """Write weights and model card; the card's plan is replaced by this one's.
 
+        Weights are written in half precision: half the size, each within 5e-4 of itself.
+
         Args:
             path: Ending in ``.safetensors``.
             card: What a user must know.
@@ -249,7 +252,8 @@ class Registrar:
             OutputError: The folder is not writable.
         """
         words = {**{k: getattr(card, k) for k in card.__slots__}, "plan": asdict(self.plan)}
-        save_weights(path, self._fitted().state_dict(), ModelCard(**words))
+        halves = {k: v.half() for k, v in self._fitted().state_dict().items()}
+        save_weights(path, halves, ModelCard(**words))
 
     @classmethod
     def load(cls, path: str | Path) -> "Registrar":
@@ -268,8 +272,8 @@ class Registrar:
         found = load_weights(path, most_bytes=_MOST_BYTES)
         registrar = cls(_plan(found))
         network = UNet(registrar.plan.network, generator=torch.Generator().manual_seed(0))
-        check_shapes(found.tensors, network.state_dict())
-        network.load_state_dict(dict(found.tensors))
+        check_shapes(found.tensors, {k: v.half() for k, v in network.state_dict().items()})
+        network.load_state_dict({k: v.float() for k, v in found.tensors.items()})
         registrar.network_ = network.eval()
         registrar.card_ = found.card
         return registrar
