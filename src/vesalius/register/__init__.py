@@ -2,7 +2,7 @@
 
 Floor 5. ``register`` is the front; a ``Plan`` of ``Stage`` says model, similarity, regulariser and
 optimiser. Sub-rooms: ``similarity``, ``regularise``, ``fields``, ``landmarks``, ``atlas``,
-``evaluate``.
+``evaluate``, ``learned``.
 """
 # SPDX-License-Identifier: Apache-2.0
 
