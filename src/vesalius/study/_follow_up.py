@@ -24,6 +24,9 @@ SPACING_MM = 3.0
 DEPTH_MM = 12.0
 """How far the diaphragm goes down."""
 
+FINE_MM, FINE_SAMPLES = 1.25, 60
+"""Grid about the nodule on which its volume is measured: a cube of 75 mm."""
+
 GROWN_RADIUS_MM = 10.5
 NOISE_HU = 15.0
 CLEAR_MM = 8.0
@@ -84,12 +87,22 @@ def follow_up(visit: Visit) -> FollowUp:
     second = rescan(first, visit, breath)
     found = register(first, second, plan="smooth", guides=Guides(fixed_mask=clear))
     body = _body(first)
+    near = resample(visit.image.map(lambda x: x.float()), _around(visit.centre_mm))
     rows = (
         *_displacement(found.transform, breath, body, first.grid),
-        _growth(visit, first, second, found.transform),
+        _growth(visit, near, rescan(near, visit, breath), found.transform),
     )
     views = _views(first, second, found.pull(second), visit)
     return FollowUp(rows, views, _note(found.seconds, flat=visit.flat))
+
+
+def _around(centre_mm: Point) -> Grid:
+    """Make a fine grid about the nodule: its volume is measured on both visits there."""
+    half = FINE_MM * (FINE_SAMPLES - 1) / 2
+    left, posterior, superior = (c - half for c in centre_mm)
+    shape = (FINE_SAMPLES, FINE_SAMPLES, FINE_SAMPLES)
+    spacing = (FINE_MM, FINE_MM, FINE_MM)
+    return Grid.from_spacing(shape, spacing, origin_mm=(left, posterior, superior))
 
 
 def breathing(lungs: Labels) -> Velocity:
