@@ -72,7 +72,8 @@ def shown(pair: Float[Tensor, "1 two_c *space"]) -> Float[Tensor, "1 seen *half"
         (1, ``inputs(...)``, *half).
     """
     folded = fold(pair)
-    mean = folded.unflatten(1, (-1, pair.shape[1])).mean(dim=1)
+    cells = folded.reshape(len(folded), -1, pair.shape[1], *folded.shape[2:])
+    mean = cells.mean(dim=1)
     parts = [folded - 0.5]
     dims = pair.ndim - 2
     for step in range(FORCES):
@@ -97,7 +98,8 @@ def inputs(dims: int, channels: int) -> int:
         dims: 2 or 3.
         channels: Of each image.
     """
-    return 2 * channels * 2**dims + FORCES * dims * channels
+    cells: int = 2**dims
+    return 2 * channels * cells + FORCES * dims * channels
 
 
 def force(
@@ -144,5 +146,10 @@ def fold(
     odd = [n % 2 for n in reversed(pair.shape[2:])]
     even = nn.functional.pad(pair, [p for o in odd for p in (0, o)], mode="replicate")
     cells = product(range(2), repeat=pair.ndim - 2)
-    parts = [even[(..., *(slice(k, None, 2) for k in cell))] for cell in cells]
+    parts = [even[_every_second(cell)] for cell in cells]
     return torch.cat(parts, dim=1)
+
+
+def _every_second(cell: tuple[int, ...]) -> tuple[slice, ...]:
+    whole = slice(None)
+    return (whole, whole, *(slice(k, None, 2) for k in cell))
