@@ -9,7 +9,7 @@ import typing
 import pytest
 import torch
 
-from vesalius.core import Grid, Image, Labels, Linear
+from vesalius.core import Grid, Image, Labels, Linear, Velocity
 from vesalius.errors import ConfigError
 from vesalius.ops._warp import warp
 from vesalius.register import Basis, Plan, Scale, Stage, register
@@ -17,6 +17,7 @@ from vesalius.register import fields as _fields
 from vesalius.register._level import make_level
 from vesalius.register._local import LocalRegulariser
 from vesalius.register._plan import Adam, Demons, DenseModel, Greedy, Lbfgs, LinearModel, Optimiser
+from vesalius.register.atlas import DeformationModel, PrincipalBasis
 from vesalius.register.regularise import (
     Bending,
     CurvatureSolver,
@@ -57,6 +58,14 @@ SLABS = torch.meshgrid(*[torch.arange(N) // 4] * 3, indexing="ij")
 PIECES = Labels((1 + 16 * SLABS[0] + 4 * SLABS[1] + SLABS[2])[None], GRID)
 LITTLE = 1e-5
 
+
+def _modes():
+    """A model of shifts along each axis, which are what the two images differ by."""
+    data = torch.eye(3)[:, :, None, None, None].expand(3, 3, *GRID.shape)
+    signs = [one * sign for one in data for sign in (1.0, -1.0)]
+    return DeformationModel(3).fit([Velocity(d.contiguous(), GRID) for d in signs])
+
+
 # what cannot be made by its defaults, or is too slow or too coarse for so small an image
 MADE = {
     "FeatureCosine": FeatureCosine(Features(lambda i: torch.cat([i, i**2, 1 - i]), "powers")),
@@ -65,6 +74,7 @@ MADE = {
     "CosineBasis": _fields.CosineBasis(16.0),
     "LaplacianBasis": _fields.LaplacianBasis(PIECES, count=8, sigma_mm=2.0),
     "TimeForm": _fields.TimeForm(8.0, spans=2),
+    "PrincipalBasis": PrincipalBasis(_modes()),
     "InverseConsistency": InverseConsistency(HERE, LITTLE),
     "Rigidity": Rigidity(EVERYWHERE, LITTLE),
     "Varying": Varying(Bending(LITTLE), EVERYWHERE),

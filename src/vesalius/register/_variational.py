@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.core import Transform
-from vesalius.errors import ConfigError, ConvergenceError
+from vesalius.errors import ConfigError, ConvergenceError, RegionError
 from vesalius.register._level import Level
 from vesalius.register._models import model_of
 from vesalius.register._objective import Objective
@@ -19,6 +19,7 @@ from vesalius.register._terms import Term
 from vesalius.register._watch import Watch
 
 Flow = Float[Tensor, "3 z y x"]
+AWAY = 1e6  # the loss of a trial from which the moving image is not seen
 FIRST = 0.5  # longest displacement of the first trial of a line search, samples
 
 
@@ -94,11 +95,19 @@ class _Search:
     def evaluate(self) -> Tensor:
         """Give the loss and leave its derivative in ``parameters.grad``; once for one place."""
         if not torch.equal(self.here.at, self.parameters.detach()):
-            self.here = self._evaluate()
+            self.here = self._tried()
             if self.here.loss < self.best.loss:
                 self.best = self.here
         self.parameters.grad = self.here.slope.clone()
         return torch.as_tensor(self.here.loss, dtype=torch.float64)
+
+    def _tried(self) -> _State:
+        """Give what is known of a trial; one that leaves the moving image is bad, no error."""
+        try:
+            return self._evaluate()
+        except RegionError:
+            at = self.parameters.detach().clone()
+            return _State(at, AWAY, torch.zeros_like(at), self.best.flow)
 
     def _evaluate(self) -> _State:
         with torch.enable_grad():
