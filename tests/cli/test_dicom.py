@@ -170,7 +170,16 @@ def test_listen_receives_until_it_has_enough(vesalius, archive, tmp_path):
     assert len(datasets(tmp_path / "in")) == 3
 
 
+@pytest.fixture
+def interruptible():
+    """Let children hear SIGINT even where the suite runs in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_listen_ends_well_when_it_is_interrupted(tmp_path):
     child = run("dicom", "listen", "-o", tmp_path / "in", "--allow", "A", "--port", 0)
     assert child.stdout is not None
