@@ -10,6 +10,7 @@ import typer
 from vesalius.cli._exits import PARTIAL, REFUSED
 from vesalius.cli._group import ITSELF, VerbGroup
 from vesalius.cli._progress import Progress, watch
+from vesalius.cli._register import ModalityName
 
 if TYPE_CHECKING:
     from vesalius.io.dicom import Profile
@@ -49,13 +50,6 @@ class StartName(StrEnum):
     header = "header"
     centre = "centre"
     moments = "moments"
-
-
-class ModalityName(StrEnum):
-    """Whether template and scan come from one kind of scanner and contrast."""
-
-    same = "same"
-    different = "different"
 
 
 @app.callback()

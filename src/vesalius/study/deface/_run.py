@@ -18,7 +18,7 @@ from vesalius.study._views import View, choose_window, outline, overview
 from vesalius.study.deface._deface import STRICT, Defaced, Rules, Template, deface
 from vesalius.study.deface._gate import OnStep
 from vesalius.study.deface._head import head_of
-from vesalius.study.register._loaded import read_image
+from vesalius.study.register._loaded import open_image
 from vesalius.study.register._run import put
 
 TITLES = Titles(
@@ -85,8 +85,8 @@ def run_deface(
         )
     if report is not None and report.resolve() == out.resolve():
         raise OutputError(f"page and scan must be two files, got {out.name!r} for both")
-    image = read_image(files.image)
-    template = Template(read_image(files.template), io.open_labels(files.face))
+    image = open_image(files.image).read()
+    template = Template(open_image(files.template).read(), io.open_labels(files.face))
     keep = None if files.keep is None else io.open_labels(files.keep)
     done = deface(image, template, keep=keep, rules=rules, on_step=on_step)
     if report is not None:

@@ -10,7 +10,7 @@ from vesalius.core import Composite, Grid, Linear, Points, Transform, resample_l
 from vesalius.errors import ConfigError
 from vesalius.io import transforms
 from vesalius.register._registration import pull
-from vesalius.study.register._loaded import read_image
+from vesalius.study.register._loaded import open_image
 
 FLIRT, FREESURFER = ".mat", ".lta"
 
@@ -67,7 +67,7 @@ def apply_to_image(
         io.save(resample_labels(io.open_labels(moving), grid, transform=transform), out)
         return
     how: Literal["cubic", "linear"] = "cubic" if cubic else "linear"
-    io.save(pull(read_image(moving), grid, transform, interpolation=how), out)
+    io.save(pull(open_image(moving).read(), grid, transform, interpolation=how), out)
 
 
 def apply_to_points(transform: Transform, points: Path, out: Path) -> int:

@@ -59,10 +59,10 @@ def load_inputs(inputs: Inputs, job: Job) -> Loaded:
         FormatError: A file cannot be read, or holds a series.
         ConfigError: Landmarks are wanted and not given.
     """
-    fixed, moving = read_image(inputs.fixed), read_image(inputs.moving)
-    noticed = (*_noticed("fixed", inputs.fixed), *_noticed("moving", inputs.moving))
-    fixed = _stacked(fixed, tuple(pair[0] for pair in inputs.pairs))
-    moving = _stacked(moving, tuple(pair[1] for pair in inputs.pairs))
+    stays, moves = open_image(inputs.fixed), open_image(inputs.moving)
+    noticed = (*_noticed("fixed", stays), *_noticed("moving", moves))
+    fixed = _stacked(stays.read(), tuple(pair[0] for pair in inputs.pairs))
+    moving = _stacked(moves.read(), tuple(pair[1] for pair in inputs.pairs))
     labels = None if inputs.labels is None else _read_both(inputs.labels)
     points = None
     if inputs.points is not None:
@@ -79,17 +79,17 @@ def load_inputs(inputs: Inputs, job: Job) -> Loaded:
     )
 
 
-def read_image(path: Path) -> Image:
-    """Read one image; a series is refused.
+def open_image(path: Path) -> io.Handle:
+    """Open one image; a series is refused.
 
     Args:
         path: A file or a folder with one DICOM series.
 
     Returns:
-        The image.
+        Its handle.
 
     Raises:
-        FormatError: It cannot be read, or has times.
+        FormatError: It cannot be opened, or has times.
     """
     handle = io.open(path)
     if handle.content.frames != 1:
@@ -97,12 +97,12 @@ def read_image(path: Path) -> Image:
             f"{path.name!r} must hold one image, it holds {handle.content.frames} frames: a series "
             "is aligned with 'vesalius register series'"
         )
-    return handle.read()
+    return handle
 
 
-def _noticed(side: str, path: Path) -> tuple[str, ...]:
+def _noticed(side: str, handle: io.Handle) -> tuple[str, ...]:
     """Say what a reader noticed about a file: no spacing in it, a guess, a damaged header."""
-    found = io.open(path).findings
+    found = handle.findings
     return tuple(f"{side} image: {f.message}" for f in found if f.severity != "info")
 
 
@@ -116,7 +116,7 @@ def _stacked(image: Image, more: tuple[Path, ...]) -> Image:
         return image
     parts = [image.data.float()]
     for path in more:
-        other = read_image(path).map(lambda x: x.float())
+        other = open_image(path).read().map(lambda x: x.float())
         if other.data.shape[0] != 1:
             raise ShapeError(
                 f"{path.name!r} must have one channel to be paired, got {other.data.shape[0]}"

@@ -29,7 +29,7 @@ class Done:
     """What a run wrote.
 
     Attributes:
-        registration: The transform and what must be known of it; None for a series.
+        registration: The transform and what must be known of it.
         metrics: How good it is.
         report: The report's file.
         files: Names of all files in the folder.
@@ -94,8 +94,7 @@ def _written(
 ) -> Done:
     like, moving = found.fixed.grid, found.moving.grid
     remarks = [*loaded.remarks, *found.remarks]
-    warped = found.warped
-    io.save(warped, out / "warped.nii.gz")
+    io.save(found.warped, out / "warped.nii.gz")
     transforms.save(found.transform, out / "transform.json", like=like)
     files = ["warped.nii.gz", "transform.json"]
     try:
@@ -109,7 +108,7 @@ def _written(
         files.append("warped_labels.nii.gz")
     else:
         _forget(out, "warped_labels.nii.gz")
-    record = _record(loaded, job, found, warped)
+    record = _record(loaded, job, found)
     body = {**metrics.to_dict(), "remarks": remarks, "provenance": record}
     put(out / "metrics.json", json.dumps(body, indent=2, sort_keys=True) + "\n")
     page = page_of(loaded, job, found, metrics, remarks=tuple(remarks), record=record)
@@ -131,7 +130,7 @@ def _forget(out: Path, *patterns: str) -> None:
             old.unlink()
 
 
-def _record(loaded: Loaded, job: Job, found: Registration, warped: Image) -> dict[str, object]:
+def _record(loaded: Loaded, job: Job, found: Registration) -> dict[str, object]:
     record = Provenance("register", job.to_json(), loaded.hashes())
     return {**record.to_json(), "transform": repr(found.transform), "seconds": found.seconds}
 
