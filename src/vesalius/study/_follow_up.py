@@ -255,7 +255,6 @@ def _note(seconds: float, *, flat: bool) -> str:
         f"to {DEPTH_MM:g} mm (a known velocity field, integrated), new noise of {NOISE_HU:g} HU, "
         f"and the nodule grown to {2 * GROWN_RADIUS_MM:g} mm. The visits are registered on a "
         f"{SPACING_MM:g} mm grid (preset smooth, {seconds:.0f} s) with the nodule masked out, so "
-        "that the deformation cannot explain growth away; the volume is corrected by the Jacobian."
-        + texture
-        * flat
+        "that the deformation cannot explain growth away; its volume is measured on a grid of "
+        f"{FINE_MM:g} mm about it and corrected by the Jacobian." + texture * flat
     )
