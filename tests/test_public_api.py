@@ -25,6 +25,7 @@ TOP = [
     "register",
     "save",
     "scan",
+    "segment",
     "study",
 ]
 

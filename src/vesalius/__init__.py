@@ -15,6 +15,7 @@ _STAGES = (
     "measure",
     "reconstruct",
     "register",
+    "segment",
     "study",
 )
 _NAMES = {
@@ -41,6 +42,7 @@ __all__ = [
     "register",
     "save",
     "scan",
+    "segment",
     "study",
 ]
 

@@ -24,6 +24,7 @@ from vesalius.cli import (
     _measure,
     _reconstruct,
     _register,
+    _segment,
     _transform,
 )
 from vesalius.cli._exits import explain, save_traceback
@@ -45,6 +46,7 @@ app.command("info", short_help="Show what is in a file or folder, and what is wr
 app.command("convert", short_help="Write volumes and outlines in another format.")(_convert.convert)
 app.add_typer(_reconstruct.app, name="reconstruct")
 app.add_typer(_register.app, name="register")
+app.add_typer(_segment.app, name="segment")
 app.add_typer(_transform.app, name="transform")
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)

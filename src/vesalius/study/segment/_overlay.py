@@ -1,0 +1,100 @@
+"""Overlay: labels in colour over the image, and maps of doubt beside it."""
+# SPDX-License-Identifier: Apache-2.0
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vesalius.core import Image
+from vesalius.segment import Segmentation
+from vesalius.study._charts import Chart
+from vesalius.study._figures import figure_png
+from vesalius.study._planes import planes
+from vesalius.study._views import PALETTE, Window
+
+_LARGEST = 1400
+"""Pixels along the longer side of a picture; a larger image is shown by every n-th sample."""
+
+Slice = npt.NDArray[Any]
+
+
+def overlays(
+    image: Image, found: Segmentation, *, window: Window, objects: bool
+) -> tuple[Chart, ...]:
+    """Draw objects in colour, and each map of one channel, on the slice that has most of both.
+
+    Args:
+        image: One channel.
+        found: Its segmentation.
+        window: Grey levels.
+        objects: Whether the labels are drawn as coloured objects.
+
+    Returns:
+        The pictures; none where there is nothing to draw.
+    """
+    labels = found.labels.data[0].cpu().numpy()
+    plane = planes(image.grid)[0]
+    k = int((labels != 0).sum(axis=plane.axes[1:]).argmax())
+    grey = plane.cut(image.data[0].cpu().numpy(), k).astype(np.float64)
+    grey = ((grey - window.low) / (window.high - window.low)).clip(0, 1)
+    drawn = []
+    if objects:
+        note = "Each object in a colour of its own; neighbours may share one."
+        drawn.append(
+            Chart("Objects", note, _sheet(_coloured(grey, plane.cut(labels, k)), plane.pixel_mm))
+        )
+    for name, doubt in found.maps.items():
+        if doubt.data.shape[0] == 1 and "flow" not in name:
+            values = plane.cut(doubt.data[0].cpu().numpy(), k).astype(np.float64)
+            note = f"From {values.min():.3g} (dark) to {values.max():.3g} (bright)."
+            png = _sheet(_heated(grey, values), plane.pixel_mm)
+            drawn.append(Chart(name.capitalize(), note, png))
+    return tuple(drawn)
+
+
+def _coloured(grey: Slice, labels: Slice) -> Slice:
+    colours = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in PALETTE]) / 255
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    inside = labels != 0
+    # neighbours have neighbouring labels: a stride coprime to the palette keeps them apart
+    fill = colours[(labels.astype(np.int64) * 5) % len(colours)]
+    edge = _edges(labels)
+    picture[inside] = 0.65 * picture[inside] + 0.35 * fill[inside]
+    picture[edge] = fill[edge]
+    return picture
+
+
+def _edges(labels: Slice) -> Slice:
+    edge = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        step = np.diff(labels, axis=axis) != 0
+        low = tuple(slice(0, -1) if a == axis else slice(None) for a in (0, 1))
+        high = tuple(slice(1, None) if a == axis else slice(None) for a in (0, 1))
+        edge[low] |= step
+        edge[high] |= step
+    edge &= labels != 0
+    return edge
+
+
+def _heated(grey: Slice, values: Slice) -> Slice:
+    from matplotlib import colormaps
+
+    span = float(values.max() - values.min()) or 1.0
+    share = (values - values.min()) / span
+    heat = colormaps["magma"](share)[..., :3]
+    mixed = (1 - share[..., None]) * 0.6 * grey[..., None] + share[..., None] * heat
+    return np.asarray(mixed.clip(0, 1))
+
+
+def _sheet(picture: Slice, pixel: tuple[float, float]) -> bytes:
+    from matplotlib.figure import Figure
+
+    step = max(1, max(picture.shape[:2]) // _LARGEST)
+    height, width = picture.shape[0] * pixel[0], picture.shape[1] * pixel[1]
+    across = 7.2
+    figure = Figure(figsize=(across, across * height / width), dpi=150, facecolor="none")
+    ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    ax.imshow(picture[::step, ::step], extent=(0, width, height, 0), interpolation="nearest")
+    ax.set_axis_off()
+    return figure_png(figure)
