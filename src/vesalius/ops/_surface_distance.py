@@ -4,6 +4,7 @@
 from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from vesalius.ops._jit import kernel
 Spacing = tuple[float, float, float]
 Mask = Bool[Tensor, "z y x"]
 Other = Bool[Tensor, "z2 y2 x2"]
+Distances = npt.NDArray[np.float64]
 
 
 class SurfaceDistance(NamedTuple):
@@ -71,7 +73,11 @@ def surface_distance(first: Mask, second: Other, spacing: Spacing) -> SurfaceDis
         Huttenlocher et al. (1993), doi:10.1109/34.232073. The distance map: Felzenszwalb and
         Huttenlocher (2012), doi:10.4086/toc.2012.v008a019, section 2.1.
     """
-    there, back = directed_distances(first, second, spacing)
+    return summary(*directed_distances(first, second, spacing))
+
+
+def summary(there: Distances, back: Distances) -> SurfaceDistance:
+    """Sum up the distances of both ways; see ``directed_distances``."""
     both = np.concatenate([there, back])
     return SurfaceDistance(
         hausdorff=float(both.max()),
@@ -83,7 +89,7 @@ def surface_distance(first: Mask, second: Other, spacing: Spacing) -> SurfaceDis
     )
 
 
-def directed_distances(first: Mask, second: Other, spacing: Spacing) -> tuple[Any, Any]:
+def directed_distances(first: Mask, second: Other, spacing: Spacing) -> tuple[Distances, Distances]:
     """Give the distances of all surface voxels, as two float64 arrays, in no stated order.
 
     Args:
@@ -99,14 +105,15 @@ def directed_distances(first: Mask, second: Other, spacing: Spacing) -> tuple[An
         UnitError: A spacing is not positive.
         RegionError: A mask is empty.
     """
-    _check(first, second, spacing)
-    one, two = _cropped(first, second)
+    check_masks(first, second, spacing)
+    one, two = cropped(first, second)
     squares = np.array([s * s for s in spacing])
     one, two = (_surface(mask.cpu().numpy()) for mask in (one, two))
-    return _to_nearest(one, two, squares), _to_nearest(two, one, squares)
+    return to_nearest(one, two, squares), to_nearest(two, one, squares)
 
 
-def _check(first: Tensor, second: Tensor, spacing: Spacing) -> None:
+def check_masks(first: Tensor, second: Tensor, spacing: Spacing) -> None:
+    """Refuse masks without a common shape or a surface, and lengths that are none."""
     if first.shape != second.shape or first.ndim != 3:
         raise ShapeError(
             "masks must have one shape (z, y, x) to be compared, got "
@@ -121,7 +128,7 @@ def _check(first: Tensor, second: Tensor, spacing: Spacing) -> None:
             )
 
 
-def _cropped(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+def cropped(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Cut both masks to the box that holds both: no distance leads out of it."""
     either = first | second
     planes, plane = either.any(dim=2), either.any(dim=0)
@@ -138,8 +145,17 @@ def _surface(mask: Any) -> Any:
     return out
 
 
-def _to_nearest(start: Any, goal: Any, squares: Any) -> Any:
-    """Give the distance of each True of ``start`` to the nearest True of ``goal``."""
+def to_nearest(start: Any, goal: Any, squares: Distances) -> Distances:
+    """Give the distance of each True of ``start`` to the nearest True of ``goal``.
+
+    Args:
+        start: (z, y, x) bool.
+        goal: Same shape, at least one True.
+        squares: Squared spacing along (z, y, x).
+
+    Returns:
+        One distance for each True of ``start``, by y, then x, then z.
+    """
     field = np.empty(goal.shape)
     _along_rows(goal, squares[2], field)
     _along_columns(field, squares[1], start.any(axis=0))

@@ -21,6 +21,7 @@ from vesalius.core import (
 )
 from vesalius.errors import ConvergenceError, GeometryError, RegionError, ShapeError
 from vesalius.ops._folds import Folds, fold_statistics
+from vesalius.ops._label_boxes import joined_box, label_boxes
 from vesalius.ops._overlap import overlap
 from vesalius.ops._surface_distance import surface_distance
 from vesalius.register._report import (
@@ -157,12 +158,12 @@ def compare_labels(fixed: Labels, moving: Labels, transform: Transform) -> tuple
 def _layer(fixed: Labels, pulled: Labels, layer: int, values: tuple[int, ...]) -> list[Structure]:
     one, two = fixed.data[layer].cpu().to(torch.int64), pulled.data[layer].cpu().to(torch.int64)
     counts = overlap(one, two, values)
-    boxes = _boxes(one, two, values)
+    first, second = label_boxes(one, values), label_boxes(two, values)
     names = dict(pulled.names) | dict(fixed.names)
     volume = fixed.grid.voxel_volume_mm3
     rows = []
     for k, value in enumerate(values):
-        box = boxes[k]
+        box = joined_box(first[k], second[k])
         hd95, assd = math.nan, math.nan
         if box is not None and counts.first[k] and counts.second[k]:
             distance = surface_distance(one[box] == value, two[box] == value, fixed.grid.spacing_mm)
@@ -181,34 +182,6 @@ def _layer(fixed: Labels, pulled: Labels, layer: int, values: tuple[int, ...]) -
             )
         )
     return rows
-
-
-def _boxes(
-    one: Tensor, two: Tensor, values: tuple[int, ...]
-) -> list[tuple[slice, slice, slice] | None]:
-    """Give the box that holds each value in both; None where it is absent from both."""
-    from scipy.ndimage import find_objects
-
-    place = {v: k for k, v in enumerate(values, start=1)}
-    table = np.array(sorted(values), dtype=np.int64)
-    numbers = np.array([place[v] for v in table.tolist()], dtype=np.int32)
-    found: list[list[tuple[slice, ...] | None]] = []
-    for part in (one.numpy(), two.numpy()):
-        if not len(table):
-            return []
-        at = np.searchsorted(table, part).clip(max=len(table) - 1)
-        numbered = np.where(table[at] == part, numbers[at], 0)
-        found.append(find_objects(numbered, max_label=len(values)))
-    return [_joined(a, b) for a, b in zip(*found, strict=True)]
-
-
-def _joined(
-    a: tuple[slice, ...] | None, b: tuple[slice, ...] | None
-) -> tuple[slice, slice, slice] | None:
-    if a is None or b is None:
-        return a or b  # type: ignore[return-value]
-    z, y, x = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
-    return (z, y, x)
 
 
 def landmark_error(
