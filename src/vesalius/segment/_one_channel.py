@@ -1,0 +1,76 @@
+"""What every classical method asks of its input and says of itself."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from dataclasses import fields, is_dataclass
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor
+
+from vesalius.core import Grid, Image
+from vesalius.errors import GeometryError, ShapeError
+from vesalius.segment._hints import Hints
+
+
+def one_channel(image: Image, what: str) -> Shaped[Tensor, "z y x"]:
+    """Give the samples of an image of one channel.
+
+    Args:
+        image: Of one channel.
+        what: What needs one channel, for the message.
+
+    Returns:
+        (z, y, x), shared with the image.
+
+    Raises:
+        ShapeError: There are more channels.
+    """
+    if image.data.shape[0] != 1:
+        raise ShapeError(
+            f"{what} needs an image of one channel, got {image.data.shape[0]}: take one with "
+            "Image(image.data[k:k + 1], image.grid, image.unit)"
+        )
+    return image.data[0]
+
+
+def where_to_work(hints: Hints) -> Bool[Tensor, "z y x"] | None:
+    """Give the mask of the hints; None for everywhere."""
+    return None if hints.mask is None else (hints.mask.data != 0).any(dim=0)
+
+
+def orthogonal_spacing(grid: Grid, what: str) -> tuple[float, float, float]:
+    """Give the spacing of a grid whose axes meet at right angles, mm.
+
+    Args:
+        grid: Of the image.
+        what: What needs right angles, for the message.
+
+    Returns:
+        Along (z, y, x).
+
+    Raises:
+        GeometryError: The grid is sheared.
+    """
+    if not grid.is_orthogonal:
+        raise GeometryError(
+            f"{what} needs a grid whose axes meet at right angles, this one is sheared: "
+            "resample first with core.resample"
+        )
+    return grid.spacing_mm
+
+
+def settings_of(method: object) -> dict[str, object]:
+    """Write the settings of a method in JSON types; infinite numbers become text."""
+    assert is_dataclass(method)
+    found: dict[str, object] = {"method": type(method).__name__}
+    for one in fields(method):
+        value = getattr(method, one.name)
+        endless = isinstance(value, float) and not math.isfinite(value)
+        found[one.name] = str(value) if endless else value
+    return found
+
+
+def as_floats(x: Shaped[Tensor, "z y x"]) -> Shaped[Tensor, "z y x"]:
+    """Copy samples to float64 on the CPU, which holds every integer up to 53 bits exactly."""
+    return torch.from_numpy(x.detach().cpu().double().numpy().copy())
