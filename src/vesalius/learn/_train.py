@@ -2,65 +2,63 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import repeat
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from vesalius.core import Step
-from vesalius.errors import ConfigError, ConvergenceError, IntensityError
+from vesalius.errors import ConfigError, ConvergenceError
+from vesalius.learn._schedule import Schedule
+from vesalius.learn._training_state import Run, State, flat_state, put_back
 
 Batch = tuple[Tensor, ...]
-State = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How long and how fast to learn.
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Endless batches that a generator alone decides: its state is saved with the weights.
+
+    A resumed run then goes on with the batches that the first one would have had. Nothing else may
+    change from call to call inside ``draw``.
 
     Attributes:
-        steps: Optimiser steps in all; resuming counts those already made.
-        learning_rate: Largest step size, after the warm-up.
-        warm_up: Steps over which the rate rises linearly from 0.
-        weight_decay: Decoupled weight decay (Loshchilov 2019, arXiv:1711.05101), on weights only.
-        clip: Largest norm of the gradient of all parameters together; infinity for none.
-        average: Decay of the moving average of the weights that is returned; 0 returns the last.
-        save_every: Steps between calls of ``save``; the last step is always saved.
-
-    Raises:
-        ConfigError: A number is out of range.
+        draw: Makes the next batch; None ends the training there (early stop).
+        generator: All its chance.
     """
 
-    steps: int
-    learning_rate: float = 1e-3
-    warm_up: int = 20
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    average: float = 0.99
-    save_every: int = 500
+    draw: Callable[[torch.Generator], Batch | None]
+    generator: torch.Generator
 
-    def __post_init__(self) -> None:
-        if min(self.steps, self.save_every) < 1 or self.warm_up < 0:
-            raise ConfigError(
-                f"steps and save_every must be at least 1 and warm_up not negative, got "
-                f"{self.steps}, {self.save_every}, {self.warm_up}"
-            )
-        good = self.learning_rate > 0 and self.clip > 0 and self.weight_decay >= 0
-        if not good or not 0 <= self.average < 1:
-            raise ConfigError(
-                f"learning_rate and clip must be positive, weight_decay not negative, average in "
-                f"[0, 1), got {self.learning_rate}, {self.clip}, {self.weight_decay} and "
-                f"{self.average}"
-            )
+    def __iter__(self) -> Iterator[Batch]:
+        """Draw until ``draw`` gives None."""
+        for _ in repeat(None):
+            batch = self.draw(self.generator)
+            if batch is None:
+                return
+            yield batch
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step (from 0): linear warm-up, then half a cosine down to 0."""
-        if step < self.warm_up:
-            return self.learning_rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """A loss that also looks at a teacher: the moving average of the model (mean teacher).
+
+    Attributes:
+        loss: From the student, the teacher (its gradient is off), a batch and the share of the
+            training that is done to a scalar.
+
+    References:
+        Tarvainen and Valpola (2017), arXiv:1703.01780; the decay is ``Schedule.average``.
+    """
+
+    loss: Callable[[nn.Module, nn.Module, Batch, float], Tensor]
 
 
 @final
@@ -79,161 +77,166 @@ class Training:
 
 def train(
     model: nn.Module,
-    batches: Iterable[Batch],
-    loss: Callable[[nn.Module, Batch], Tensor],
+    batches: Iterable[Batch] | Drawn,
+    loss: Callable[[nn.Module, Batch], Tensor] | Taught,
     *,
     schedule: Schedule,
     resume: State | None = None,
     save: Callable[[State], None] | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Training:
-    """Fit a model in place with AdamW; afterwards it holds the averaged weights, in eval mode.
+    """Fit a model in place; afterwards it holds the averaged weights, in eval mode.
 
     Opens no file and draws no random number: batches come from the caller, states go to ``save``.
     A run that is stopped and resumed with the remaining batches ends with the same weights as one
-    that was not.
+    that was not; with :class:`Drawn` batches the state knows which those are.
 
     Args:
         model: Any module; its device and dtype are kept.
-        batches: At least as many as there are steps left; on the model's device.
+        batches: At least as many as there are steps left (times ``schedule.accumulate``); on the
+            model's device.
         loss: From the model and a batch to a scalar to be made small.
         schedule: How long and how fast.
         resume: The state of an earlier run of the same model and schedule.
-        save: Called with the state every ``schedule.save_every`` steps and after the last.
-        on_step: Told of each step.
+        save: Called with the state every ``schedule.save_every`` steps or ``save_seconds`` and
+            after the last.
+        on_step: Told of each step; the total shrinks to what the clock allows.
 
     Returns:
         The losses and the last state.
 
     Raises:
-        ConfigError: ``resume`` does not fit the model, or the batches ran out.
+        ConfigError: ``resume`` does not fit the model or the batches, or they ran out.
         ConvergenceError: The loss became NaN or infinite; the weights are those before that step.
     """
     model.train()
-    optimiser = _optimiser(model, schedule)
-    mean = {name: p.detach().clone() for name, p in model.named_parameters()}
-    first = 0 if resume is None else _load(resume, model, optimiser, mean)
-    losses: list[float] = []
+    generator = batches.generator if isinstance(batches, Drawn) else None
+    run = Run(model, _optimiser(model, schedule), generator)
+    if resume is not None:
+        put_back(resume, run)
+    first, losses = run.steps, list[float]()
+    measure = _bound(loss, run)
     source = iter(batches)
-    for step in range(first, schedule.steps):
-        batch = next(source, None)
-        if batch is None:
+    clock = _Clock(schedule, run.seconds)
+    while run.steps < schedule.steps and clock.now() < schedule.seconds:
+        drawn = [b for _, b in zip(range(schedule.accumulate), source, strict=False)]
+        if len(drawn) < schedule.accumulate:
+            if generator is not None:
+                break
             raise ConfigError(
                 f"batches must last for {schedule.steps - first} steps, they ended after "
-                f"{step - first}: give an endless iterator"
+                f"{run.steps - first}: give an endless iterator"
             )
-        losses.append(_one(model, optimiser, loss(model, batch), schedule, step))
-        decay = min(schedule.average, (step + 1) / (step + 10))
-        for name, p in model.named_parameters():
-            mean[name].lerp_(p.detach(), 1 - decay)
-        if save is not None and (
-            (step + 1) % schedule.save_every == 0 or step + 1 == schedule.steps
-        ):
-            save(_state(model, optimiser, mean, step + 1))
+        done = schedule.share(run.steps, clock.now())
+        losses.append(_one(run, measure, drawn, schedule=schedule, done=done))
+        run.seconds = clock.now()
+        last = run.steps >= schedule.steps or run.seconds >= schedule.seconds
+        if save is not None and (last or clock.due(run.steps)):
+            save(flat_state(run))
         if on_step is not None:
-            on_step(Step(f"train: loss {losses[-1]:.4g}", step + 1, schedule.steps))
-    state = _state(model, optimiser, mean, max(first, schedule.steps))
+            total = run.steps if last else schedule.expected(run.steps, run.seconds)
+            on_step(Step(f"train: loss {losses[-1]:.4g}", run.steps, total))
+    state = flat_state(run)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            p.copy_(mean[name])
+            p.copy_(run.mean[name])
     model.eval()
     return Training(tuple(losses), state)
 
 
-def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
+class _Clock:
+    """Seconds since the start of the whole training, and when the next state is due."""
+
+    def __init__(self, schedule: Schedule, before: float) -> None:
+        self.schedule = schedule
+        self.tick = time.process_time if schedule.clock == "cpu" else time.monotonic
+        self.start = self.tick() - before
+        self.saved = before
+
+    def now(self) -> float:
+        return self.tick() - self.start
+
+    def due(self, steps: int) -> bool:
+        """Whether a state is to be saved after that many steps; starts the wait for the next."""
+        late = self.now() - self.saved >= self.schedule.save_seconds
+        if not late and steps % self.schedule.save_every:
+            return False
+        self.saved = self.now()
+        return True
+
+
+def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": weights, "weight_decay": schedule.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=schedule.learning_rate)
+    kept = [g for g in groups if g["params"]]
+    if schedule.optimiser == "sgd":
+        return torch.optim.SGD(
+            kept, lr=schedule.learning_rate, momentum=schedule.momentum, nesterov=True
+        )
+    return torch.optim.AdamW(kept, lr=schedule.learning_rate)
+
+
+def _bound(
+    loss: Callable[[nn.Module, Batch], Tensor] | Taught, run: Run
+) -> Callable[[Batch, float], Tensor]:
+    """Make the loss a function of the batch and of the share that is done."""
+    if not isinstance(loss, Taught):
+        plain = loss
+        return lambda batch, done: plain(run.model, batch)
+    teacher, taught = deepcopy(run.model), loss.loss
+    for name, p in teacher.named_parameters():
+        p.requires_grad_(False)
+        p.data = run.mean[name]  # one memory: the teacher is the average at every step
+    return lambda batch, done: taught(run.model, teacher, batch, done)
 
 
 def _one(
-    model: nn.Module, optimiser: torch.optim.AdamW, value: Tensor, schedule: Schedule, step: int
+    run: Run,
+    measure: Callable[[Batch, float], Tensor],
+    batches: list[Batch],
+    *,
+    schedule: Schedule,
+    done: float,
 ) -> float:
-    now = float(value.detach())
-    if not math.isfinite(now):
-        raise ConvergenceError(
-            f"the loss must stay finite, got {now} at step {step}: lower the learning rate "
-            f"(now {schedule.rate(step):.3g}) or check the batches for NaN"
-        )
-    optimiser.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    if math.isfinite(schedule.clip):
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), schedule.clip))
-        if not math.isfinite(norm):
+    """Make one step; gives the loss before it."""
+    rate = schedule.rate_at(run.steps, done)
+    run.optimiser.zero_grad(set_to_none=True)
+    total = 0.0
+    for batch in batches:
+        device = next(run.model.parameters()).device.type
+        half = schedule.precision == "bfloat16"
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
+            value = measure(batch, done)
+        now = float(value.detach())
+        if not math.isfinite(now):
             raise ConvergenceError(
-                f"the gradient must stay finite, got a norm of {norm} at step {step}: lower the "
-                "learning rate or check the loss at its borders (log 0, sqrt 0)"
+                f"the loss must stay finite, got {now} at step {run.steps}: lower the learning "
+                f"rate (now {rate:.3g}) or check the batches for NaN"
             )
-    for group in optimiser.param_groups:
-        group["lr"] = schedule.rate(step)
-    optimiser.step()
-    return now
+        (value / len(batches)).backward()  # type: ignore[no-untyped-call]
+        total += now / len(batches)
+    _clip(run, schedule)
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    run.optimiser.step()
+    run.steps += 1
+    decay = min(schedule.average, run.steps / (run.steps + 9))
+    with torch.no_grad():
+        for name, p in run.model.named_parameters():
+            run.mean[name].lerp_(p, 1 - decay)
+    return total
 
 
-def _state(
-    model: nn.Module, optimiser: torch.optim.AdamW, mean: dict[str, Tensor], step: int
-) -> dict[str, Tensor]:
-    """Flatten weights, buffers, averages and moments into named tensors."""
-    state = {f"model.{k}": v.detach().clone() for k, v in model.state_dict().items()}
-    state |= {f"mean.{k}": v.clone() for k, v in mean.items()}
-    for name, p in model.named_parameters():
-        moments = optimiser.state.get(p, {})
-        state |= {f"moment.{name}.{k}": v.detach().clone() for k, v in moments.items()}
-    state["step"] = torch.tensor(step, dtype=torch.int64)
-    return state
-
-
-def _load(
-    state: State, model: nn.Module, optimiser: torch.optim.AdamW, mean: dict[str, Tensor]
-) -> int:
-    """Put a state back; gives the number of steps it has made."""
-    weights = _under(state, "model.")
-    expected = model.state_dict()
-    shapes = {k: tuple(v.shape) for k, v in weights.items()}
-    if "step" not in state or shapes != {k: tuple(v.shape) for k, v in expected.items()}:
-        raise ConfigError(
-            f"the state must hold the {len(expected)} tensors of this model with their shapes, "
-            f"got {len(weights)}: resume with the same model"
+def _clip(run: Run, schedule: Schedule) -> None:
+    if not math.isfinite(schedule.clip):
+        return
+    norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), schedule.clip))
+    if not math.isfinite(norm):
+        raise ConvergenceError(
+            f"the gradient must stay finite, got a norm of {norm} at step {run.steps}: lower the "
+            "learning rate or check the loss at its borders (log 0, sqrt 0)"
         )
-    model.load_state_dict(weights)
-    for name, value in _under(state, "mean.").items():
-        mean[name].copy_(value)
-    for name, p in model.named_parameters():
-        moments = _under(state, f"moment.{name}.")
-        if moments:
-            optimiser.state[p] = {k: v.clone() for k, v in moments.items()}
-    return int(state["step"])
-
-
-def _under(state: State, prefix: str) -> dict[str, Tensor]:
-    """Part of a state; a layer named like the start of another one must not catch it."""
-    found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    return {k: v for k, v in found.items() if "." not in k or not prefix.startswith("moment.")}
-
-
-def load_average(model: nn.Module, state: State) -> None:
-    """Put the averaged weights and the buffers of a training state into a model, in place.
-
-    Args:
-        model: Of the same plan as the trained one.
-        state: From :func:`train`.
-
-    Raises:
-        IntensityError: A weight is NaN or infinite.
-        ConfigError: The names or shapes do not fit the model.
-    """
-    values = {**_under(state, "model."), **_under(state, "mean.")}
-    own = model.state_dict()
-    if {k: v.shape for k, v in values.items()} != {k: v.shape for k, v in own.items()}:
-        raise ConfigError(
-            f"weights must fit the model's {len(own)} tensors by name and shape, got {len(values)}"
-        )
-    for name, value in values.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise IntensityError(f"weights must be finite, '{name}' has NaN or infinity")
-    model.load_state_dict(values)
-    model.eval()
