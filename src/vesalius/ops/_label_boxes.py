@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vesalius.errors import UnitError
 from vesalius.ops._jit import kernel
+from vesalius.ops._surface_distance import thick_enough
 
 Box = tuple[slice, slice, slice]
 
@@ -46,15 +47,25 @@ def label_boxes(labels: Integer[Tensor, "z y x"], values: tuple[int, ...]) -> In
     return torch.from_numpy(boxes)
 
 
-def joined_box(first: Int[Tensor, "3 2"], second: Int[Tensor, "3 2"]) -> Box | None:
-    """Give the box that holds two boxes; None where both are empty."""
+def joined_box(first: Int[Tensor, "3 2"], second: Int[Tensor, "3 2"], *, depth: int) -> Box | None:
+    """Give the box that holds two boxes.
+
+    Args:
+        first: Of one label, see ``label_boxes``.
+        second: Of another.
+        depth: Slices of the volume; where it has several, so has the box: a block of one slice
+            would be taken for a plane.
+
+    Returns:
+        The box; None where both are empty.
+    """
     held = [box for box in (first, second) if bool((box[:, 1] > box[:, 0]).all())]
     if not held:
         return None
     both = torch.stack(held)
     low, high = both[:, :, 0].amin(dim=0).tolist(), both[:, :, 1].amax(dim=0).tolist()
     z, y, x = (slice(a, b) for a, b in zip(low, high, strict=True))
-    return (z, y, x)
+    return (thick_enough(z, depth), y, x)
 
 
 def _ranks(plane: np.ndarray, table: np.ndarray) -> np.ndarray:

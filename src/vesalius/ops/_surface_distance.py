@@ -136,7 +136,15 @@ def cropped(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     for line in (planes.any(dim=1), plane.any(dim=1), plane.any(dim=0)):
         inside = line.nonzero()
         box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    box[0] = thick_enough(box[0], first.shape[0])
     return first[tuple(box)].contiguous(), second[tuple(box)].contiguous()
+
+
+def thick_enough(slices: slice, size: int) -> slice:
+    """Widen one slice of a volume to two: a flat thing in a volume must not become a plane."""
+    if slices.stop - slices.start > 1 or size == 1:
+        return slices
+    return slice(slices.start, slices.stop + 1) if slices.stop < size else slice(size - 2, size)
 
 
 def _surface(mask: Any) -> Any:

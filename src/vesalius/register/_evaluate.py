@@ -163,7 +163,7 @@ def _layer(fixed: Labels, pulled: Labels, layer: int, values: tuple[int, ...]) -
     volume = fixed.grid.voxel_volume_mm3
     rows = []
     for k, value in enumerate(values):
-        box = joined_box(first[k], second[k])
+        box = joined_box(first[k], second[k], depth=one.shape[0])
         hd95, assd = math.nan, math.nan
         if box is not None and counts.first[k] and counts.second[k]:
             distance = surface_distance(one[box] == value, two[box] == value, fixed.grid.spacing_mm)
