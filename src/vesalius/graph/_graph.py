@@ -77,7 +77,8 @@ def laplacian(graph: Graph, kind: LaplacianKind = "combinatorial") -> Float[Tens
     elif kind == "random walk":
         values = values * inverse[rows]
     size = (graph.nodes, graph.nodes)
-    return torch.sparse_coo_tensor(torch.stack([rows, columns]), values, size).coalesce()
+    index = torch.stack([rows, columns])
+    return torch.sparse_coo_tensor(index, values, size, check_invariants=True).coalesce()
 
 
 def lattice_graph(
