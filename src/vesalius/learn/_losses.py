@@ -174,13 +174,13 @@ def tversky(
 
 
 def deep_supervision(
-    outputs: Sequence[Logits], target: Classes, weight: Weight, *, loss: Loss
+    outputs: Sequence[Tensor], target: Tensor, weight: Weight, *, loss: Loss
 ) -> Scalar:
     """Average a loss over the outputs of several levels, each half as strong as the finer one.
 
     Args:
-        outputs: Finest first, such as ``UNet.deep`` gives; each is compared with every n-th
-            sample of the truth, where n is its step.
+        outputs: (batch, k, *space), finest first, such as ``UNet.deep`` gives; each is compared
+            with every n-th sample of the truth, where n is its step.
         target: As for :func:`cross_entropy`, on the finest lattice; any channels of float do too.
         weight: As for :func:`cross_entropy`, on the finest lattice.
         loss: Of one level, from output, target and weight.
