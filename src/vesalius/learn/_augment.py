@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.learn._augment_space import Motion, Sampling, draw_move, moved
+from vesalius.learn._augment_space import Motion, Sampling, draw_move, lattice, moved
 from vesalius.learn._augment_values import Appearance, changed, draw_change
 
 
@@ -130,10 +130,10 @@ def augment(
         channels=image.shape[1],
         generator=generator,
     )
-    pulled = moved(image, move, size=size, sampling="linear")
+    places = lattice(move, old=tuple(image.shape[2:]), size=size)
     return Augmented(
-        image=changed(pulled, change),
-        targets=moved(truth.targets, move, size=size, sampling=truth.sampling),
-        weight=moved(truth.weight, move, size=size, sampling="nearest", outside="zero"),
+        image=changed(moved(image, places, sampling="linear"), change),
+        targets=moved(truth.targets, places, sampling=truth.sampling),
+        weight=moved(truth.weight, places, sampling="nearest", outside="zero"),
         matrix=move.matrix.to(image.device),
     )

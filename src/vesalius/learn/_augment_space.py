@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vesalius.errors import ConfigError, ShapeError
 
 Sampling = Literal["linear", "nearest", "classes"]
+Outside = Literal["edge", "zero"]
 
 THICK = 3.0
 """Slices this many times thicker than the finest spacing are not turned out of their plane."""
+TOGETHER = 4
+"""Classes whose indicators are interpolated at once."""
 
 
 @final
@@ -129,20 +132,60 @@ def draw_move(
     return Move(turn * (factors * signs)[:, None, :], shift, bend)
 
 
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Lattice:
+    """Where the new samples stand in the old block: made once, used for image, truth and weight.
+
+    Attributes:
+        away: (batch,) whether a member moves; the others are cut about the centre, exactly.
+        grid: (moving members, *size, d) positions for ``grid_sample``: last axis (x, y, z), -1
+            and 1 at the outer edges of the old block.
+        old: Samples of the old block along each spatial axis.
+        size: Of the new one.
+    """
+
+    away: Bool[Tensor, " batch"]
+    grid: Float[Tensor, "moving *size d"]
+    old: tuple[int, ...]
+    size: tuple[int, ...]
+
+
+def lattice(move: Move, *, old: tuple[int, ...], size: tuple[int, ...]) -> Lattice:
+    """Place the samples of the new block in the old one, centre on centre.
+
+    Args:
+        move: Of each member.
+        old: Samples of the old block along each spatial axis.
+        size: Of the new one.
+
+    Returns:
+        The places, on the CPU.
+
+    Raises:
+        ShapeError: The moves have another number of axes.
+    """
+    d = move.matrix.shape[1]
+    if len(old) != d or len(size) != d:
+        raise ShapeError(f"old and new size must have {d} numbers, got {old} and {size}")
+    away = _changed(move)
+    if any((a - b) % 2 for a, b in zip(old, size, strict=True)):
+        away = torch.ones_like(away)  # centres half a sample apart: nothing can be cut out
+    return Lattice(away, _positions(move, away, old=old, size=size), old, size)
+
+
 def moved(
     x: Float[Tensor, "batch c *space"],
-    move: Move,
+    places: Lattice,
     *,
-    size: tuple[int, ...],
     sampling: Sampling,
-    outside: Literal["edge", "zero"] = "edge",
+    outside: Outside = "edge",
 ) -> Float[Tensor, "batch c *size"]:
-    """Pull the samples of each member through its move.
+    """Pull the samples of each member to their new places.
 
     Args:
         x: (batch, c, *space).
-        move: One for each member.
-        size: Samples of the new lattice, about the centre of the old one.
+        places: From :func:`lattice`.
         sampling: ``"linear"``; ``"nearest"``; ``"classes"`` for whole numbers in one channel: the
             value whose linearly interpolated indicator is largest.
         outside: What lies beyond: the nearest edge sample, or 0.
@@ -151,26 +194,24 @@ def moved(
         Same dtype; members that do not move are cut out exactly.
 
     Raises:
-        ShapeError: Batch or axes do not fit the moves.
+        ShapeError: Batch or size are not those of the places, or classes have several channels.
     """
-    if x.shape[0] != move.matrix.shape[0] or x.ndim - 2 != move.matrix.shape[1]:
+    if x.shape[0] != len(places.away) or tuple(x.shape[2:]) != places.old:
         raise ShapeError(
-            f"samples must have shape ({move.matrix.shape[0]}, c, and {move.matrix.shape[1]} "
-            f"spatial axes) to fit the moves, got {tuple(x.shape)}"
+            f"samples must have shape ({len(places.away)}, c, {places.old}) to fit the places, "
+            f"got {tuple(x.shape)}"
         )
-    if len(size) != x.ndim - 2:
-        raise ShapeError(f"size must have {x.ndim - 2} numbers, got {size}")
-    away = _changed(move)
-    still = all((a - b) % 2 == 0 for a, b in zip(x.shape[2:], size, strict=True))
-    if not still:  # the centres are half a sample apart: nothing can be cut out
-        away = torch.ones_like(away)
-    out = x.new_empty((x.shape[0], x.shape[1], *size))
-    if bool((~away).any()):
-        out[~away] = centre_cut(x[~away], size, outside=outside)
+    if sampling == "classes" and x.shape[1] != 1:
+        raise ShapeError(f"classes must be in one channel, got {x.shape[1]}: one for each head")
+    away = places.away.to(x.device)
+    out = x.new_empty((x.shape[0], x.shape[1], *places.size))
+    if not bool(away.all()):
+        out[~away] = centre_cut(x[~away], places.size, outside=outside)
     if bool(away.any()):
-        grid = _lattice(move, away, old=tuple(x.shape[2:]), new=size).to(x.device)
-        padding = "border" if outside == "edge" else "zeros"
-        out[away] = _pulled(x[away], grid, sampling, padding)
+        grid = places.grid.to(x.device, x.dtype)
+        pull = _classes if sampling == "classes" else _pulled
+        mode = "nearest" if sampling == "nearest" else "bilinear"
+        out[away] = pull(x[away], grid, mode, outside)
     return out
 
 
@@ -178,7 +219,7 @@ def centre_cut(
     x: Float[Tensor, "batch c *space"],
     size: tuple[int, ...],
     *,
-    outside: Literal["edge", "zero"] = "edge",
+    outside: Outside = "edge",
 ) -> Float[Tensor, "batch c *size"]:
     """Cut a block about the centre, or pad to it.
 
@@ -201,39 +242,42 @@ def centre_cut(
     return x
 
 
-def _pulled(x: Tensor, grid: Tensor, sampling: Sampling, padding: str) -> Tensor:
-    """Sample at a normalised lattice."""
-    if sampling != "classes":
-        mode = "nearest" if sampling == "nearest" else "bilinear"
-        wide = x if x.is_floating_point() else x.float()
-        found = nn.functional.grid_sample(
-            wide, grid.to(wide), mode=mode, padding_mode=padding, align_corners=False
-        )
-        return found.to(x.dtype)
-    best = x.new_zeros((x.shape[0], x.shape[1], *grid.shape[1:-1]))
-    most = torch.full(best.shape, 0.0, device=x.device)
-    for value in torch.unique(x):  # one class at a time: memory does not grow with their number
-        share = nn.functional.grid_sample(
-            (x == value).float(), grid.float(), padding_mode=padding, align_corners=False
-        )
-        better = share > most
-        best, most = torch.where(better, value, best), torch.where(better, share, most)
-    return best
+def _pulled(x: Tensor, grid: Tensor, mode: str, outside: Outside) -> Tensor:
+    padding = "border" if outside == "edge" else "zeros"
+    return nn.functional.grid_sample(x, grid, mode=mode, padding_mode=padding, align_corners=False)
 
 
-def _lattice(move: Move, which: Tensor, *, old: tuple[int, ...], new: tuple[int, ...]) -> Tensor:
-    """Positions in the old lattice for ``grid_sample``: last axis (x, y, z), -1 to 1 at edges."""
+def _classes(x: Tensor, grid: Tensor, mode: str, outside: Outside) -> Tensor:
+    """Give the value with the largest indicator; several at once share their weights."""
+    low = int(x.min())
+    counts = torch.bincount((x.reshape(-1) - low).long())
+    values = (counts.nonzero()[:, 0] + low).to(x)
+    best = values[0].expand(len(x), 1, *grid.shape[1:-1])
+    most = torch.zeros(best.shape, dtype=x.dtype, device=x.device)
+    for part in torch.split(values, TOGETHER):
+        if len(values) == 1 and outside == "edge":
+            break
+        indicators = (x == part.view(1, -1, *[1] * (x.ndim - 2))).to(x)
+        share, at = _pulled(indicators, grid, mode, outside).max(dim=1, keepdim=True)
+        best = torch.where(share > most, part[at], best)
+        most = torch.maximum(most, share)
+    return torch.where(most > 0, best, 0) if outside == "zero" else best
+
+
+def _positions(move: Move, which: Tensor, *, old: tuple[int, ...], size: tuple[int, ...]) -> Tensor:
+    """Positions of the new samples of the chosen members, as ``grid_sample`` counts them."""
     matrix, shift, bend = move.matrix[which], move.shift[which], move.bend[which]
-    half_old, half_new = (torch.tensor(s, dtype=torch.float32) / 2 for s in (old, new))
+    half_old, half_new = (torch.tensor(s, dtype=torch.float32) / 2 for s in (old, size))
     linear = matrix * half_new / half_old[:, None]
-    theta = torch.cat([linear, (shift / half_old)[..., None]], dim=2)
     # torch counts axes backwards: (x, y, z)
-    theta = torch.cat([theta[:, :, :-1].flip(1, 2), theta[:, :, -1:].flip(1)], dim=2)
-    grid = nn.functional.affine_grid(theta, [len(matrix), 1, *new], align_corners=False)
+    theta = torch.cat([linear.flip(1, 2), (shift / half_old).flip(1)[..., None]], dim=2)
+    if not len(matrix):
+        return torch.zeros(0, *size, len(size))
+    grid = nn.functional.affine_grid(theta, [len(matrix), 1, *size], align_corners=False)
     if bool(bend.any()):
-        mode = "bilinear" if len(new) == 2 else "trilinear"
-        fine = nn.functional.interpolate(bend, size=new, mode=mode, align_corners=True)
-        fine = fine / half_old.view(1, -1, *[1] * len(new))
+        mode = "bilinear" if len(size) == 2 else "trilinear"
+        fine = nn.functional.interpolate(bend, size=size, mode=mode, align_corners=True)
+        fine = fine / half_old.view(1, -1, *[1] * len(size))
         grid = grid + fine.flip(1).movedim(1, -1)
     return grid
 

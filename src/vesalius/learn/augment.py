@@ -14,7 +14,15 @@ from vesalius.learn._augment import (
     Truth,
     augment,
 )
-from vesalius.learn._augment_space import Motion, Move, centre_cut, draw_move, moved
+from vesalius.learn._augment_space import (
+    Lattice,
+    Motion,
+    Move,
+    centre_cut,
+    draw_move,
+    lattice,
+    moved,
+)
 from vesalius.learn._augment_values import Appearance, Change, changed, draw_change
 
 __all__ = [
@@ -25,6 +33,7 @@ __all__ = [
     "Augmentation",
     "Augmented",
     "Change",
+    "Lattice",
     "Motion",
     "Move",
     "Truth",
@@ -33,5 +42,6 @@ __all__ = [
     "changed",
     "draw_change",
     "draw_move",
+    "lattice",
     "moved",
 ]
