@@ -11,6 +11,9 @@ Triple = tuple[float, float, float]
 Size = tuple[int, int, int]
 HeadKind = Literal["classes", "flows", "stars"]
 Scheme = Literal["clip and standardise", "standardise", "percentiles", "none"]
+Precision = Literal["float32", "bfloat16"]
+Optimiser = Literal["adamw", "sgd"]
+Kind = Literal["volume", "microscopy", "none"]
 
 
 @final
@@ -27,6 +30,7 @@ class Normalisation:
         high: Value or percentile.
         mean: Of the foreground of the data set.
         sd: Of the same.
+        nonzero: ``"standardise"`` measures the samples that are not 0 alone (stripped skulls).
     """
 
     scheme: Scheme
@@ -34,6 +38,7 @@ class Normalisation:
     high: float = 0.0
     mean: float = 0.0
     sd: float = 1.0
+    nonzero: bool = False
 
 
 @final
@@ -55,6 +60,10 @@ class Plan:
         diameter: Of a typical object in samples of the lattice (flows, stars); 0 for classes.
         ignore: Label value that means "not known"; -1 for none.
         head_settings: Further numbers of the head, JSON types.
+        precision: In which the network multiplies while it trains; weights are float32.
+        optimiser: ``"adamw"``, or ``"sgd"`` with Nesterov momentum.
+        foreground: Share of the patches that are laid around a labelled voxel.
+        augment: Which chances of change are drawn for each patch.
         reasons: Why, by the name of the choice, in words.
     """
 
@@ -71,6 +80,10 @@ class Plan:
     diameter: float = 0.0
     ignore: int = -1
     head_settings: Mapping[str, float] = field(default_factory=dict)
+    precision: Precision = "float32"
+    optimiser: Optimiser = "adamw"
+    foreground: float = 1 / 3
+    augment: Kind = "volume"
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,40 @@
+"""Networks that configure themselves: data set, fingerprint, plan, training, model, prediction.
+
+Part of the room ``segment``.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.segment._class_head import ClassHead
+from vesalius.segment._dataset import Case, Dataset, Sample, read_case, read_dataset
+from vesalius.segment._head import Head
+from vesalius.segment._heads import make_head
+from vesalius.segment._model import Model
+from vesalius.segment._plan import Normalisation, Plan
+from vesalius.segment._prepare import Prepared, prepare
+from vesalius.segment._regime import Look, Regime
+from vesalius.segment._store import load_model, plan_from_json, plan_to_json, save_model
+from vesalius.segment._training import TrainingRun, train_model
+
+__all__ = [
+    "Case",
+    "ClassHead",
+    "Dataset",
+    "Head",
+    "Look",
+    "Model",
+    "Normalisation",
+    "Plan",
+    "Prepared",
+    "Regime",
+    "Sample",
+    "TrainingRun",
+    "load_model",
+    "make_head",
+    "plan_from_json",
+    "plan_to_json",
+    "prepare",
+    "read_case",
+    "read_dataset",
+    "save_model",
+    "train_model",
+]
