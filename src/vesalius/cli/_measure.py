@@ -63,6 +63,15 @@ def measure(
         bool,
         typer.Option("--dicom", help="Write DICOM SEG and SR, too; IMAGE is a DICOM folder."),
     ] = False,
+    objects: Annotated[
+        bool, typer.Option("--objects", help="One row for each object: cells, nuclei, vessels.")
+    ] = False,
+    contains: Annotated[
+        Path | None,
+        typer.Option(
+            "--contains", help="With --objects: labels whose objects are counted in each."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be measured, and stop.")
     ] = False,
@@ -79,6 +88,7 @@ def measure(
     Two more verbs have a help of their own: 'vesalius measure audit' recomputes somebody's feature
     table and explains it, 'vesalius measure change' compares sessions.
     """
+    _check_objects(objects, contains, uncertainty=uncertainty, dicom=dicom, dry_run=dry_run)
     from vesalius.measure import Config, load_config
     from vesalius.study import Task, load_pair, read_names
     from vesalius.study._dicom_case import check_source, save_dicom_case
@@ -97,6 +107,9 @@ def measure(
             names=None if names is None else read_names(names),
             roi=roi,
         )
+        if objects:
+            _measure_objects(pair, contains, out, quiet=quiet)
+            return
         if dry_run:
             _show_plan(pair, task)
             return
@@ -136,6 +149,31 @@ def tell(outcome: "Outcome", out: Path, *, quiet: bool) -> None:
         typer.echo(f"report: {out / 'report.html'}")
     if not outcome.complete:
         raise typer.Exit(PARTIAL)
+
+
+def _check_objects(
+    objects: bool, contains: Path | None, *, uncertainty: bool, dicom: bool, dry_run: bool
+) -> None:
+    if contains is not None and not objects:
+        raise typer.BadParameter("goes with --objects", param_hint="'--contains'")
+    if objects and (uncertainty or dicom or dry_run):
+        raise typer.BadParameter(
+            "goes without --uncertainty, --dicom and --dry-run, which are for regions",
+            param_hint="'--objects'",
+        )
+
+
+def _measure_objects(pair: "Pair", contains: Path | None, out: Path, *, quiet: bool) -> None:
+    from vesalius import io
+    from vesalius.study.objects import run_objects
+
+    inside = None if contains is None else io.open_labels(contains)
+    done = run_objects(pair.image, pair.labels, out, inside=inside, findings=pair.findings)
+    if not quiet:
+        for text in done.objects.findings:
+            typer.echo(f"note: {text}")
+        typer.echo(f"{len(done.objects.table)} objects in {done.table}")
+        typer.echo(f"report: {done.report}")
 
 
 def _values(text: str) -> tuple[int, ...]:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vesalius.core import Image
+from vesalius.core import Image, Labels
 from vesalius.segment import Segmentation
 from vesalius.study._charts import Chart
 from vesalius.study._figures import figure_png
-from vesalius.study._planes import planes
+from vesalius.study._planes import Plane, planes
 from vesalius.study._views import PALETTE, Window
 
 _LARGEST = 1400
@@ -33,17 +33,8 @@ def overlays(
     Returns:
         The pictures; none where there is nothing to draw.
     """
-    labels = found.labels.data[0].cpu().numpy()
-    plane = planes(image.grid)[0]
-    k = int((labels != 0).sum(axis=plane.axes[1:]).argmax())
-    grey = plane.cut(image.data[0].cpu().numpy(), k).astype(np.float64)
-    grey = ((grey - window.low) / (window.high - window.low)).clip(0, 1)
-    drawn = []
-    if objects:
-        note = "Each object in a colour of its own; neighbours may share one."
-        drawn.append(
-            Chart("Objects", note, _sheet(_coloured(grey, plane.cut(labels, k)), plane.pixel_mm))
-        )
+    plane, k, grey = _fullest(image, found.labels, window)
+    drawn = [objects_picture(image, found.labels, window=window)] if objects else []
     for name, doubt in found.maps.items():
         if doubt.data.shape[0] == 1 and "flow" not in name:
             values = plane.cut(doubt.data[0].cpu().numpy(), k).astype(np.float64)
@@ -51,6 +42,32 @@ def overlays(
             png = _sheet(_heated(grey, values), plane.pixel_mm)
             drawn.append(Chart(name.capitalize(), note, png))
     return tuple(drawn)
+
+
+def objects_picture(image: Image, labels: Labels, *, window: Window) -> Chart:
+    """Draw every object in colour on the slice that has most of them.
+
+    Args:
+        image: One channel.
+        labels: One layer on its grid.
+        window: Grey levels.
+
+    Returns:
+        The picture.
+    """
+    plane, k, grey = _fullest(image, labels, window)
+    note = "Each object in a colour of its own; neighbours may share one."
+    cut = plane.cut(labels.data[0].cpu().numpy(), k)
+    return Chart("Objects", note, _sheet(_coloured(grey, cut), plane.pixel_mm))
+
+
+def _fullest(image: Image, labels: Labels, window: Window) -> tuple[Plane, int, Slice]:
+    """Find the slice that holds most of the labels, and its grey levels from 0 to 1."""
+    plane = planes(image.grid)[0]
+    filled = (labels.data[0] != 0).sum(dim=plane.axes[1:])
+    k = int(filled.argmax())
+    grey = plane.cut(image.data[0].cpu().numpy(), k).astype(np.float64)
+    return plane, k, ((grey - window.low) / (window.high - window.low)).clip(0, 1)
 
 
 def _coloured(grey: Slice, labels: Slice) -> Slice:
