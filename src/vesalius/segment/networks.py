@@ -8,8 +8,10 @@ from vesalius.segment._class_head import ClassHead
 from vesalius.segment._dataset import Case, Dataset, Sample, read_case, read_dataset
 from vesalius.segment._head import Head
 from vesalius.segment._heads import make_head
+from vesalius.segment._inference import Inference
 from vesalius.segment._model import Model
 from vesalius.segment._plan import Normalisation, Plan
+from vesalius.segment._predict import Trained, predict
 from vesalius.segment._prepare import Prepared, prepare
 from vesalius.segment._regime import Look, Regime
 from vesalius.segment._store import load_model, plan_from_json, plan_to_json, save_model
@@ -20,6 +22,7 @@ __all__ = [
     "ClassHead",
     "Dataset",
     "Head",
+    "Inference",
     "Look",
     "Model",
     "Normalisation",
@@ -27,11 +30,13 @@ __all__ = [
     "Prepared",
     "Regime",
     "Sample",
+    "Trained",
     "TrainingRun",
     "load_model",
     "make_head",
     "plan_from_json",
     "plan_to_json",
+    "predict",
     "prepare",
     "read_case",
     "read_dataset",
