@@ -4,7 +4,8 @@ Everything here takes ranks 0 (background) to n; whoever calls maps label values
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from typing import Any, NamedTuple, no_type_check
+from dataclasses import dataclass
+from typing import Any, no_type_check
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,8 @@ Array = npt.NDArray[Any]
 Spacing = tuple[float, float, float]
 
 
-class Lattices(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Lattices:
     """Where each of n objects lies, in samples.
 
     Attributes:
@@ -33,7 +35,8 @@ class Lattices(NamedTuple):
     covariance: Array
 
 
-class Levels(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
     """What one channel is inside each of n objects.
 
     Attributes:
@@ -51,7 +54,8 @@ class Levels(NamedTuple):
     centre: Array
 
 
-class Hulls(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Hulls:
     """The convex hull of the pixels of each of n flat objects, in samples.
 
     Attributes:
