@@ -88,6 +88,9 @@ GROUPS: dict[str, Group] = {
 }
 """Which group brings which figure."""
 
+MEAN = "mean of labels"
+"""Name of the row over all labels of a case."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,16 @@ class Comparison:
     def scores(self) -> tuple[str, ...]:
         """Names of the figures that were asked for."""
         return tuple(name for name in SCORES if GROUPS[name] in self.groups)
+
+    def figures(self) -> dict[tuple[str, str], float]:
+        """Give each figure by label and score, first those of ``MEAN``, the mean of the labels."""
+        means = {(MEAN, name): self.mean(name) for name in self.scores}
+        own = {
+            (label.name, name): float(getattr(label, name))
+            for label in self.labels
+            for name in self.scores
+        }
+        return means | own
 
     def mean(self, score: str) -> float:
         """Mean of a figure over the labels that have it; infinite where one is, NaN for none."""

@@ -7,16 +7,20 @@ Cases count, not voxels: each case gives one value per label and score.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 
-from vesalius.errors import RegionError, UnitError
-from vesalius.measure._compare import Comparison
+from vesalius.errors import RegionError
 from vesalius.measure._interval import Interval, PairedTest, bootstrap_interval, paired_test
 
-MEAN = "mean of labels"
-"""Name of the row over all labels of a case."""
+
+@runtime_checkable
+class Scored(Protocol):
+    """One case: a ``Comparison`` or an ``ObjectComparison``."""
+
+    def figures(self) -> dict[tuple[str, str], float]:
+        """Give each figure by label and score."""
 
 
 @final
@@ -25,7 +29,7 @@ class Summary:
     """One score of one label over the cases.
 
     Attributes:
-        label: Name of the label, or ``MEAN``.
+        label: Name of the label, ``"mean of labels"``, or ``"objects"``.
         score: Name of the score.
         interval: Mean over the cases in which it is finite.
         median: Over the same.
@@ -47,7 +51,7 @@ class Contest:
     """One score of one label in two runs.
 
     Attributes:
-        label: Name of the label, or ``MEAN``.
+        label: Name of the label, ``"mean of labels"``, or ``"objects"``.
         score: Name of the score.
         test: Over the cases in which it is finite in both.
     """
@@ -58,21 +62,20 @@ class Contest:
 
 
 def summarise(
-    cases: Mapping[str, Comparison], *, generator: torch.Generator, coverage: float = 0.95
+    cases: Mapping[str, Scored], *, generator: torch.Generator, coverage: float = 0.95
 ) -> tuple[Summary, ...]:
     """Sum up the comparisons of many cases.
 
     Args:
-        cases: By name of the case, all with the same scores.
+        cases: By name of the case.
         generator: For the bootstrap.
         coverage: Of the intervals.
 
     Returns:
-        One entry for each label and score; first those of the mean over the labels of each case.
+        One entry for each label and score; in the order in which the cases have them.
 
     Raises:
         RegionError: There is no case.
-        UnitError: The cases were scored differently.
     """
     table = _table(cases)
     found = []
@@ -88,8 +91,8 @@ def summarise(
 
 
 def contest(
-    first: Mapping[str, Comparison],
-    second: Mapping[str, Comparison],
+    first: Mapping[str, Scored],
+    second: Mapping[str, Scored],
     *,
     generator: torch.Generator,
     coverage: float = 0.95,
@@ -107,7 +110,6 @@ def contest(
 
     Raises:
         RegionError: There is no case in common.
-        UnitError: The cases were scored differently.
     """
     shared = [name for name in first if name in second]
     if not shared:
@@ -129,20 +131,14 @@ def contest(
     return tuple(found)
 
 
-def _table(cases: Mapping[str, Comparison]) -> dict[tuple[str, str], dict[str, float]]:
+def _table(cases: Mapping[str, Scored]) -> dict[tuple[str, str], dict[str, float]]:
     """Give label and score, then case, to value."""
     if not cases:
         raise RegionError("there must be at least one case to be summed up, got none")
-    scores = {comparison.scores for comparison in cases.values()}
-    if len(scores) != 1:
-        raise UnitError(f"cases must have the same scores to be summed up, got {sorted(scores)}")
-    (names,) = scores
-    found: dict[tuple[str, str], dict[str, float]] = {(MEAN, name): {} for name in names}
-    for case, comparison in cases.items():
-        for name in names:
-            found[MEAN, name][case] = comparison.mean(name)
-            for label in comparison.labels:
-                found.setdefault((label.name, name), {})[case] = float(getattr(label, name))
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for case, scored in cases.items():
+        for key, value in scored.figures().items():
+            found.setdefault(key, {})[case] = value
     return found
 
 

@@ -25,6 +25,20 @@ from vesalius.ops._matching import (
 )
 from vesalius.ops._partition import adapted_rand, variation_of_information
 
+_AT = {"AP": "average_precision", "F1": "f1", "PQ": "panoptic_quality"}
+
+_SINGLE = (
+    "mean_ap",
+    "pred_objects",
+    "truth_objects",
+    "rand_error",
+    "rand_precision",
+    "rand_recall",
+    "split_bits",
+    "merge_bits",
+    "coco_ap",
+)
+
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
@@ -96,6 +110,16 @@ class ObjectComparison:
         """Mean of TP / (TP + FP + FN) over the thresholds (2018 Data Science Bowl)."""
         return sum(f.average_precision for f in self.found) / len(self.found)
 
+    def figures(self) -> dict[tuple[str, str], float]:
+        """Give each figure by what it is of and its name: precision at each threshold first."""
+        found = {
+            ("objects", f"{name}@{f.threshold:g}"): float(getattr(f, field))
+            for name, field in _AT.items()
+            for f in self.found
+        }
+        single = {name: float(getattr(self, name)) for name in _SINGLE}
+        return found | {("objects", name): v for name, v in single.items()}
+
     def at(self, threshold: float) -> Found:
         """Give the scores at one of the thresholds.
 
@@ -112,19 +136,8 @@ class ObjectComparison:
 
     def to_dict(self) -> dict[str, object]:
         """Give everything but the pairs as JSON types; NaN becomes None."""
-        single = (
-            "pred_objects",
-            "truth_objects",
-            "rand_error",
-            "rand_precision",
-            "rand_recall",
-            "split_bits",
-            "merge_bits",
-            "coco_ap",
-            "mean_ap",
-        )
         rows = [{k: plain(v) for k, v in asdict(f).items()} for f in self.found]
-        return {"found": rows} | {name: plain(getattr(self, name)) for name in single}
+        return {"found": rows} | {name: plain(getattr(self, name)) for name in _SINGLE}
 
 
 def compare_objects(
