@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vesalius.core import Step
 from vesalius.errors import ConfigError
 from vesalius.learn import Drawn, Schedule, UNet, load_average, train
+from vesalius.learn.augment import MICROSCOPY, NONE, VOLUME, Augmentation, Truth, augment
 from vesalius.learn.losses import deep_supervision
 from vesalius.segment._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vesalius.segment._head import Head
@@ -31,6 +32,12 @@ WATCHED = 12
 LOOKS = 50
 """Times that a training is looked at."""
 BEST = "best."
+AUGMENTATION: dict[str, tuple[float, Augmentation]] = {
+    "volume": (0.1, VOLUME),
+    "microscopy": (0.25, MICROSCOPY),
+    "none": (0.0, NONE),
+}
+"""What is cut around a patch, as a share of it, and what may happen to both."""
 
 
 @final
@@ -138,9 +145,20 @@ class FoldTraining:
         if self._stale():
             return None
         plan = self.order.plan
-        patches = draw_patches(cases, plan, size=plan.patch, generator=generator)
+        margin, kind = AUGMENTATION[plan.augment]
+        patches = draw_patches(cases, plan, margin=margin, generator=generator)
         parts = (patches.data, patches.targets, patches.weight)
-        return tuple(flattened(p, plan.dims).to(self.device) for p in parts)
+        data, targets, weight = (flattened(p, plan.dims).to(self.device) for p in parts)
+        z, y, x = (s or 1.0 for s in plan.spacing_mm)
+        found = augment(
+            data,
+            Truth(targets, weight, "classes" if plan.head == "classes" else "linear"),
+            size=plan.patch[3 - plan.dims :],
+            spacing=(z, y, x)[3 - plan.dims :],
+            augmentation=kind,
+            generator=generator,
+        )
+        return found.image, self.head.turned(found.targets, found.matrix), found.weight
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
         data, targets, weight = batch

@@ -31,9 +31,9 @@ class Patches:
 
 
 def draw_patches(
-    cases: tuple[TrainingCase, ...], plan: Plan, *, size: Size, generator: torch.Generator
+    cases: tuple[TrainingCase, ...], plan: Plan, *, margin: float, generator: torch.Generator
 ) -> Patches:
-    """Draw the patches of one step.
+    """Draw the patches of one step, with something around them that may be turned into them.
 
     Every case is drawn as often as any other; ``plan.foreground`` of the patches are laid around
     a voxel of a class of the case (each class as often as any other), the rest anywhere.
@@ -41,15 +41,15 @@ def draw_patches(
     Args:
         cases: At least one.
         plan: Says how many.
-        size: Of a patch along (z, y, x); larger than the plan's where it is turned afterwards.
+        margin: On each side, as a share of the patch; samples along each axis are rounded.
         generator: Source of every choice.
     """
     forced = int(plan.batch * plan.foreground + float(torch.rand((), generator=generator)))
     parts = []
     for i in range(plan.batch):
         case = cases[int(torch.randint(len(cases), (), generator=generator))]
-        start = _start(case, size, around=i < forced, generator=generator)
-        parts.append(_cut(case, start, size))
+        start = _start(case, plan.patch, around=i < forced, generator=generator)
+        parts.append(_cut(case, *_widened(start, plan, margin)))
     return _together(parts)
 
 
@@ -90,6 +90,14 @@ def _start(
         ]
     z, y, x = start
     return z, y, x
+
+
+def _widened(start: Size, plan: Plan, margin: float) -> tuple[Size, Size]:
+    """Start and size of a patch with its margin."""
+    more = [0 if plan.dims == 2 and a == 0 else round(margin * n) for a, n in enumerate(plan.patch)]
+    z, y, x = (a - m for a, m in zip(start, more, strict=True))
+    dz, dy, dx = (n + 2 * m for n, m in zip(plan.patch, more, strict=True))
+    return (z, y, x), (dz, dy, dx)
 
 
 def _cut(
