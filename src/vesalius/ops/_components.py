@@ -101,90 +101,83 @@ def _keep(values, numbers, table, out):
 @no_type_check
 def _label(volume, full, numbers):
     nz, ny, nx = volume.shape
+    rows = volume.reshape(nz * ny, nx)
     first = np.zeros(nz * ny + 1, np.int64)  # of the runs of each row
-    for z in range(nz):
-        for y in range(ny):
-            first[z * ny + y + 1] = first[z * ny + y] + _count_runs(volume[z, y])
+    for row in range(nz * ny):
+        first[row + 1] = first[row] + _count_runs(rows[row])
     count = first[nz * ny]
     starts, stops = np.empty(count, np.int32), np.empty(count, np.int32)
-    runs = (starts, stops, np.empty(count, volume.dtype), np.arange(count).astype(np.int32))
+    values, parent = np.empty(count, volume.dtype), np.empty(count, np.int32)
     reach = 1 if full else 0
-    for z in range(nz):
-        for y in range(ny):
-            row = z * ny + y
-            a, b = first[row], first[row + 1]
-            if a == b:
-                continue
-            _list_runs(volume[z, y], starts[a:b], stops[a:b], runs[2][a:b])
-            if y > 0:
-                _join(runs, a, b, first[row - 1], first[row], reach)
-            if z > 0:
-                above = row - ny
-                _join(runs, a, b, first[above], first[above + 1], reach)
-                if full and y > 0:
-                    _join(runs, a, b, first[above - 1], first[above], reach)
-                if full and y < ny - 1:
-                    _join(runs, a, b, first[above + 1], first[above + 2], reach)
-    return _number(runs, first, numbers.reshape(nz * ny, nx))
+    for row in range(nz * ny):
+        a, b = first[row], first[row + 1]
+        if a == b:
+            continue
+        _list_runs(rows[row], a, b, starts, stops, values, parent)
+        y = row % ny
+        for k in range(4 if full else 2):
+            # the row before, the one above, and those beside it
+            back = 1 if k == 0 else ny + (0 if k == 1 else 2 * k - 5)
+            gone = (y == 0 and (k == 0 or k == 3)) or (y == ny - 1 and k == 2) or back > row
+            if not gone and first[row - back] < first[row - back + 1]:
+                c, d = first[row - back], first[row - back + 1]
+                _join(starts, stops, values, parent, (a, b, c, d, reach))
+    return _number(starts, stops, values, parent, first, numbers.reshape(nz * ny, nx))
 
 
 @kernel
 @no_type_check
 def _count_runs(row):
-    n = np.int64(row[0] != 0)
+    n = np.int32(row[0] != 0)
     now, before = row[1:], row[: len(row) - 1]
     for i in range(len(now)):
-        n += np.int64((now[i] != before[i]) & (now[i] != 0))
+        n += np.int32((now[i] != before[i]) & (now[i] != 0))
     return n
 
 
 @kernel
 @no_type_check
-def _list_runs(row, starts, stops, values):
-    x, n, k = 0, len(row), 0
-    while k < len(starts):
+def _list_runs(row, a, b, starts, stops, values, parent):
+    x, n = 0, len(row)
+    for k in range(a, b):
         while row[x] == 0:
             x += 1
-        starts[k], values[k] = x, row[x]
-        while x < n and row[x] == values[k]:
+        value = row[x]
+        starts[k], values[k], parent[k] = x, value, k
+        while x < n and row[x] == value:
             x += 1
         stops[k] = x
-        k += 1
 
 
 @kernel
 @no_type_check
-def _join(runs, a, b, c, d, reach):
+def _join(starts, stops, values, parent, span):
     """Unite the runs a to b of one row with those of another, c to d, that touch them."""
-    stops = runs[1]
+    a, b, c, d, reach = span
     i, j = a, c
     while i < b and j < d:
-        _unite(runs, i, j, reach)
+        if starts[i] < stops[j] + reach and starts[j] < stops[i] + reach:
+            _unite(values, parent, i, j)
         if stops[i] < stops[j]:
             i += 1
         elif stops[i] > stops[j]:
             j += 1
         else:
             # corners may still touch what comes next, where two values lie side by side
-            if reach > 0 and j + 1 < d:
-                _unite(runs, i, j + 1, reach)
-            if reach > 0 and i + 1 < b:
-                _unite(runs, i + 1, j, reach)
+            if reach > 0 and j + 1 < d and starts[j + 1] == stops[i]:
+                _unite(values, parent, i, j + 1)
+            if reach > 0 and i + 1 < b and starts[i + 1] == stops[j]:
+                _unite(values, parent, i + 1, j)
             i += 1
             j += 1
 
 
 @kernel
 @no_type_check
-def _unite(runs, i, j, reach):
-    starts, stops, values, parent = runs
-    if starts[i] >= stops[j] + reach or starts[j] >= stops[i] + reach or values[i] != values[j]:
-        return
-    p, q = _root(parent, i), _root(parent, j)
-    if p < q:
-        parent[q] = p
-    elif q < p:
-        parent[p] = q
+def _unite(values, parent, i, j):
+    if values[i] == values[j] and parent[i] != parent[j]:
+        p, q = _root(parent, i), _root(parent, j)
+        parent[max(p, q)] = min(p, q)
 
 
 @kernel
@@ -198,8 +191,7 @@ def _root(parent, i):
 
 @kernel
 @no_type_check
-def _number(runs, first, rows):
-    starts, stops, values, parent = runs
+def _number(starts, stops, values, parent, first, rows):
     count = 0
     for i in range(len(parent)):
         if parent[i] == i:
