@@ -199,6 +199,13 @@ def test_half_precision_outputs_are_summed_in_float32():
     torch.testing.assert_close(found, image, atol=0.02, rtol=0.01)
 
 
+def test_sums_in_half_precision_keep_three_digits_of_probabilities():
+    p = noise(3, 9, 8, 8).softmax(dim=0)
+    found = sliding_window(lambda x: x, p, Window((4, 4, 4), half=True))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, p, atol=2e-3, rtol=0)
+
+
 @given(n=st.integers(1, 60), patch=st.integers(1, 30), overlap=st.floats(0, 0.9))
 def test_starts_cover_the_axis_with_at_least_the_overlap(n, patch, overlap):
     starts = starts_along(n, patch, overlap)

@@ -21,6 +21,9 @@ ACTIVE = 14
 """Values held at once for each sample of a patch and channel of the finest level; 9 to 13 were
 measured for two convolutions a level in float32 (the library lays them out anew)."""
 
+HALF = 1.5e9
+"""Bytes of sums from which on they are held in float16: probabilities need three digits."""
+
 PIECES = 3 << 26
 """Bytes of the pieces in which finished slices are handed on, and of what is made from them."""
 
@@ -48,7 +51,8 @@ def windows(inference: Inference, plan: Plan, prepared: Prepared, outputs: int) 
         if needed <= there:
             any_fits = True
             flat = patch[1:] if plan.dims == 2 else patch
-            yield Window(flat, inference.overlap, batch)
+            half = 4 * (outputs + 1) * _layer(patch, prepared.grid.shape) > HALF
+            yield Window(flat, inference.overlap, batch, half=half)
         smaller = _smaller(patch, plan) if batch == 1 else patch
         if smaller is None:
             break
@@ -71,10 +75,15 @@ def needed_bytes(plan: Plan, shape: Size, patch: Size, *, outputs: int, batch: i
         outputs: Channels that are summed.
         batch: Patches at once.
     """
-    layer = min(patch[0], shape[0]) * shape[1] * shape[2]
-    held = 4 * (outputs + 1) * layer
+    held = 4.0 * (outputs + 1) * _layer(patch, shape)
+    held = held if held <= HALF else held / 2
     active = 4 * ACTIVE * plan.network.width * math.prod(patch) * batch
     return held + active + min(PIECES, 3 * held)
+
+
+def _layer(patch: Size, shape: Size) -> int:
+    """Samples of the lattice that are held while patches can still change them."""
+    return min(patch[0], shape[0]) * shape[1] * shape[2]
 
 
 def empty_samples(prepared: Prepared, plan: Plan) -> Bool[Tensor, "z y x"]:
