@@ -26,8 +26,8 @@ from vesalius.study.compare._job import Job
 TITLES = Titles(
     findings="Before you use the scores",
     views="Where they differ",
-    views_note="White: the labels differ; grey: they agree. The outlines are those of all labels "
-    "together",
+    views_note="White: they differ; grey: they agree. Outlines of all labels together: blue is the "
+    "truth, red the prediction",
     charts="Scores",
     rows="Against the truth",
 )
@@ -62,6 +62,8 @@ WORDS = {
 
 SHORT = ("dice", "iou", "sensitivity", "precision", "volume_error", "hd95_mm", "assd_mm", "nsd")
 EXTRA = ("nsd_area", "cldice", "boundary_iou")
+MAIN = ("dice", "nsd", "hd95_mm", "volume_error")
+OBJECT_MAIN = ("AP@0.5", "AP@0.75", "F1@0.5", "mean_ap", "rand_error")
 OBJECT_SHORT = ("AP@0.5", "AP@0.75", "F1@0.5", "PQ@0.5", "mean_ap", "rand_error")
 
 
@@ -144,13 +146,13 @@ def page_of(told: Told) -> Page:
         errors=told.errors,
         findings=(*told.remarks, *_findings(told)),
         facts=_facts(told),
-        views=_views(pred, truth),
+        views=_views(_renumbered(pred, told), truth),
         charts=_charts(told),
         columns=head,
         rows=tuple(rows),
         rows_note=_note(told),
         tables=_tables(told),
-        methods=(_methods(told.job),),
+        methods=(_methods(told.job, len(told.cases)),),
         provenance=told.record,
         titles=Titles(
             findings=TITLES.findings,
@@ -193,10 +195,22 @@ def _facts(told: Told) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
+def _renumbered(pred: Labels, told: Told) -> Labels:
+    """Give each predicted object the number of the true one it was matched with, others -1."""
+    scores = told.cases[told.worst[0]]
+    if not isinstance(scores, ObjectComparison):
+        return pred
+    values, place = np.unique(pred.data.cpu().numpy(), return_inverse=True)
+    numbers = torch.where(torch.from_numpy(values.astype(np.int64)) != 0, -1, 0)
+    for found, true in scores.matchings[0].matched.tolist():
+        numbers[int(np.searchsorted(values, found))] = true
+    return Labels(numbers[torch.from_numpy(place.reshape(pred.data.shape))], pred.grid)
+
+
 def _views(pred: Labels, truth: Labels) -> tuple[View, ...]:
-    one, two = pred.data, truth.data
+    one, two = pred.data.long(), truth.data.long()
     either = ((one != 0) | (two != 0)).any(dim=0, keepdim=True)
-    apart = (one.long() != two.long()).any(dim=0, keepdim=True)
+    apart = (one != two).any(dim=0, keepdim=True)
     shown = Image(torch.where(apart, 1.0, 0.35) * either, truth.grid)
     drawn: list[Outline] = []
     for k, (name, labels) in enumerate((("truth", two), ("prediction", one))):
@@ -225,12 +239,12 @@ def _sorted_chart(told: Told, score: str) -> tuple[Chart, ...]:
     by_label: dict[str, list[float]] = {}
     for comparison in scored:
         for label in comparison.labels:
-            name = label.name if len(scored) > 1 else "labels"
+            name = label.name if len(scored) > 1 else ""
             by_label.setdefault(name, []).append(float(getattr(label, score)))
     drawn = []
     for name, values in list(by_label.items())[:4]:
         known = np.sort([v for v in values if math.isfinite(v)])[::-1]
-        if len(known) > 1:
+        if len(known) > 2:
             place = np.arange(1, len(known) + 1, dtype=np.float64)
             drawn.append(Line(name, place, np.asarray(known, dtype=np.float64)))
     what = "case" if len(scored) > 1 else "label"
@@ -239,9 +253,31 @@ def _sorted_chart(told: Told, score: str) -> tuple[Chart, ...]:
 
 
 def _summary_rows(told: Told) -> tuple[tuple[str, ...], ...]:
-    wanted = OBJECT_SHORT if told.job.objects else (*SHORT, *EXTRA)
-    head = ("Label", "Score", "Mean", "95 % interval", "Median", "Cases", "Infinite")
-    rows = [
+    """Give a row for each label with the main scores and their intervals."""
+    wanted = OBJECT_MAIN if told.job.objects else MAIN
+    table = {(s.label, s.score): s for s in told.summary}
+    head = ("Label", *(WORDS.get(score, score) for score in wanted), "Cases", "In one only")
+    rows = []
+    for label in dict.fromkeys(s.label for s in told.summary):
+        own = [table[label, score] for score in wanted]
+        cells = [_with_interval(s) for s in own]
+        count = max(s.interval.count + s.infinite for s in own)
+        rows.append((label, *cells, str(count), str(max(s.infinite for s in own) or "")))
+    return (head, *rows)
+
+
+def _with_interval(s: Summary) -> str:
+    low, high = s.interval.low, s.interval.high
+    mean = number(s.interval.mean, s.score)
+    if math.isnan(low):
+        return mean
+    return f"{mean} ({number(low, s.score)} to {number(high, s.score)})"
+
+
+def _score_table(told: Told) -> Table:
+    wanted = OBJECT_SHORT if told.job.objects else tuple(WORDS)
+    columns = ("Label", "Score", "Mean", "95 % interval", "Median", "Cases", "In one only")
+    rows = tuple(
         (
             s.label,
             WORDS.get(s.score, s.score),
@@ -253,8 +289,8 @@ def _summary_rows(told: Told) -> tuple[tuple[str, ...], ...]:
         )
         for s in told.summary
         if s.score in wanted
-    ]
-    return (head, *rows)
+    )
+    return Table("Every score", columns, rows)
 
 
 def _threshold_rows(only: ObjectComparison) -> tuple[tuple[str, ...], ...]:
@@ -282,7 +318,7 @@ def _tables(told: Told) -> tuple[Table, ...]:
     if told.contests:
         found.append(_contest_table(told))
     if len(told.cases) > 1:
-        found.append(_case_table(told))
+        found += [_score_table(told), _case_table(told)]
     elif told.job.objects:
         rows = tuple(
             (WORDS.get(s.score, s.score), number(s.interval.mean, s.score))
@@ -343,7 +379,15 @@ def _note(told: Told) -> str:
     )
 
 
-def _methods(job: Job) -> str:
+def _methods(job: Job, cases: int) -> str:
+    many = (
+        " Intervals are percentile bootstrap intervals (95 %) over cases; runs are compared by the "
+        "Wilcoxon signed-rank test."
+    )
+    return _what_was_done(job) + (many if cases > 1 else "")
+
+
+def _what_was_done(job: Job) -> str:
     if job.objects:
         return (
             "Objects were matched one to one by intersection over union with vesalius; average "
@@ -353,6 +397,5 @@ def _methods(job: Job) -> str:
     return (
         "Labels were compared with vesalius: Dice, surface distances between voxel centres of the "
         f"two surfaces in mm, and surface Dice at {job.tau_mm:g} mm (surface voxels weighted "
-        "alike). Intervals are percentile bootstrap intervals (95 %) over cases; runs are compared "
-        "by the Wilcoxon signed-rank test."
+        "alike)."
     )
