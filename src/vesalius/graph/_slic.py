@@ -58,7 +58,7 @@ def slic(
             f"size and compactness must be positive, got {size} and {compactness}: "
             "size is a length, compactness a difference of value"
         )
-    values = np.ascontiguousarray(x.detach().movedim(0, -1).cpu().to(torch.float32).numpy())
+    values = np.ascontiguousarray(x.detach().cpu().to(torch.float32).numpy())
     inside = np.ascontiguousarray(mask.cpu().numpy())
     _check(values, inside)
     labels = _cluster(values, inside, np.array(spacing) / size, compactness, steps)
@@ -75,7 +75,7 @@ def _felt(spacing: Triple, shape: torch.Size, size: float) -> Triple:
 def _check(values: np.ndarray, inside: np.ndarray) -> None:
     if not inside.any():
         raise RegionError("mask must hold at least one sample, it is empty: nothing to cluster")
-    if not np.isfinite(values[inside]).all():
+    if not np.isfinite(values[:, inside]).all():
         raise IntensityError("samples inside the mask must be finite: mask NaN and infinity out")
 
 
@@ -85,12 +85,12 @@ def _cluster(
     """Label by k-means; ``pitch`` is the spacing in units of ``size``."""
     labels: np.ndarray
     labels, count = _start(inside, pitch)
-    channels = values.shape[3]
-    centres = np.zeros((count, 3 + channels))
+    centres = np.zeros((count, 3 + len(values)))
     distance = np.empty(inside.shape, dtype=np.float32)
     moved = _update(values, labels, centres)
     for _ in range(steps):
-        _assign(values, inside, labels, centres, distance, (pitch, 1 / compactness**2))
+        distance[...] = np.where(inside, np.float32(np.inf), np.float32(-1))
+        _assign(values, labels, centres, distance, (pitch, 1 / compactness))
         moved = _update(values, labels, centres)
         if moved == 0:
             break
@@ -126,22 +126,29 @@ def _update(values, labels, centres):
     """Move each centre to the mean of its samples; returns the largest move."""
     sums = np.zeros_like(centres)
     sizes = np.zeros(len(centres), dtype=np.int64)
-    channels = values.shape[3]
-    for z in range(labels.shape[0]):
-        for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
-                k = labels[z, y, x] - 1
-                if k >= 0:
-                    sizes[k] += 1
-                    sums[k, 0] += z
-                    sums[k, 1] += y
-                    sums[k, 2] += x
-                    for c in range(channels):
-                        sums[k, 3 + c] += values[z, y, x, c]
+    nz, ny, nx = labels.shape
+    for z in range(nz):
+        for y in range(ny):
+            x = 0
+            while x < nx:  # a row is a few runs of one label each
+                k, first = labels[z, y, x], x
+                while x < nx and labels[z, y, x] == k:
+                    x += 1
+                if k > 0:
+                    n = x - first
+                    sizes[k - 1] += n
+                    sums[k - 1, 0] += n * z
+                    sums[k - 1, 1] += n * y
+                    sums[k - 1, 2] += n * (first + 0.5 * (n - 1))
+                    for c in range(len(values)):
+                        part = 0.0
+                        for i in range(first, x):
+                            part += values[c, z, y, i]
+                        sums[k - 1, 3 + c] += part
     moved = 0.0
     for k in range(len(centres)):
         if sizes[k] > 0:
-            for c in range(3 + channels):
+            for c in range(centres.shape[1]):
                 mean = sums[k, c] / sizes[k]
                 moved = max(moved, abs(mean - centres[k, c]))
                 centres[k, c] = mean
@@ -150,30 +157,55 @@ def _update(values, labels, centres):
 
 @kernel
 @no_type_check
-def _assign(values, inside, labels, centres, distance, scale):
-    """Give each sample to the nearest centre within one ``size`` along each axis."""
+def _assign(values, labels, centres, distance, scale):
+    """Give each sample to the nearest centre within one ``size`` along each axis.
+
+    ``distance`` starts infinite, negative where there is no sample. The loops along a row have no
+    branches, so that they run on several samples at once.
+    """
     pitch, weight = scale
-    distance[:] = np.inf
-    channels = values.shape[3]
     low = np.empty(3, dtype=np.int64)
     high = np.empty(3, dtype=np.int64)
+    along = np.empty(labels.shape[2], dtype=np.float32)
+    total = np.empty(labels.shape[2], dtype=np.float32)
+    flat, best, owner = values.ravel(), distance.ravel(), labels.ravel()
+    size = labels.size
     for k in range(len(centres)):
         for j in range(3):
             low[j] = max(0, math.ceil(centres[k, j] - 1 / pitch[j]))
-            high[j] = min(inside.shape[j], math.floor(centres[k, j] + 1 / pitch[j]) + 1)
+            high[j] = min(labels.shape[j], math.floor(centres[k, j] + 1 / pitch[j]) + 1)
+        width = high[2] - low[2]
+        for i in range(width):
+            along[i] = ((low[2] + i - centres[k, 2]) * pitch[2]) ** 2
         for z in range(low[0], high[0]):
             fz = ((z - centres[k, 0]) * pitch[0]) ** 2
             for y in range(low[1], high[1]):
-                fy = fz + ((y - centres[k, 1]) * pitch[1]) ** 2
-                for x in range(low[2], high[2]):
-                    if not inside[z, y, x]:
-                        continue
-                    d = fy + ((x - centres[k, 2]) * pitch[2]) ** 2
-                    for c in range(channels):
-                        d += weight * (values[z, y, x, c] - centres[k, 3 + c]) ** 2
-                    if d < distance[z, y, x]:
-                        distance[z, y, x] = d
-                        labels[z, y, x] = k + 1
+                fy = np.float32(fz + ((y - centres[k, 1]) * pitch[1]) ** 2)
+                first = (z * labels.shape[1] + y) * labels.shape[2] + low[2]
+                for i in range(width):
+                    total[i] = fy + along[i]
+                for c in range(len(values)):
+                    row = flat[c * size + first : c * size + first + width]
+                    _add_square(row, total, np.float32(centres[k, 3 + c]), np.float32(weight))
+                here = slice(first, first + width)
+                _claim(total, best[here], owner[here], np.int32(k + 1))
+
+
+@kernel
+@no_type_check
+def _add_square(row, total, mean, weight):
+    for i in range(len(row)):
+        away = (row[i] - mean) * weight
+        total[i] += away * away
+
+
+@kernel
+@no_type_check
+def _claim(total, best, owner, label):
+    """Give the samples of one piece of a row to a centre, where it is nearer than the last."""
+    for i in range(len(best)):
+        owner[i] = label if total[i] < best[i] else owner[i]
+        best[i] = min(total[i], best[i])
 
 
 @kernel
@@ -183,21 +215,25 @@ def _connected(labels, least):
     parts, sizes = _split(labels)
     root = np.arange(len(sizes))
     best = np.zeros(len(sizes), dtype=np.int64)
+    small = _members(parts, sizes, least)
     for _ in range(len(sizes)):  # each round joins at least one part, a few are enough
-        if _join_once(parts, sizes, root, best, least) == 0:
+        if _join_once(parts, small, (sizes, root, best), least) == 0:
             break
     number = np.zeros(len(sizes), dtype=np.int32)
-    out = np.zeros(labels.shape, dtype=np.int32)
     count = 0
-    flat, result = parts.ravel(), out.ravel()
+    for k in range(1, len(sizes)):  # parts are numbered in scan order, so joined ones are too
+        r = _root(root, k)
+        if number[r] == 0:
+            count += 1
+            number[r] = count
+    for k in range(1, len(sizes)):
+        root[k] = _root(root, k)
+    table = number[root]
+    table[0] = 0
+    flat = parts.ravel()
     for i in range(len(flat)):
-        if flat[i] > 0:
-            r = _root(root, flat[i])
-            if number[r] == 0:
-                count += 1
-                number[r] = count
-            result[i] = number[r]
-    return out
+        flat[i] = table[flat[i]]
+    return parts
 
 
 @kernel
@@ -206,29 +242,79 @@ def _split(labels):
     """Number the face-connected parts of equal label from 1; sizes[0] is 0."""
     nz, ny, nx = labels.shape
     parts = np.zeros(labels.shape, dtype=np.int32)
-    stack = np.empty(labels.size, dtype=np.int64)
-    sizes = [0]
-    flat, seen = labels.ravel(), parts.ravel()
-    for i in range(flat.size):
-        if flat[i] == 0 or seen[i] != 0:
-            continue
-        part = len(sizes)
-        seen[i] = part
-        stack[0] = i
-        top, size = 1, 0
-        while top > 0:
-            top -= 1
-            j = stack[top]
-            size += 1
-            x, y, z = j % nx, (j // nx) % ny, j // (nx * ny)
-            for way in range(6):
-                n = _step(j, way, (z, y, x), (nz, ny, nx))
-                if n >= 0 and seen[n] == 0 and flat[n] == flat[i]:
-                    seen[n] = part
-                    stack[top] = n
-                    top += 1
-        sizes.append(size)
-    return parts, np.array(sizes)
+    root = np.empty(64, dtype=np.int32)
+    count = 1
+    for z in range(nz):
+        for y in range(ny):
+            x = 0
+            while x < nx:  # a row is a few runs of one label each
+                k, first, part, seen = labels[z, y, x], x, 0, 0
+                while x < nx and labels[z, y, x] == k:
+                    if k > 0 and y > 0 and labels[z, y - 1, x] == k and parts[z, y - 1, x] != seen:
+                        seen = parts[z, y - 1, x]
+                        part = _united(root, part, seen)
+                    x += 1
+                if k == 0:
+                    continue
+                if z > 0:
+                    for i in range(first, x):
+                        if labels[z - 1, y, i] == k and parts[z - 1, y, i] != part:
+                            part = _united(root, part, parts[z - 1, y, i])
+                if part == 0:
+                    if count == len(root):
+                        wider = np.empty(2 * count, dtype=np.int32)
+                        wider[:count] = root
+                        root = wider
+                    root[count] = count
+                    part = count
+                    count += 1
+                parts[z, y, first:x] = part
+    number = np.zeros(count, dtype=np.int32)
+    last = 0
+    for k in range(1, count):  # the root of a part is its smallest number
+        r = _root(root, k)
+        if r == k:
+            last += 1
+            number[k] = last
+        else:
+            number[k] = number[r]
+    sizes = np.zeros(last + 1, dtype=np.int64)
+    flat = parts.ravel()
+    for i in range(len(flat)):
+        if flat[i] > 0:
+            flat[i] = number[flat[i]]
+            sizes[flat[i]] += 1
+    return parts, sizes
+
+
+@kernel
+@no_type_check
+def _united(root, a, b):
+    """Make two provisional numbers one; 0 is none."""
+    if a == 0 or a == b:
+        return b
+    a, b = _root(root, a), _root(root, b)
+    low, high = min(a, b), max(a, b)
+    root[high] = low
+    return low
+
+
+@kernel
+@no_type_check
+def _members(parts, sizes, least):
+    """Give the flat indices of all samples in parts below ``least``."""
+    flat = parts.ravel()
+    total = 0
+    for k in range(1, len(sizes)):
+        if sizes[k] < least:
+            total += sizes[k]
+    out = np.empty(total, dtype=np.int64)
+    count = 0
+    for i in range(len(flat)):
+        if flat[i] > 0 and sizes[flat[i]] < least:
+            out[count] = i
+            count += 1
+    return out
 
 
 @kernel
@@ -252,14 +338,13 @@ def _step(i, way, at, shape):
 
 @kernel
 @no_type_check
-def _join_once(parts, sizes, root, best, least):
+def _join_once(parts, small, tables, least):
     """Join every part below ``least`` to its largest neighbour; returns how many were joined."""
+    sizes, root, best = tables
     best[:] = 0
     nz, ny, nx = parts.shape
     flat = parts.ravel()
-    for i in range(flat.size):
-        if flat[i] == 0:
-            continue
+    for i in small:
         a = _root(root, flat[i])
         if sizes[a] >= least:
             continue
