@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vesalius.errors import ConfigError, ShapeError
-from vesalius.ops._follow import follow
+from vesalius.ops._follow import follow, follow_rows
 
 
 def towards(shape, at, spacing=(1.0, 1.0, 1.0)):
@@ -37,7 +37,7 @@ def test_a_constant_flow_is_followed_to_the_border_and_no_further():
     flow[2] = 1
     ends = follow(flow, torch.ones(1, 6, 20, dtype=torch.bool), steps=50)
     assert bool((ends[:, 2] == 19).all())
-    assert torch.equal(ends[:, 1], torch.arange(6.0).repeat_interleave(20))
+    assert torch.equal(ends[:, 1], torch.arange(6.0).double().repeat_interleave(20))
 
 
 def test_steps_are_one_sample_long():
@@ -49,10 +49,35 @@ def test_steps_are_one_sample_long():
     assert float(ends[0, 2]) == pytest.approx(7)
 
 
+@pytest.mark.parametrize("shape", [(1, 60, 40), (60, 9, 10)])
+def test_rows_of_a_window_end_exactly_where_they_end_in_the_whole(shape):
+    draw = torch.Generator().manual_seed(4)
+    flow = torch.randn(3, *shape, generator=draw)
+    for axis in (1, 2, 3):
+        flow = flow + flow.roll(1, axis)  # smooth, so that samples go far
+    mask = torch.rand(shape, generator=draw) > 0.1
+    axis, steps = (1 if shape[0] == 1 else 0), 12
+    whole = follow(flow, mask, steps=steps)
+    rows = mask.nonzero()[:, axis]
+    low, high = 20, 33
+    first, last = low - steps, high + steps
+    part = flow.narrow(axis + 1, first, last - first), mask.narrow(axis, first, last - first)
+    ends = follow_rows(*part, (low - first, high - first), steps=steps)
+    ends[:, axis] += first
+    assert torch.equal(ends, whole[(rows >= low) & (rows < high)])
+
+
+def test_long_vectors_count_as_one():
+    flow = torch.zeros(3, 1, 4, 40)
+    flow[2] = 9
+    ends = follow(flow, torch.ones(1, 4, 40, dtype=torch.bool), steps=7)
+    assert float(ends[0, 2]) == pytest.approx(7)
+
+
 def test_nothing_moves_without_a_flow():
     mask = torch.rand(3, 5, 6) > 0.5
     ends = follow(torch.zeros(3, 3, 5, 6), mask)
-    assert torch.equal(ends, mask.nonzero().float())
+    assert torch.equal(ends, mask.nonzero().double())
 
 
 def test_the_flow_outside_the_mask_does_not_count():

@@ -1,8 +1,11 @@
 """Heads: from the word in a plan to the head."""
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Mapping
+
 from vesalius.errors import ConfigError
 from vesalius.segment._class_head import ClassHead
+from vesalius.segment._flow_head import FlowHead
 from vesalius.segment._head import Head
 from vesalius.segment._plan import Plan
 
@@ -14,12 +17,39 @@ def make_head(plan: Plan) -> Head:
         plan: Says which one, and its numbers.
 
     Raises:
-        ConfigError: The network has another number of outputs than the head.
+        ConfigError: The network has another number of outputs than the head, or the head has no
+            such setting.
     """
-    head = ClassHead(tuple(sorted(plan.names)))
+    head = _head(plan)
     if plan.network.outputs != head.outputs:
         raise ConfigError(
             f"the network must have the {head.outputs} outputs of its head {plan.head!r}, it has "
             f"{plan.network.outputs}: plan again"
         )
     return head
+
+
+def _head(plan: Plan) -> Head:
+    if plan.head == "classes":
+        return ClassHead(tuple(sorted(plan.names)))
+    return flow_head(plan.dims, plan.head_settings)
+
+
+def flow_head(dims: int, settings: Mapping[str, float]) -> FlowHead:
+    """Make the flow head of a plan.
+
+    Args:
+        dims: Of the network.
+        settings: Fields of the head besides ``dims``.
+
+    Raises:
+        ConfigError: The head has no such field.
+    """
+    known = {"across": float, "logit": float, "most_error": float, "least_size": int}
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"settings of a flow head must be among {', '.join(known)}, got {', '.join(unknown)}"
+        )
+    numbers = {name: known[name](value) for name, value in settings.items()}
+    return FlowHead(dims, **numbers)
