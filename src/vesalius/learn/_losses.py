@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from vesalius.errors import ConfigError, ShapeError
 
 Logits = Float[Tensor, "batch k *space"]
-Classes = Integer[Tensor, "batch 1 *space"]
-Weight = Float[Tensor, "batch 1 *space"]
+# names of their own for the axes: a shape that does not fit is refused by name, in ``checked``
+Classes = Integer[Tensor, "batch_t one_t *space_t"]
+Weight = Float[Tensor, "batch_w one_w *space_w"]
 Scalar = Float[Tensor, ""]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -203,9 +204,22 @@ def deep_supervision(
     strengths = [0.5**level for level in range(len(outputs))]
     terms = []
     for strength, y in zip(strengths, outputs, strict=True):
-        steps = tuple(-(-n // m) for n, m in zip(target.shape[2:], y.shape[2:], strict=True))
+        steps = tuple(map(_step, target.shape[2:], y.shape[2:]))
         terms.append(strength * loss(y, thinned(target, steps), thinned(weight, steps)))
     return torch.stack(terms).sum() / sum(strengths)
+
+
+def _step(fine: int, coarse: int) -> int:
+    """Power of two that leaves so many of the fine samples; there is at most one that matters."""
+    step = 1
+    while -(-fine // step) > coarse:
+        step *= 2
+    if -(-fine // step) != coarse:
+        raise ShapeError(
+            f"an output must have every 2nd, 4th, 8th ... sample of the truth, got {coarse} of "
+            f"{fine} along an axis"
+        )
+    return step
 
 
 def thinned(x: Tensor, steps: tuple[int, ...]) -> Tensor:

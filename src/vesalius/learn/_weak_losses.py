@@ -71,7 +71,7 @@ def _bags(p: Tensor, inside: Tensor, axis: int) -> Tensor | None:
 
 def affinity(
     logits: Logits,
-    image: Float[Tensor, "batch c *space"],
+    image: Float[Tensor, "batch_i c *space_i"],
     weight: Weight,
     *,
     likeness: float = 0.3,
@@ -127,7 +127,7 @@ def affinity(
 
 
 def image_tags(
-    logits: Logits, present: Bool[Tensor, "batch tags"], *, sharpness: float = 5.0
+    logits: Logits, present: Bool[Tensor, "batch_p tags"], *, sharpness: float = 5.0
 ) -> Scalar:
     """Learn from which classes an image holds somewhere.
 
@@ -162,7 +162,9 @@ def image_tags(
     return nn.functional.binary_cross_entropy_with_logits(pooled, present.to(pooled))
 
 
-def consistency(logits: Logits, teacher: Logits, weight: Weight) -> Scalar:
+def consistency(
+    logits: Logits, teacher: Float[Tensor, "batch_t k_t *space_t"], weight: Weight
+) -> Scalar:
     """Measure how far two sets of outputs are apart: mean square of their probabilities.
 
     Args:
