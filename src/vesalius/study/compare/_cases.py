@@ -79,21 +79,18 @@ def read_labels(path: Path, spacing_mm: tuple[float, ...]) -> Labels:
     Raises:
         FormatError: The file holds no labels.
     """
-    drawn = io.open_regions(path)
-    labels = drawn.labels
-    if not spacing_mm or not lacks_spacing(path, drawn.findings):
+    labels = io.open_labels(path)
+    if not spacing_mm or not lacks_spacing(path):
         return labels
     z, y, x = spacing_mm
     return Labels(labels.data, Grid.from_spacing(labels.grid.shape, (z, y, x)), labels.names)
 
 
-def lacks_spacing(path: Path, findings: tuple[io.Finding, ...]) -> bool:
+def lacks_spacing(path: Path) -> bool:
     """Say whether a reader assumed the spacing."""
-    if any(f.code == "no-spacing" for f in findings):
-        return True
     try:
         found = io.open(path).findings
-    except FormatError:  # outlines
+    except FormatError:  # outlines, or nothing that can be read
         return False
     return any(f.code == "no-spacing" for f in found)
 

@@ -26,7 +26,7 @@ from vesalius.measure.evaluate import (
 )
 from vesalius.study._report import Heading
 from vesalius.study._stage_page import Page, render_page
-from vesalius.study.compare._cases import Case, find_cases, read_labels
+from vesalius.study.compare._cases import Case, find_cases, lacks_spacing, read_labels
 from vesalius.study.compare._job import Job
 from vesalius.study.compare._tell import TITLES, Told, page_of, table_of
 from vesalius.study.register._run import make_folder, put
@@ -118,6 +118,12 @@ def _told(pred: Path, truth: Path, job: Job, against: Path | None, on_step: OnSt
         rivals, more = find_cases(against, truth)
         remarks += tuple(f"Other run: {text}" for text in more)
         other = _score(_renamed(rivals, cases), job, on_step)
+    assumed = [] if job.spacing_mm else [c.name for c in cases if lacks_spacing(c.truth)]
+    if assumed:
+        remarks += (
+            f"{len(assumed)} of {len(cases)} truths have no spacing, 1 mm was assumed: lengths and "
+            "volumes are in samples. Give it with --spacing Z,Y,X.",
+        )
     if not scored.cases or (against is not None and not other.cases):
         raise FormatError(
             "at least one case must be fit to be scored, none is: "
