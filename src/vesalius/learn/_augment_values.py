@@ -195,8 +195,9 @@ def _levels(x: Tensor, change: Change, i: int) -> Tensor:
 def _coarse(x: Tensor, zoom: float) -> Tensor:
     """Take fewer samples, and interpolate back."""
     size = [max(1, round(n * zoom)) for n in x.shape[1:]]
-    few = nn.functional.interpolate(x[None], size=size, mode="nearest-exact")
     mode = "trilinear" if x.ndim == 4 else "bilinear"
+    # linear on the way down, too: the nearest sample would shift the image by half a sample
+    few = nn.functional.interpolate(x[None], size=size, mode=mode)
     return nn.functional.interpolate(few, size=x.shape[1:], mode=mode)[0]
 
 
