@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vesalius.errors import ConfigError, ShapeError
-from vesalius.ops._follow import follow, follow_rows
+from vesalius.ops._follow import follow
 
 
 def towards(shape, at, spacing=(1.0, 1.0, 1.0)):
@@ -47,24 +47,6 @@ def test_steps_are_one_sample_long():
     mask[0, 1:3, :] = True
     ends = follow(flow, mask, steps=7)
     assert float(ends[0, 2]) == pytest.approx(7)
-
-
-@pytest.mark.parametrize("shape", [(1, 60, 40), (60, 9, 10)])
-def test_rows_of_a_window_end_exactly_where_they_end_in_the_whole(shape):
-    draw = torch.Generator().manual_seed(4)
-    flow = torch.randn(3, *shape, generator=draw)
-    for axis in (1, 2, 3):
-        flow = flow + flow.roll(1, axis)  # smooth, so that samples go far
-    mask = torch.rand(shape, generator=draw) > 0.1
-    axis, steps = (1 if shape[0] == 1 else 0), 12
-    whole = follow(flow, mask, steps=steps)
-    rows = mask.nonzero()[:, axis]
-    low, high = 20, 33
-    first, last = low - steps, high + steps
-    part = flow.narrow(axis + 1, first, last - first), mask.narrow(axis, first, last - first)
-    ends = follow_rows(*part, (low - first, high - first), steps=steps)
-    ends[:, axis] += first
-    assert torch.equal(ends, whole[(rows >= low) & (rows < high)])
 
 
 def test_long_vectors_count_as_one():

@@ -142,11 +142,11 @@ def test_all_of_an_object_ends_in_one_place():
 def test_error_of_the_own_flow_is_nothing_and_of_the_opposite_four():
     labels = disc(6) + 7 * disc(4, at=(0, 4, 26))
     flow = heat_flow(labels)
-    assert flow_errors(flow, labels).tolist() == pytest.approx([0, 0], abs=1e-9)
+    assert flow_errors(flow, labels).tolist() == pytest.approx([0, 0], abs=1e-4)
     away = flow_errors(-flow, labels)
-    assert all(3.8 < e < 4.001 for e in away.tolist())
+    assert all(3.8 < e < 4.05 for e in away.tolist())
     still = flow_errors(torch.zeros_like(flow), labels)
-    assert all(0.95 < e < 1.001 for e in still.tolist())
+    assert all(0.95 < e < 1.01 for e in still.tolist())
 
 
 def test_error_names_the_object_whose_flow_is_wrong():
@@ -154,11 +154,11 @@ def test_error_names_the_object_whose_flow_is_wrong():
     flow = heat_flow(labels)
     flow = torch.where(labels == 2, -flow, flow)
     good, bad = flow_errors(flow, labels).tolist()
-    assert good < 1e-6 < 0.5 < bad
+    assert good < 1e-4 < 0.5 < bad
 
 
 def test_refuses_a_flow_of_another_shape():
-    with pytest.raises(ShapeError, match=r"must have shape \(3, \*labels\)"):
+    with pytest.raises(ShapeError, match=r"must have shape \(3, \*mask\)"):
         flow_errors(torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int32))
 
 

@@ -1,18 +1,18 @@
 """From a flow and a foreground to objects: follow, gather in sinks, tidy, judge."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
 import torch
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 
 from vesalius.errors import ConfigError
-from vesalius.ops._follow import follow
+from vesalius.ops._follow import follow_packed
 from vesalius.ops._heat_flow import errors_of
 from vesalius.ops._object_boxes import object_boxes
+from vesalius.ops._packed_flow import PackedFlow, packed
 from vesalius.ops._sinks import SinkRules, ends_to_bins, sinks
 from vesalius.ops._tidy_objects import dropped, tidy_objects
 
@@ -87,50 +87,32 @@ def flow_masks(
         Stringer et al. (2021), doi:10.1038/s41592-020-01018-x, Methods. Differs from it in: only
         the largest piece of an object is kept.
     """
-    z, y, x = mask.shape
-    bins = ends_to_bins(follow(flow, mask, spacing=spacing, steps=rules.steps), (z, y, x))
-    labels = gathered(bins, mask, spacing=spacing, rules=rules)
-    return judged(flow, labels, spacing=spacing, most_error=rules.most_error)
+    return packed_masks(packed(flow, mask), mask, spacing=spacing, rules=rules)
 
 
-def gathered(
-    bins: Int64[Tensor, " n"],
+def packed_masks(
+    flow: PackedFlow,
     mask: Bool[Tensor, "z y x"],
     *,
     spacing: Spacing = (1.0, 1.0, 1.0),
     rules: FlowRules = FlowRules(),
-) -> Int32[Tensor, "z y x"]:
-    """Make objects of samples by where they ended; see :func:`flow_masks`.
+) -> FlowMasks:
+    """Make objects from a packed flow; see :func:`flow_masks`.
 
     Args:
-        bins: Where each True sample of the mask ended, in array order.
+        flow: From ``packed`` with this mask.
         mask: (z, y, x), the foreground.
         spacing: Size of a sample along (z, y, x).
-        rules: Sinks, and the least size.
+        rules: Steps, sinks, and which objects are kept.
     """
     z, y, x = mask.shape
+    ends = follow_packed(flow, mask, spacing=spacing, steps=rules.steps)
+    bins = ends_to_bins(ends, (z, y, x))
     labels = torch.zeros((z, y, x), dtype=torch.int32)
     labels[mask.cpu()] = sinks(bins, (z, y, x), spacing=spacing, rules=rules.sink)
-    return tidy_objects(labels, least_size=rules.least_size)
-
-
-def judged(
-    flow: Float[Tensor, "3 z y x"],
-    labels: Int32[Tensor, "z y x"],
-    *,
-    spacing: Spacing = (1.0, 1.0, 1.0),
-    most_error: float = math.inf,
-) -> FlowMasks:
-    """Leave out the objects with whose own flow the given one does not agree.
-
-    Args:
-        flow: (3, z, y, x).
-        labels: Numbered from 1 without gaps.
-        spacing: Size of a sample along (z, y, x).
-        most_error: Largest flow error that is kept.
-    """
+    labels = tidy_objects(labels, least_size=rules.least_size)
     errors = errors_of(flow, object_boxes(labels), spacing)
-    bad = errors > most_error
+    bad = errors > rules.most_error
     if bool(bad.any()):
         labels = dropped(labels, bad.numpy())
     return FlowMasks(labels, errors[~bad], int(bad.sum()))

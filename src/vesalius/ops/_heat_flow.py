@@ -9,9 +9,10 @@ from jaxtyping import Float, Integer
 from numba import prange
 from torch import Tensor
 
-from vesalius.errors import ConfigError, ShapeError
+from vesalius.errors import ConfigError
 from vesalius.ops._jit import kernel, parallel_kernel
 from vesalius.ops._object_boxes import ObjectBoxes, object_boxes
+from vesalius.ops._packed_flow import UNIT, PackedFlow, packed
 
 Spacing = tuple[float, float, float]
 
@@ -63,7 +64,8 @@ def flow_errors(
     """Measure how little a predicted flow agrees with the flow of the objects made from it.
 
     Args:
-        flow: What a network gave, (z, y, x) components of about unit length.
+        flow: What a network gave, (z, y, x) components of about unit length; longer vectors are
+            cut to 1.
         labels: Objects on the same lattice.
         spacing: Size of a sample along (z, y, x).
 
@@ -75,23 +77,14 @@ def flow_errors(
         ShapeError: Flow and labels have different shapes.
         ConfigError: A spacing is not positive.
     """
-    if tuple(flow.shape) != (3, *labels.shape):
-        raise ShapeError(
-            f"flow must have shape (3, *labels) = {(3, *labels.shape)}, got {tuple(flow.shape)}"
-        )
     _check_spacing(spacing)
-    return errors_of(flow, object_boxes(labels), spacing)
+    return errors_of(packed(flow, labels > 0), object_boxes(labels), spacing)
 
 
-def errors_of(
-    flow: Float[Tensor, "3 z y x"], objects: ObjectBoxes, spacing: Spacing
-) -> Float[Tensor, " n"]:
-    """Measure the same for objects whose boxes are already known; nothing is checked."""
-    field = np.ascontiguousarray(flow.detach().cpu().numpy(), dtype=np.float32)
+def errors_of(flow: PackedFlow, objects: ObjectBoxes, spacing: Spacing) -> Float[Tensor, " n"]:
+    """Measure the same for a packed flow and objects whose boxes are known; nothing is checked."""
     errors = np.zeros(len(objects.sizes))
-    _errors_of_objects(
-        objects.numbers, objects.boxes, objects.sizes, _steps(spacing), field, errors
-    )
+    _errors_of_objects(objects.numbers, objects.boxes, objects.sizes, _steps(spacing), flow, errors)
     return torch.from_numpy(errors)
 
 
@@ -126,9 +119,8 @@ def _errors_of_objects(numbers, boxes, sizes, spacing, field, errors):
         for i in range(len(points)):
             g = _direction(place, points[i], width, spacing, heat)
             z, y, x = _position(points[i], width, boxes[k])
-            total += (g[0] - field[0, z, y, x]) ** 2
-            total += (g[1] - field[1, z, y, x]) ** 2
-            total += (g[2] - field[2, z, y, x]) ** 2
+            for c in range(3):
+                total += (g[c] - field[z, y, x, c] / UNIT) ** 2
         errors[k] = total / len(points)
 
 
