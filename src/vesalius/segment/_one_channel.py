@@ -4,8 +4,10 @@
 import math
 from dataclasses import fields, is_dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vesalius.core import Grid, Image
@@ -68,6 +70,28 @@ def settings_of(method: object) -> dict[str, object]:
         value = getattr(method, one.name)
         endless = isinstance(value, float) and not math.isfinite(value)
         found[one.name] = str(value) if endless else value
+    return found
+
+
+def numbers_of(x: Shaped[Tensor, "z y x"]) -> NDArray[np.generic]:
+    """Give the samples as numpy numbers; half precision becomes float32, which holds it exactly."""
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    samples: NDArray[np.generic] = wide.detach().cpu().numpy()
+    return samples
+
+
+def above(x: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
+    """Compare without rounding: a whole number lies above 3.5 where it lies above 3."""
+    whole = x.dtype.kind in "iu" and math.isfinite(threshold)
+    found: NDArray[np.bool_] = np.greater(x, math.floor(threshold) if whole else threshold)
+    return found
+
+
+def at_least(x: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
+    """Compare without rounding: a whole number is at least 3.5 where it is at least 4."""
+    whole = x.dtype.kind in "iu" and math.isfinite(threshold)
+    end = math.ceil(threshold) if whole else threshold
+    found: NDArray[np.bool_] = np.greater_equal(x, end)
     return found
 
 

@@ -20,7 +20,14 @@ from vesalius.ops._criteria import Cut
 from vesalius.ops._value_histogram import ValueHistogram, value_histogram
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
-from vesalius.segment._one_channel import one_channel, settings_of, where_to_work
+from vesalius.segment._one_channel import (
+    above,
+    at_least,
+    numbers_of,
+    one_channel,
+    settings_of,
+    where_to_work,
+)
 from vesalius.segment._segmentation import Curve, Segmentation
 
 Foreground = Literal["bright", "dark"]
@@ -222,8 +229,8 @@ class Fixed(Method):
         inside = where_to_work(hints)
         ends = {"low": self.low, "high": self.high}
         known = {name: end for name, end in ends.items() if math.isfinite(end)}
-        samples = _numbers(x)
-        found = (_at_least(samples, self.low) & ~_above(samples, self.high)).view(np.uint8)
+        samples = numbers_of(x)
+        found = (at_least(samples, self.low) & ~above(samples, self.high)).view(np.uint8)
         curve = _histogram_curve(
             value_histogram(x, bins=self.bins, inside=inside), image.unit, tuple(known.values())
         )
@@ -264,12 +271,12 @@ def _cut(
     inside = where_to_work(hints)
     histogram = value_histogram(x, bins=method.bins, inside=inside)
     cut = rule.decide(histogram)
-    samples = _numbers(x)
-    found = _above(samples, cut.thresholds[0]).view(np.uint8)
+    samples = numbers_of(x)
+    found = above(samples, cut.thresholds[0]).view(np.uint8)
     if method.foreground == "dark":
         found = np.logical_not(found).view(np.uint8)
     for threshold in cut.thresholds[1:]:
-        found = found + _above(samples, threshold).view(np.uint8)
+        found = found + above(samples, threshold).view(np.uint8)
     several = len(cut.thresholds) > 1
     values = {
         f"threshold {k}" if several else "threshold": t for k, t in enumerate(cut.thresholds, 1)
@@ -290,26 +297,6 @@ def _cut(
 def _histogram_curve(histogram: ValueHistogram, unit: str, marks: tuple[float, ...]) -> Curve:
     values, counts = torch.from_numpy(histogram.values), torch.from_numpy(histogram.counts)
     return Curve("histogram", values, counts, f"value ({unit})", "samples", marks)
-
-
-def _numbers(x: Tensor) -> NDArray[np.generic]:
-    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    samples: NDArray[np.generic] = wide.detach().cpu().numpy()
-    return samples
-
-
-def _above(x: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
-    """Compare without rounding: a whole number lies above 3.5 where it lies above 3."""
-    whole = x.dtype.kind in "iu" and math.isfinite(threshold)
-    found: NDArray[np.bool_] = np.greater(x, math.floor(threshold) if whole else threshold)
-    return found
-
-
-def _at_least(x: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
-    whole = x.dtype.kind in "iu" and math.isfinite(threshold)
-    end = math.ceil(threshold) if whole else threshold
-    found: NDArray[np.bool_] = np.greater_equal(x, end)
-    return found
 
 
 def _kept(found: NDArray[np.uint8], inside: Tensor | None) -> UInt8[Tensor, "z y x"]:
