@@ -1,0 +1,10 @@
+"""Objects one by one: flows and their masks, heads, the weightless method.
+
+Part of the room ``segment``.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.segment._flow_head import FlowHead
+from vesalius.segment._instances import predict_instances
+
+__all__ = ["FlowHead", "predict_instances"]
