@@ -1,8 +1,8 @@
 """Predict: a trained model on an image of any orientation, spacing and size, in bounded memory."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import final
 
 import numpy as np
@@ -13,6 +13,7 @@ from vesalius.core import Image, Labels
 from vesalius.errors import ConfigError
 from vesalius.learn._sliding_window import Skip, Window, sliding_slabs
 from vesalius.ops._winner import Painter, Wanted
+from vesalius.segment._familiarity import appearance, familiarity
 from vesalius.segment._hints import Hints
 from vesalius.segment._inference import Inference, zoom_of
 from vesalius.segment._members import members, probabilities_of
@@ -22,6 +23,7 @@ from vesalius.segment._model import Model
 from vesalius.segment._prepare import Prepared, prepare
 from vesalius.segment._segmentation import Segmentation
 from vesalius.segment._tiles import empty_samples, windows
+from vesalius.segment._volumes import volumes
 
 STANDARD = Inference()
 
@@ -48,7 +50,8 @@ def predict(
 
     Returns:
         Labels on the grid of the image; maps of probability, entropy and mutual information where
-        wanted; remarks; settings that make it again.
+        wanted; volumes with intervals where the model was calibrated; remarks, the first of which
+        says so where the image is unlike the training data; settings that make it again.
 
     Raises:
         ShapeError: The image has other channels or axes than the model.
@@ -57,10 +60,12 @@ def predict(
     """
     prepared = prepare(image, model.plan, zoom=zoom_of(inference, model.plan, image.grid))
     if model.plan.head == "classes":
-        return _classes(model, prepared, inference, on_step)
-    from vesalius.segment._instances import predict_instances
+        found = _classes(model, prepared, inference, on_step)
+    else:
+        from vesalius.segment._instances import predict_instances
 
-    return predict_instances(model, prepared, inference, on_step)
+        found = predict_instances(model, prepared, inference, on_step)
+    return _compared(model, prepared, found)
 
 
 @final
@@ -79,6 +84,20 @@ class Trained(Method):
     def apply(self, image: Image, hints: Hints, on_step: OnStep | None = None) -> Segmentation:
         """Segment one image; see :func:`predict`. Hints are not used beside the mask."""
         return predict(self.model, image, inference=self.inference, on_step=on_step)
+
+
+def _compared(model: Model, prepared: Prepared, found: Segmentation) -> Segmentation:
+    """Say whether the image looks like those that the model was trained on."""
+    usual = model.fingerprint.get("appearance")
+    if not isinstance(usual, Mapping):
+        return found
+    told = familiarity(usual, appearance(prepared.data, prepared.grid.spacing_mm))
+    values = {"distance from training data": told.distance, "training data reach": told.limit}
+    return replace(
+        found,
+        values={**found.values, **values},
+        remarks=(*told.remarks, *found.remarks),
+    )
 
 
 def _classes(
@@ -108,7 +127,7 @@ def _classes(
         )
     device = prepared.data.device
     names = {(0, value): name for value, name in plan.names.items()}
-    labels = torch.from_numpy(wanted.labels)[None].to(device)
+    labels = Labels(torch.from_numpy(wanted.labels)[None].to(device), prepared.source, names)
     settings = {
         "model": model.card.name,
         "members": members(model, inference),
@@ -118,8 +137,9 @@ def _classes(
         "temperature": 1.0 / wanted.power,
     }
     return Segmentation(
-        Labels(labels, prepared.source, names),
+        labels,
         _maps(wanted, prepared, ("background", *(n for _, n in sorted(plan.names.items())))),
+        quantities=volumes(labels, plan.names, model.calibration),
         remarks=tuple(remarks),
         settings=settings,
     )
