@@ -11,7 +11,7 @@ from torch import Tensor
 
 import vesalius
 from vesalius.errors import FormatError, RegionError
-from vesalius.segment._familiarity import appearance, familiarity, reference
+from vesalius.segment._familiarity import appearance, familiarity, reference, reference_or_none
 from vesalius.segment._plan import Normalisation
 from vesalius.segment._prepare import normalised
 
@@ -114,6 +114,14 @@ def test_a_ct_is_unlike_hippocampus_scans_and_scans_that_were_held_out_are_not(d
         data = normalised(image.data, STANDARD)
         told = familiarity(known, appearance(data, ct.grid.spacing_mm))
         assert told.distance > 3 * told.limit
+
+
+def test_the_commonest_kind_of_case_is_learned_where_kinds_are_mixed():
+    volumes = [appearance(scan(s), ONE) for s in range(10)]
+    pictures = [appearance(torch.rand(1, 1, 9, 9), ONE)] * 9
+    assert reference_or_none([*pictures, *volumes]) == reference(volumes)
+    assert reference_or_none(volumes[:7]) == {}
+    assert reference_or_none([]) == {}
 
 
 def test_refuses_too_few_cases():

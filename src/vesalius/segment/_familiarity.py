@@ -117,6 +117,21 @@ def reference(appearances: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
+def reference_or_none(appearances: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Learn what is usual where there are enough cases of the commonest kind; else nothing.
+
+    Args:
+        appearances: One for each training case; images and stacks may be mixed.
+
+    Returns:
+        As :func:`reference`; empty where nothing can be said.
+    """
+    kinds = [tuple(sorted(a)) for a in appearances]
+    common = max(set(kinds), key=kinds.count, default=())
+    same = [a for a, kind in zip(appearances, kinds, strict=True) if kind == common]
+    return reference(same) if len(same) >= LEAST_CASES else {}
+
+
 def familiarity(usual: Mapping[str, Any], found: Mapping[str, float]) -> Familiarity:
     """Compare an image with the training data of a model.
 

@@ -5,13 +5,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from vesalius.core import Step
 from vesalius.errors import ConfigError, OutputError
 from vesalius.io._weights import ModelCard
 from vesalius.learn import UNet
 from vesalius.segment._dataset import Dataset
+from vesalius.segment._familiarity import appearance, reference_or_none
 from vesalius.segment._fold_training import FoldTraining, Order
 from vesalius.segment._heads import make_head
 from vesalius.segment._memory import (
@@ -103,8 +104,9 @@ def train_model(
             less = smaller(ran.plan, device_bytes())
             remarks = (*remarks, shrunk(ran.plan, less, device_bytes()))
             ran = replace(ran, plan=less)
-    networks, looks = found
-    model = Model(ran.plan, networks, _card(ran, splits, looks))
+    networks, looks, usual = found
+    fingerprint = {"appearance": usual} if usual else {}
+    model = Model(ran.plan, networks, _card(ran, splits, looks), fingerprint)
     save_model(root, model)
     shutil.rmtree(root / STATES, ignore_errors=True)
     return TrainingRun(model, looks, splits, remarks)
@@ -145,7 +147,8 @@ def _check_place(root: Path, *, resume: bool) -> None:
 
 def _train_all(
     ran: _Ran, splits: tuple[Split, ...]
-) -> tuple[tuple[UNet, ...], tuple[tuple[Look, ...], ...]]:
+) -> tuple[tuple[UNet, ...], tuple[tuple[Look, ...], ...], dict[str, Any]]:
+    """Networks, what was seen on the way, and what the training images look like."""
     head = make_head(ran.plan)
     names = {name for split in splits for name in (*split.trained, *split.watched)}
     room = Room(ran.root / STATES, int(MOST_SHARE * free_bytes()))
@@ -159,7 +162,8 @@ def _train_all(
         one = FoldTraining(order, head, ran.on_step)
         parts = [tuple(by_name[n] for n in part) for part in (split.trained, split.watched)]
         done.append(one.run(parts[0], parts[1]))
-    return tuple(network for network, _ in done), tuple(looks for _, looks in done)
+    usual = reference_or_none([appearance(case.data, case.spacing) for case in cases])
+    return tuple(network for network, _ in done), tuple(looks for _, looks in done), usual
 
 
 def _card(ran: _Ran, splits: tuple[Split, ...], looks: tuple[tuple[Look, ...], ...]) -> ModelCard:
