@@ -135,12 +135,14 @@ class Sample:
         labels: One layer on the image's grid; -1 where the truth is not known (outside the region
             of the case, ignored values); none where the case has no labels.
         remarks: What was put right.
+        format: Of the image's file, such as ``"NIfTI-1"`` or ``"PNG"``.
     """
 
     case: Case
     image: Image
     labels: Labels | None
     remarks: tuple[str, ...] = ()
+    format: str = ""
 
 
 def read_dataset(folder: str | Path, *, only: str = "*") -> Dataset:
@@ -220,20 +222,22 @@ def read_case(dataset: Dataset, case: Case) -> Sample:
             fault.
     """
     try:
-        image = _read_image(case)
+        image, kind = _read_image(case)
         if case.labels is None:
-            return Sample(case, image, None)
+            return Sample(case, image, None, format=kind)
         labels, remarks = _read_labels(case.labels, case, image)
         _check_values(labels, dataset)
-        return Sample(case, image, _masked(labels, case, image, dataset.ignore), remarks)
+        return Sample(case, image, _masked(labels, case, image, dataset.ignore), remarks, kind)
     except VesaliusError as error:
         text = str(error)
         start = f"case {case.name!r}: "
         raise type(error)(text if text.startswith(start) else start + text) from error
 
 
-def _read_image(case: Case) -> Image:
-    parts = [io.open(path, frames="channels").read() for path in case.images]
+def _read_image(case: Case) -> tuple[Image, str]:
+    """The channels of a case on one grid, and the format of the file."""
+    handles = [io.open(path, frames="channels") for path in case.images]
+    parts = [handle.read() for handle in handles]
     first = parts[0]
     for path, part in zip(case.images[1:], parts[1:], strict=True):
         unlike = differences(first.grid, part.grid)
@@ -252,7 +256,7 @@ def _read_image(case: Case) -> Image:
             raise IntensityError(
                 f"an image must be finite, {bad} samples are NaN or infinite: replace them first"
             )
-    return image
+    return image, str(handles[0].meta.get("format", ""))
 
 
 def _read_labels(path: Path, case: Case, image: Image) -> tuple[Labels, tuple[str, ...]]:

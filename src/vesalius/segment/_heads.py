@@ -20,7 +20,7 @@ def make_head(plan: Plan) -> Head:
         ConfigError: The network has another number of outputs than the head, or the head has no
             such setting.
     """
-    head = _head(plan)
+    head = head_of(plan)
     if plan.network.outputs != head.outputs:
         raise ConfigError(
             f"the network must have the {head.outputs} outputs of its head {plan.head!r}, it has "
@@ -29,7 +29,15 @@ def make_head(plan: Plan) -> Head:
     return head
 
 
-def _head(plan: Plan) -> Head:
+def head_of(plan: Plan) -> Head:
+    """Make the head of a plan whose network is not decided yet.
+
+    Args:
+        plan: Says which one, and its numbers.
+
+    Raises:
+        ConfigError: The head has no such setting.
+    """
     if plan.head == "classes":
         return ClassHead(tuple(sorted(plan.names)))
     return flow_head(plan.dims, plan.head_settings)

@@ -1,0 +1,52 @@
+"""Benchmark: what one step of training takes on this machine, by making some."""
+# SPDX-License-Identifier: Apache-2.0
+
+import time
+from itertools import pairwise
+
+import torch
+
+from vesalius.learn import Drawn, Schedule, UNet, train
+from vesalius.segment._plan import Plan
+
+STEPS = 3
+
+
+def seconds_per_step(plan: Plan) -> float:
+    """Time three steps of a plan on samples of chance, after one that warms up.
+
+    Args:
+        plan: Its network, patch, batch and precision count.
+
+    Returns:
+        Seconds of the fastest one: on the CPU its work divided by the threads, which is what it
+        takes when nothing else runs; on the GPU by the clock.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    generator = torch.Generator().manual_seed(0)
+    network = UNet(plan.network, generator=generator).to(device)
+    shape = (plan.batch, plan.network.inputs, *plan.patch[3 - plan.dims :])
+    data = torch.randn(shape, generator=generator).to(device)
+    times: list[float] = []
+    train(
+        network,
+        Drawn(lambda g: (data,), generator),
+        lambda model, batch: sum(
+            (y.float().square().mean() for y in _deep(model, batch[0])), data.new_zeros(())
+        ),
+        schedule=Schedule(1 + STEPS, warm_up=0, precision=plan.precision),
+        on_step=lambda step: times.append(_now(device)),
+    )
+    return min(b - a for a, b in pairwise(times))
+
+
+def _deep(model: torch.nn.Module, data: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    assert isinstance(model, UNet)
+    return model.deep(data)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        return time.monotonic()
+    return time.process_time() / torch.get_num_threads()
