@@ -11,7 +11,6 @@ from vesalius.physics._cells import beads, cells, filaments
 from vesalius.physics._chest import chest_grid, chest_phantom
 from vesalius.physics._coils import bias_field, coil_maps
 from vesalius.physics._dead_leaves import dead_leaves
-from vesalius.physics._nuclei import NucleiLook, nuclei
 from vesalius.physics._phantom import (
     Insertion,
     Phantom,
@@ -31,7 +30,6 @@ __all__ = [
     "Cylinder",
     "Ellipsoid",
     "Insertion",
-    "NucleiLook",
     "Phantom",
     "Truth",
     "add_noise",
@@ -44,7 +42,6 @@ __all__ = [
     "dead_leaves",
     "filaments",
     "insert_nodule",
-    "nuclei",
     "phantom_labels",
     "rasterise",
     "resolution_bars",

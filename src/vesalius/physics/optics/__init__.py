@@ -1,4 +1,4 @@
-"""Microscope physics: point spread functions, convolution, light-field.
+"""Microscope physics: point spread functions, convolution, light-field, made nuclei.
 
 Part of the room ``physics``. PSFs are images in mm with a sum of 1; operators take tensors.
 """
@@ -12,6 +12,7 @@ from vesalius.physics.optics._lightfield_psf import (
     lightfield_psf,
     lightfield_reach,
 )
+from vesalius.physics.optics._nuclei import NucleiLook, nuclei
 from vesalius.physics.optics._objective import Objective
 from vesalius.physics.optics._psf import (
     born_wolf,
@@ -26,6 +27,7 @@ __all__ = [
     "Downsample",
     "LightField",
     "MicrolensArray",
+    "NucleiLook",
     "Objective",
     "born_wolf",
     "gaussian_psf",
@@ -33,4 +35,5 @@ __all__ = [
     "lightfield_psf",
     "lightfield_reach",
     "measured_psf",
+    "nuclei",
 ]

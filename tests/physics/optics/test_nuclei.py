@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vesalius.errors import ConfigError
-from vesalius.physics._nuclei import NucleiLook, nuclei
+from vesalius.physics.optics._nuclei import NucleiLook, nuclei
 
 SHAPE = (16, 40, 44)
 
