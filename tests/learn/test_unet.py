@@ -91,6 +91,9 @@ def test_every_weight_is_used():
         ({"dims": 2, "outputs": 2, "residual": True}, "a residual network adds to its input"),
         ({"dims": 2, "anisotropy": ((1, 2),)}, "anisotropy must have 2 steps of 2 numbers"),
         ({"dims": 2, "anisotropy": ((1, 3), (2, 2))}, "anisotropy must have 2 steps"),
+        ({"dims": 2, "kernels": ((3, 3),)}, "kernels must have 3 sizes of 2 numbers 1 or 3"),
+        ({"dims": 2, "levels": 1, "kernels": ((3, 5),)}, "kernels must have 1 sizes"),
+        ({"dims": 2, "deep": 2}, "deep must be from 0 to levels - 2 = 1, got 2"),
     ],
 )
 def test_refuses_a_plan_that_cannot_be_built(fields, message):
@@ -116,3 +119,95 @@ def test_a_network_without_constants_is_homogeneous(residual, generator):
     torch.testing.assert_close(net(7.0 * x), 7.0 * net(x), rtol=1e-4, atol=1e-4)
     assert not [name for name, _ in net.named_parameters() if name.endswith("bias")]
     assert [n for n, _ in made(UNetPlan(2, norm="none")).named_parameters() if "leave.bias" in n]
+
+
+@pytest.mark.parametrize("ascent", ["convolved", "pointwise"])
+@pytest.mark.parametrize("block", ["plain", "residual", "attention"])
+def test_every_block_keeps_the_size_uses_every_weight_and_comes_from_the_generator(block, ascent):
+    plan = UNetPlan(
+        3,
+        outputs=2,
+        width=4,
+        levels=4,
+        block=block,
+        ascent=ascent,
+        deep=2,
+        kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
+        anisotropy=((1, 2, 2), (2, 2, 2), (2, 2, 2)),
+    )
+    net = made(plan)
+    x = torch.randn(2, 1, 5, 17, 12, generator=torch.Generator().manual_seed(1))
+    outputs = net.deep(x)
+    assert [tuple(y.shape) for y in outputs] == [
+        (2, 2, 5, 17, 12),
+        (2, 2, 5, 9, 6),
+        (2, 2, 3, 5, 3),
+    ]
+    assert torch.equal(outputs[0], net(x))
+    sum(y.square().sum() for y in outputs).backward()
+    assert all(p.grad is not None and bool((p.grad != 0).any()) for p in net.parameters())
+    again = made(plan).state_dict()
+    assert all(torch.equal(v, again[k]) for k, v in net.state_dict().items())
+
+
+def test_new_choices_leave_names_and_first_weights_of_plain_plans_as_they_were():
+    """Packaged weights are loaded by name; the order of the draws decides the first weights."""
+    net = made(UNetPlan(2, width=4, levels=2))
+    assert [name for name, _ in net.named_parameters()] == [
+        *(
+            f"enter.{i}.{w}"
+            for i in (0, 1, 3, 4)
+            for w in ("weight", "bias")
+            if i % 3 or w == "weight"
+        ),
+        *(
+            f"down.0.{i}.{w}"
+            for i in (0, 1, 3, 4)
+            for w in ("weight", "bias")
+            if i % 3 or w == "weight"
+        ),
+        "narrow.0.weight",
+        "narrow.0.bias",
+        *(
+            f"up.0.{i}.{w}"
+            for i in (0, 1, 3, 4)
+            for w in ("weight", "bias")
+            if i % 3 or w == "weight"
+        ),
+        "leave.weight",
+        "leave.bias",
+    ]
+    plain = made(UNetPlan(2, width=4, levels=3)).state_dict()
+    for more in ({"deep": 1}, {"block": "attention"}):
+        other = made(UNetPlan(2, width=4, levels=3, **more)).state_dict()
+        assert set(plain) < set(other)
+        assert all(torch.equal(v, other[k]) for k, v in plain.items())
+
+
+def test_a_kernel_of_one_does_not_mix_slices():
+    plan = UNetPlan(3, width=4, levels=1, norm="none", kernels=((1, 3, 3),))
+    x = torch.randn(1, 1, 5, 8, 8, generator=torch.Generator().manual_seed(1))
+    other = x.clone()
+    other[:, :, 2] += 1.0
+    changed = (made(plan)(x) != made(plan)(other)).flatten(3).any(3)[0, 0]
+    assert changed.tolist() == [False, False, True, False, False]
+
+
+def test_a_gate_starts_near_one_half_and_weighs_each_sample_once():
+    net = made(UNetPlan(2, width=4, levels=2, block="attention"))
+    skip = torch.randn(1, 4, 6, 6, generator=torch.Generator().manual_seed(1))
+    gate = net.gates[0]
+    ratio = gate(skip, torch.randn(1, 4, 6, 6, generator=torch.Generator().manual_seed(2))) / skip
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+    assert 0 < float(ratio.min()) < float(ratio.max()) < 1
+    for p in gate.parameters():
+        torch.nn.init.zeros_(p)
+    torch.testing.assert_close(gate(skip, skip), skip / 2)
+
+
+def test_a_residual_plan_starts_as_the_identity_at_every_level():
+    plan = UNetPlan(2, width=4, levels=3, norm="none", residual=True, deep=1)
+    x = torch.randn(1, 1, 9, 12, generator=torch.Generator().manual_seed(1))
+    fine, coarse = made(plan).deep(x)
+    assert torch.equal(fine, x)
+    assert torch.equal(coarse, x[..., ::2, ::2])

@@ -82,6 +82,8 @@ class Schedule:
 
     def expected(self, step: int, seconds: float) -> int:
         """Steps in all, as far as can be told after ``step`` of them took ``seconds``."""
+        if seconds >= self.seconds:
+            return step
         by_time = step * self.seconds / seconds if seconds > 0 else math.inf
         return self.steps if by_time >= self.steps else max(step + 1, round(by_time))
 

@@ -130,13 +130,14 @@ def train(
         done = schedule.share(run.steps, clock.now())
         losses.append(_one(run, measure, drawn, schedule=schedule, done=done))
         run.seconds = clock.now()
-        last = run.steps >= schedule.steps or run.seconds >= schedule.seconds
-        if save is not None and (last or clock.due(run.steps)):
+        if save is not None and clock.due(run.steps):
             save(flat_state(run))
         if on_step is not None:
-            total = run.steps if last else schedule.expected(run.steps, run.seconds)
+            total = schedule.expected(run.steps, run.seconds)
             on_step(Step(f"train: loss {losses[-1]:.4g}", run.steps, total))
     state = flat_state(run)
+    if save is not None and losses and clock.last != run.steps:
+        save(state)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(run.mean[name])
@@ -145,13 +146,14 @@ def train(
 
 
 class _Clock:
-    """Seconds since the start of the whole training, and when the next state is due."""
+    """Seconds since the start of the whole training, and when states are saved."""
 
     def __init__(self, schedule: Schedule, before: float) -> None:
         self.schedule = schedule
         self.tick = time.process_time if schedule.clock == "cpu" else time.monotonic
         self.start = self.tick() - before
         self.saved = before
+        self.last = 0
 
     def now(self) -> float:
         return self.tick() - self.start
@@ -161,7 +163,7 @@ class _Clock:
         late = self.now() - self.saved >= self.schedule.save_seconds
         if not late and steps % self.schedule.save_every:
             return False
-        self.saved = self.now()
+        self.saved, self.last = self.now(), steps
         return True
 
 

@@ -254,7 +254,7 @@ class _Residual(nn.Module):
 
 @final
 class _Gate(nn.Module):
-    """Additive attention of a skip to what comes up; starts with equal weights of one half.
+    """Additive attention of a skip to what comes up; its weights start around one half.
 
     Differs from Oktay 2018: the gating signal is already on the lattice of the skip.
     """
