@@ -43,7 +43,7 @@ class Geodesic:
         attraction: Weight of the pull into the valley of the edge stop.
         time_step: Largest; it is shortened until the flow is stable.
         steps: Largest number of steps.
-        tol: Stops where no sample of the contour moved more than this many samples in ten steps.
+        tol: Stops where the contour moved less than this on average in ten steps, samples.
 
     Raises:
         ConfigError: A number is out of range.
@@ -74,7 +74,7 @@ class Regularised:
         area: Weight of the edge-stopped area; positive grows, negative shrinks.
         time_step: Of one step.
         steps: Largest number of steps.
-        tol: Stops where no sample of the contour moved more than this many samples in ten steps.
+        tol: Stops where the contour moved less than this on average in ten steps, samples.
 
     Raises:
         ConfigError: A number is out of range.
@@ -296,7 +296,8 @@ def _run(band: Band, stop: NDArray[np.float32], loop: _Loop, on_step: Listener |
             on_step(number, lengths[-1])
         if number % 10 == 0:
             close = np.abs(seen) < 1
-            settled = bool(np.abs(phi[marks] - seen)[close].max(initial=0) < loop.tol)
+            moved = np.abs(phi[marks] - seen)[close]
+            settled = bool(moved.sum() < loop.tol * max(len(moved), 1))
             marks, seen = near, phi[near].copy()
         if settled or not len(near):
             break

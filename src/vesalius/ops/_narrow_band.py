@@ -154,7 +154,9 @@ def redistance(phi, state, steps, ratio, band, first, reach):
     """
     fresh = np.empty(first, np.float32)
     for k in range(first):
-        fresh[k] = _to_contour(phi, state, steps, ratio, band[k])
+        now, there = abs(phi[band[k]]), _to_contour(phi, state, steps, ratio, band[k])
+        # each correction moves the contour a little inwards: leave what is nearly right
+        fresh[k] = there if there < 0.9 * now or there > 1.11 * now else now
     for k in range(first):
         i = band[k]
         phi[i] = fresh[k] if phi[i] > 0 else -fresh[k]

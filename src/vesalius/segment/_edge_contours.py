@@ -53,7 +53,7 @@ class GeodesicContour(Method):
         sigma_voxels: Smoothing before edges are sought, samples of the finest axis.
         edge_percentile: Slopes above this percentile count as edges.
         steps: Largest number of steps.
-        tol: Stops where the contour moved less than this in ten steps, samples.
+        tol: Stops where the contour moved less than this on average in ten steps, samples.
         radius_mm: Of the balls around the seeds; 0 takes an eighth of the image.
 
     References:
@@ -100,7 +100,7 @@ class DistanceRegularised(Method):
         sigma_voxels: Smoothing before edges are sought, samples of the finest axis.
         edge_percentile: Slopes above this percentile count as edges.
         steps: Largest number of steps.
-        tol: Stops where the contour moved less than this in ten steps, samples.
+        tol: Stops where the contour moved less than this on average in ten steps, samples.
         radius_mm: Of the balls around the seeds; 0 takes an eighth of the image.
 
     References:
