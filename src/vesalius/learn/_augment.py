@@ -26,8 +26,10 @@ class Augmentation:
     appearance: Appearance = field(default_factory=Appearance)
 
 
-VOLUME = Augmentation()
-"""For CT, MR and volumes: turned by up to 30 degrees, scaled, noisy, never mirrored."""
+VOLUME = Augmentation(
+    Motion(rotation_deg=20.0, scale=(0.8, 1.25), share_rotated=0.5, share_scaled=0.5)
+)
+"""For CT, MR and volumes: turned by up to 20 degrees, scaled, noisy, never mirrored."""
 
 MICROSCOPY = Augmentation(
     Motion(
