@@ -166,16 +166,29 @@ def valley(histogram: ValueHistogram, *, steps: int = 10_000) -> Cut:
 
     References:
         Prewitt and Mendelsohn (1966), doi:10.1111/j.1749-6632.1965.tb11715.x. Edges are mirrored;
-        a mode in the last bin (saturation) counts.
+        a mode in the last bin (saturation) counts. Where that many rounds are too few, as with 16
+        bits, two bins are pooled into one, and so on down to 256 bins at least.
     """
-    smooth, modes, used = _smoothed(histogram.counts, steps)
+    counts, pooled = histogram.counts, 1
+    smooth, modes, used = _smoothed(counts, steps)
+    while len(modes) > 2 and len(counts) >= 512:
+        counts, pooled = _pooled(counts), 2 * pooled
+        smooth, modes, used = _smoothed(counts, steps)
     if len(modes) != 2:
         raise ConvergenceError(
             f"the histogram must come to two modes to have a valley, it has {len(modes)} after "
             f"{used} rounds of smoothing: use Otsu or MaximumEntropy, or a mask"
         )
-    index = int(modes[0]) + int(np.argmin(smooth[modes[0] : modes[1] + 1]))
-    return Cut((histogram.cut(index),), smooth)
+    lowest = int(modes[0]) + int(np.argmin(smooth[modes[0] : modes[1] + 1]))
+    bins = len(histogram.counts)
+    index = min(lowest * pooled + pooled // 2, bins - 1)
+    return Cut((histogram.cut(index),), np.repeat(smooth / pooled, pooled)[:bins])
+
+
+def _pooled(counts: Floats) -> Floats:
+    even = np.append(counts, 0.0) if len(counts) % 2 else counts
+    pairs: Floats = even.reshape(-1, 2).sum(axis=1)
+    return pairs
 
 
 def multi_otsu(histogram: ValueHistogram, *, classes: int) -> Cut:
