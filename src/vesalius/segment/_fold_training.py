@@ -72,7 +72,7 @@ def schedule_of(plan: Plan, regime: Regime) -> Schedule:
     return Schedule(
         plan.steps,
         learning_rate=plan.learning_rate,
-        warm_up=min(50, plan.steps // 10),
+        warm_up=min(20, plan.steps // 10),
         weight_decay=3e-5 if plan.optimiser == "sgd" else 1e-2,
         clip=12.0 if plan.optimiser == "sgd" else 1.0,
         average=min(0.99, max(0.0, 1 - 20 / plan.steps)),

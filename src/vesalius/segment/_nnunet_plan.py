@@ -111,13 +111,13 @@ def median_shape(spacings: Sequence[Numbers], shapes: Sequence[Sizes], target: N
     return tuple(float(v) for v in np.median(np.asarray(new, dtype=float), axis=0))
 
 
-def topology(spacing: Numbers, patch: Sizes, *, least_edge: int = LEAST_EDGE) -> Topology:
+def topology(spacing: Numbers, patch: Sizes, *, most_levels: int = 99) -> Topology:
     """Pool along each axis while it is long enough, the coarse axes later.
 
     Args:
         spacing: Of the samples.
         patch: Samples along each axis, before it is padded.
-        least_edge: Samples of the coarsest level, at least.
+        most_levels: Number of resolutions, at most.
 
     Returns:
         Strides and kernels; an axis that is twice as coarse as the finest waits, and has kernels
@@ -128,11 +128,11 @@ def topology(spacing: Numbers, patch: Sizes, *, least_edge: int = LEAST_EDGE) ->
     strides: list[Sizes] = []
     kernels: list[Sizes] = []
     kernel = [1] * dims
-    while True:
-        axes = [a for a in range(dims) if size[a] >= 2 * least_edge]
+    while len(kernels) + 1 < most_levels:
+        axes = [a for a in range(dims) if size[a] >= 2 * LEAST_EDGE]
         finest = min((now[a] for a in axes), default=0.0)
         axes = [a for a in axes if now[a] < 2 * finest]
-        if not axes or (len(axes) == 1 and size[axes[0]] < 3 * least_edge):
+        if not axes or (len(axes) == 1 and size[axes[0]] < 3 * LEAST_EDGE):
             break
         kernel = [3 if k == 3 or s < 2 * min(now) else 1 for k, s in zip(kernel, now, strict=True)]
         strides.append(tuple(2 if a in axes else 1 for a in range(dims)))

@@ -27,7 +27,7 @@ Triple = tuple[float, float, float]
 
 WIDTHS = (32, 24, 16, 12, 8)
 """Channels of the finest level that are tried, widest first."""
-LEAST_STEPS = 1500
+LEAST_STEPS = 5000
 """Steps that a network is trained for, at least, before it may be wider."""
 MOST_STEPS = 20_000
 MOST_LEVELS = 5
@@ -35,7 +35,7 @@ MOST_VOXELS = {2: 256 * 256, 3: 64 * 64 * 64}
 """Samples of a patch, at most, on a laptop."""
 DIAMETERS = {2: (8.0, 40.0), 3: (6.0, 20.0)}
 """Samples across a typical object that flows and stars are learned at, least and most."""
-DEEP = 1
+DEEP = 0
 """Coarser levels that learn from outputs of their own."""
 SPENT = 0.9
 """Of the time that is given, what the steps may take."""
@@ -233,13 +233,9 @@ def _layers(
         why["batch"] = "nnU-Net v2: what is left of them, at most 5 % of all voxels, at least 2"
         return _reordered(plan.topology, order), plan.batch
     dims = len(shape)
-    patch = [math.ceil(n) for n in shape]
-    layers = _capped(topology(spacing, tuple(patch)))
+    layers = topology(spacing, tuple(math.ceil(n) for n in shape), most_levels=MOST_LEVELS)
     while math.prod(layers.patch) > MOST_VOXELS[dims]:
-        axis = max(range(dims), key=lambda a: layers.patch[a] * spacing[a])
-        patch = list(layers.patch)
-        patch[axis] -= layers.divisor[axis]
-        layers = _capped(topology(spacing, tuple(patch)))
+        layers = _shorter(layers, spacing)
     whole = all(p >= n for p, n in zip(layers.patch, shape, strict=True))
     why["patch"] = (
         f"the median case of {tuple(round(n) for n in shape)} fits whole"
@@ -248,6 +244,13 @@ def _layers(
     )
     why["batch"] = "a step stays short, so that there are many"
     return layers, CPU_BATCH[dims]
+
+
+def _shorter(layers: Topology, spacing: tuple[float, ...]) -> Topology:
+    """Take something off the longest side of a patch, mm."""
+    axis = max(range(len(spacing)), key=lambda a: layers.patch[a] * spacing[a])
+    patch = tuple(n - layers.divisor[a] * (a == axis) for a, n in enumerate(layers.patch))
+    return topology(spacing, patch, most_levels=MOST_LEVELS)
 
 
 def _worst(spacing: tuple[float, ...]) -> int:
@@ -269,15 +272,6 @@ def _reordered(found: Topology, order: list[int]) -> Topology:
     )
 
 
-def _capped(found: Topology) -> Topology:
-    """Leave the coarsest levels out where there are too many."""
-    if found.levels <= MOST_LEVELS:
-        return found
-    strides = found.strides[: MOST_LEVELS - 1]
-    divisor = tuple(math.prod(s[a] for s in strides) for a in range(len(found.patch)))
-    return Topology(found.patch, strides, found.kernels[:MOST_LEVELS], divisor)
-
-
 def _network(found: Topology, *, inputs: int, outputs: int, width: int) -> UNetPlan:
     plain = all(set(s) == {2} for s in found.strides)
     cubic = all(set(k) == {3} for k in found.kernels)
@@ -290,6 +284,8 @@ def _network(found: Topology, *, inputs: int, outputs: int, width: int) -> UNetP
         anisotropy=() if plain else found.strides,
         kernels=() if cubic else found.kernels,
         deep=max(0, min(DEEP, found.levels - 2)),
+        ascent="pointwise",
+        ascent="pointwise",
     )
 
 
@@ -298,14 +294,15 @@ def _augment(found: Fingerprint, why: dict[str, str]) -> Kind:
     why["augment"] = (
         "pictures have no up and down: any turn, mirrors, other light"
         if picture
-        else "scans have sides: turned by up to 30 degrees, scaled, noisy, never mirrored"
+        else "scans have sides: turned by up to 20 degrees, scaled, noisy, never mirrored"
     )
     return "microscopy" if picture else "volume"
 
 
 def _as_nnunet(plan: Plan, budget: Budget) -> Plan:
     widest = MOST_FEATURES[plan.dims]
-    network = replace(plan.network, width=FEATURES, widest=widest, deep=plan.network.levels - 2)
+    deep = plan.network.levels - 2
+    network = replace(plan.network, width=FEATURES, widest=widest, deep=deep, ascent="convolved")
     steps = budget.steps or TRAINED_STEPS
     reasons = {**plan.reasons, "steps": f"nnU-Net v2: {TRAINED_STEPS} (1000 epochs of 250)"}
     return replace(
