@@ -285,7 +285,6 @@ def _network(found: Topology, *, inputs: int, outputs: int, width: int) -> UNetP
         kernels=() if cubic else found.kernels,
         deep=max(0, min(DEEP, found.levels - 2)),
         ascent="pointwise",
-        ascent="pointwise",
     )
 
 
