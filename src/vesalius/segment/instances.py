@@ -4,7 +4,8 @@ Part of the room ``segment``.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.segment._distance_watershed import DistanceWatershed
 from vesalius.segment._flow_head import FlowHead
 from vesalius.segment._instances import predict_instances
 
-__all__ = ["FlowHead", "predict_instances"]
+__all__ = ["DistanceWatershed", "FlowHead", "predict_instances"]
