@@ -7,9 +7,11 @@ energy by which they moved is in ``Segmentation.curves``.
 
 from vesalius.segment._chan_vese import ChanVese
 from vesalius.segment._edge_contours import DistanceRegularised, GeodesicContour
+from vesalius.segment._snake import Snake
 
 __all__ = [
     "ChanVese",
     "DistanceRegularised",
     "GeodesicContour",
+    "Snake",
 ]
