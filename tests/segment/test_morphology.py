@@ -262,3 +262,5 @@ def test_refuses_a_marker_on_another_grid_or_of_another_type():
         reconstruct(_image(np.zeros(SHAPE), other), one)
     with pytest.raises(ShapeError, match="marker and mask must have one shape and number type"):
         reconstruct(one.map(lambda x: x.float()), one)
+    with pytest.raises(ShapeError, match="marker and within must have as many channels"):
+        reconstruct(Image(torch.zeros(2, *SHAPE), GRID), one)

@@ -103,7 +103,9 @@ def complement(x: Values) -> Values:
     return torch.from_numpy((np.invert if source.dtype.kind in "iu" else np.negative)(source))
 
 
-def reconstruct(marker: Values, mask: Values, *, full: bool) -> Values:
+def reconstruct(
+    marker: Values, mask: Shaped[Tensor, "z2 y2 x2"], *, full: bool
+) -> Shaped[Tensor, "z2 y2 x2"]:
     """Spread a marker under a mask: dilate it step by step, never above the mask, until it rests.
 
     Args:

@@ -28,7 +28,7 @@ class Geodesic(NamedTuple):
 
 
 def geodesic(
-    sources: Int32[Tensor, "z y x"], inside: Bool[Tensor, "z y x"], spacing: Spacing
+    sources: Int32[Tensor, "z y x"], inside: Bool[Tensor, "z2 y2 x2"], spacing: Spacing
 ) -> Geodesic:
     """Measure the shortest way from any source through a mask, by steps to all 26 neighbours.
 

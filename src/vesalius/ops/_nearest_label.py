@@ -66,7 +66,7 @@ def shrunk(labels: Labels, radii: Radii) -> NDArray[np.bool_]:
 
 def _steps(radii: Radii) -> tuple[list[float], list[int]]:
     """Squares of a sample's length in radii, and how many samples lie within one."""
-    steps = [1 / (r * r) if r > 0 else math.inf for r in radii]
+    steps = [1 / (r * r) if r > 0.5 else math.inf for r in radii]  # below one sample: unused
     return steps, [math.floor(r * (1 + SLACK)) for r in radii]
 
 

@@ -136,7 +136,8 @@ def _binned(
     # halves before they are subtracted: the span of all floats is not a float
     width = (high / bins) - (low / bins)
     table = _count_bins(part, low, 1.0 / width, bins).astype(np.float64)
-    values: Floats = (low + width * (np.arange(bins) + 0.5)).astype(np.float64)
+    share = (np.arange(bins, dtype=np.float64) + 0.5) / bins
+    values: Floats = low * (1 - share) + high * share
     return ValueHistogram(values, table, width, False)
 
 
@@ -172,7 +173,8 @@ def _count_some(flat, counted, low, size):
 @no_type_check
 def _count_bins(flat, low, scale, bins):
     table = np.zeros((4, bins), np.int64)
+    first = low * scale
     for i in range(len(flat)):
-        at = np.int64((np.float64(flat[i]) - low) * scale)
+        at = np.int64(np.float64(flat[i]) * scale - first)
         table[i & 3, min(max(at, 0), bins - 1)] += 1
     return table[0] + table[1] + table[2] + table[3]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesalius.core import Grid, Image, Labels, differences
-from vesalius.errors import GeometryError
+from vesalius.errors import GeometryError, ShapeError
 from vesalius.ops import _flat_morphology as flat
 from vesalius.ops._components import components, kept
 from vesalius.ops._nearest_label import grown, shrunk
@@ -164,8 +164,11 @@ def reconstruct(
     if isinstance(marker, Labels) and isinstance(within, Labels):
         marked = (marker.data != 0).any(dim=0).cpu().numpy()
         return _each_layer(within, lambda layer: _touched(layer, marked, full))
-    if marker.data.shape != within.data.shape:
-        flat.reconstruct(marker.data[0], within.data[:, 0], full=full)  # says what differs
+    if len(marker.data) != len(within.data):
+        raise ShapeError(
+            f"marker and within must have as many channels, got {len(marker.data)} and "
+            f"{len(within.data)}"
+        )
     parts = [
         flat.reconstruct(m, w, full=full) for m, w in zip(marker.data, within.data, strict=True)
     ]
