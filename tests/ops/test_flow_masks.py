@@ -79,6 +79,20 @@ def test_objects_that_the_flow_contradicts_are_refused():
     assert len(found.errors) == int(found.labels.max())
 
 
+def test_objects_at_the_border_are_not_judged():
+    truth = torch.zeros(1, 30, 40, dtype=torch.int32)
+    truth[0, 5:15, :9], truth[0, 5:15, 20:30] = 1, 2
+    flow = torch.where(truth > 0, torch.zeros(3, 1, 30, 40), 0)
+    middle = torch.tensor([[9.5, -3.0], [9.5, 24.5]])  # that of the first lies outside
+    for value, at in ((1, middle[0]), (2, middle[1] + torch.tensor([0.0, 25.0]))):
+        where = (truth[0] == value).nonzero()
+        way = torch.nn.functional.normalize(at - where, dim=1)
+        flow[1:, 0, where[:, 0], where[:, 1]] = way.T
+    found = flow_masks(flow, truth > 0, rules=FlowRules(most_error=0.1))
+    assert int(found.labels[truth == 1].max()) == 1
+    assert int(found.labels[truth == 2].max()) == 0
+
+
 def test_an_empty_foreground_has_no_object():
     found = flow_masks(torch.zeros(3, 1, 9, 9), torch.zeros(1, 9, 9, dtype=torch.bool))
     assert int(found.labels.max()) == 0

@@ -4,6 +4,8 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int32
 from torch import Tensor
@@ -26,7 +28,8 @@ class FlowRules:
 
     Attributes:
         steps: Most Euler steps of a sample.
-        most_error: Objects whose flow error is above this are left out; infinity keeps all.
+        most_error: Objects whose flow error is above this are left out, unless they touch the
+            border, beyond which their middle may lie; infinity keeps all.
         least_size: Objects of fewer samples are left out.
         sink: What counts as one sink.
 
@@ -85,7 +88,7 @@ def flow_masks(
 
     References:
         Stringer et al. (2021), doi:10.1038/s41592-020-01018-x, Methods. Differs from it in: only
-        the largest piece of an object is kept.
+        the largest piece of an object is kept; objects at the border are not judged.
     """
     return packed_masks(packed(flow, mask), mask, spacing=spacing, rules=rules)
 
@@ -111,8 +114,18 @@ def packed_masks(
     labels = torch.zeros((z, y, x), dtype=torch.int32)
     labels[mask.cpu()] = sinks(bins, (z, y, x), spacing=spacing, rules=rules.sink)
     labels = tidy_objects(labels, least_size=rules.least_size)
-    errors = errors_of(flow, object_boxes(labels), spacing)
-    bad = errors > rules.most_error
+    objects = object_boxes(labels)
+    errors = errors_of(flow, objects, spacing)
+    bad = (errors > rules.most_error) & ~_cut_off(objects.boxes, labels.shape)
     if bool(bad.any()):
         labels = dropped(labels, bad.numpy())
     return FlowMasks(labels, errors[~bad], int(bad.sum()))
+
+
+def _cut_off(boxes: npt.NDArray[np.int64], shape: torch.Size) -> Bool[Tensor, " n"]:
+    """Tell which objects touch the border: their middle may lie beyond, and so may their flow's."""
+    out = np.zeros(len(boxes), bool)
+    for axis, n in enumerate(shape):
+        if n > 1:
+            out |= (boxes[:, 2 * axis] == 0) | (boxes[:, 2 * axis + 1] == n)
+    return torch.from_numpy(out)

@@ -32,7 +32,8 @@ class FlowHead(Head):
         across: Spacing along z by that in the plane, on the lattice of the plan; 1 where the
             lattice is each image's own, and flows are then in samples. Not used in 2-D.
         logit: A sample is in an object where its logit is above this.
-        most_error: Objects whose flow error is above this are left out; infinity keeps all.
+        most_error: Objects whose flow error is above this are left out, but not at the border of
+            the image; infinity keeps all.
         least_size: Objects of fewer samples are left out.
 
     Raises:
@@ -47,7 +48,7 @@ class FlowHead(Head):
     dims: int = 2
     across: float = 1.0
     logit: float = 0.0
-    most_error: float = 0.8
+    most_error: float = 0.4
     least_size: int = 15
 
     def __post_init__(self) -> None:
