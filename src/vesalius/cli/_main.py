@@ -26,6 +26,7 @@ from vesalius.cli import (
     _reconstruct,
     _register,
     _segment,
+    _train,
     _transform,
 )
 from vesalius.cli._exits import explain, save_traceback
@@ -48,6 +49,7 @@ app.command("convert", short_help="Write volumes and outlines in another format.
 app.add_typer(_reconstruct.app, name="reconstruct")
 app.add_typer(_register.app, name="register")
 app.add_typer(_segment.app, name="segment")
+app.add_typer(_train.app, name="train")
 app.add_typer(_transform.app, name="transform")
 _measure.app.command("audit")(_audit.audit)
 _measure.app.command("change")(_change.change)

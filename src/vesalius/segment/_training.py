@@ -11,8 +11,10 @@ from vesalius.core import Step
 from vesalius.errors import ConfigError, OutputError
 from vesalius.io._weights import ModelCard
 from vesalius.learn import UNet
+from vesalius.segment._checkpoint import load_checkpoint
 from vesalius.segment._dataset import Dataset
 from vesalius.segment._familiarity import appearance, reference_or_none
+from vesalius.segment._fingerprint import Fingerprint
 from vesalius.segment._fold_training import FoldTraining, Order
 from vesalius.segment._heads import make_head
 from vesalius.segment._memory import (
@@ -26,7 +28,7 @@ from vesalius.segment._memory import (
 from vesalius.segment._model import Model
 from vesalius.segment._plan import Plan
 from vesalius.segment._regime import Look, Regime, Split, make_splits
-from vesalius.segment._store import save_model
+from vesalius.segment._store import plan_from_json, save_model
 from vesalius.segment._training_cases import Room, load_cases
 
 OnStep = Callable[[Step], None]
@@ -62,6 +64,7 @@ def train_model(
     *,
     folder: str | Path,
     regime: Regime = DEFAULT,
+    fingerprint: Fingerprint | None = None,
     resume: bool = False,
     on_step: OnStep | None = None,
 ) -> TrainingRun:
@@ -76,6 +79,7 @@ def train_model(
         plan: What is trained.
         folder: Of the model; made where absent.
         regime: Seed, folds, held-out cases, checkpoints.
+        fingerprint: Of the data set, kept with the model.
         resume: Go on from the checkpoint in ``folder``.
         on_step: Told of each case and step, with loss and score.
 
@@ -92,6 +96,7 @@ def train_model(
     root = Path(folder)
     _check_place(root, resume=resume)
     splits = make_splits(dataset, regime)
+    plan = _begun(root, plan) if resume else plan
     plan, remarks = fitted_to_memory(plan, device_bytes())
     ran = _Ran(dataset, plan, regime, root, resume, on_step)
     found = None
@@ -105,8 +110,9 @@ def train_model(
             remarks = (*remarks, shrunk(ran.plan, less, device_bytes()))
             ran = replace(ran, plan=less)
     networks, looks, usual = found
-    fingerprint = {"appearance": usual} if usual else {}
-    model = Model(ran.plan, networks, _card(ran, splits, looks), fingerprint)
+    known = {} if fingerprint is None else fingerprint.to_json()
+    known = {**known, "appearance": usual} if usual else known
+    model = Model(ran.plan, networks, _card(ran, splits, looks), known)
     save_model(root, model)
     shutil.rmtree(root / STATES, ignore_errors=True)
     return TrainingRun(model, looks, splits, remarks)
@@ -143,6 +149,13 @@ def _check_place(root: Path, *, resume: bool) -> None:
             f"the folder {root.name!r} must be writable, the system says: "
             f"{error.strerror or type(error).__name__}: choose another"
         ) from error
+
+
+def _begun(root: Path, plan: Plan) -> Plan:
+    """The plan with the batch and the patch that memory allowed when the training began."""
+    first = sorted((root / STATES).glob("fold_*.safetensors"))[0]
+    made = plan_from_json(load_checkpoint(first).run.get("plan", {}))
+    return replace(plan, batch=made.batch, patch=made.patch)
 
 
 def _train_all(
