@@ -10,7 +10,7 @@ from vesalius.graph._graph import Graph, laplacian
 
 
 def embedding_loss(
-    vectors: Float[Tensor, "n k"], matrix: Float[Tensor, "n n"], *, weight: float = 1.0
+    vectors: Float[Tensor, "n k"], matrix: Float[Tensor, "rows columns"], *, weight: float = 1.0
 ) -> Float[Tensor, ""]:
     """Rate an embedding: small for the first eigenvectors of a Laplacian, and for them alone.
 

@@ -35,7 +35,9 @@ class Cut:
     energy: float
 
 
-def minimum_cut(source: Field, sink: Field, links: Float[Tensor, "3 z y x"]) -> Cut:
+def minimum_cut(
+    source: Field, sink: Float[Tensor, "kz ky kx"], links: Float[Tensor, "axes lz ly lx"]
+) -> Cut:
     """Label each sample inside or outside at the least total cost, exactly.
 
     The energy is the sum of ``source`` over samples outside, of ``sink`` over samples inside, and

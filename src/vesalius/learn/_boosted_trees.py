@@ -65,9 +65,9 @@ class BoostedTrees:
     """
 
     feature: Int64[Tensor, "t d"]
-    threshold: Float[Tensor, "t d"]
-    value: Float[Tensor, "t c leaves"]
-    prior: Float[Tensor, " c"]
+    threshold: Float[Tensor, "t2 d2"]
+    value: Float[Tensor, "t3 c leaves"]
+    prior: Float[Tensor, " c2"]
     features: int
 
     def __post_init__(self) -> None:
