@@ -87,10 +87,18 @@ def test_mirrors_and_scales_keep_vectors_of_length_one():
     assert torch.equal(found[:, 3], targets[:, 3])
 
 
+def test_interpolated_borders_fall_to_one_side():
+    head = FlowHead(2)
+    targets = torch.tensor([[0.4, 0.0, 0.4], [0.8, 0.0, 0.8]]).reshape(2, 3, 1, 1)
+    found = head.turned(targets, torch.eye(2).expand(2, 2, 2))
+    assert found[0].flatten().tolist() == [0, 0, 0]
+    assert found[1].flatten().tolist() == [1, 0, 1]
+
+
 def test_a_turn_out_of_the_plane_knows_the_spacing():
     head = FlowHead(3, across=2.0)
     up = torch.zeros(1, 4, 1, 1, 1)
-    up[0, 0] = 1  # up by one unit is half a sample
+    up[0, 0] = up[0, 3] = 1  # up by one unit is half a sample
     quarter = torch.tensor([[0.0, 0.5, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # in samples
     found = head.turned(up, quarter[None])[0, :3].flatten()
     torch.testing.assert_close(found.abs(), torch.tensor([0.0, 1.0, 0.0]))

@@ -101,8 +101,9 @@ class FlowHead(Head):
         back = world.to(targets.dtype)
         flow = torch.einsum("bij,bj...->bi...", back, targets[:, :d])
         length = torch.linalg.vector_norm(flow, dim=1, keepdim=True)
-        unit = torch.where(length > 1e-3, flow / length.clamp_min(1e-3), torch.zeros_like(flow))
-        return torch.cat([unit, targets[:, d:]], dim=1)
+        inside = targets[:, d:] >= 0.5  # an interpolated border is brought back to one side
+        unit = flow / length.clamp_min(1e-3) * (inside & (length > 1e-3))
+        return torch.cat([unit, inside.to(targets.dtype)], dim=1)
 
     def loss(self, outputs: Outputs, targets: Targets, weight: Weights) -> Float[Tensor, ""]:
         """Half the squared error of five times the flow, and the cross-entropy of the logit.
