@@ -241,8 +241,8 @@ def grid4() -> Grid:
 def test_short_memory_takes_smaller_patches_and_says_so():
     plan = replace(plan_of(), patch=(32, 32, 32))
     image, model = noise(32, 32, 32), random_model(plan)
-    full = needed_bytes(plan, (32, 32, 32), (32, 32, 32), outputs=3)
-    found = predict(model, image, inference=Inference(ram_gb=full * 0.8 / 1e9))
+    less = needed_bytes(plan, (32, 32, 32), (16, 32, 32), outputs=3)
+    found = predict(model, image, inference=Inference(ram_gb=less * 1.01 / 1e9))
     assert found.settings["patch"] == [16, 32, 32]
     assert found.remarks[0].startswith("memory was short: patches of (16, 32, 32) samples")
 

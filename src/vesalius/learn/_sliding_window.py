@@ -20,8 +20,8 @@ Volume = Float[Tensor, "c z y x"]
 LEAST = 1e-3
 """Smallest weight inside a patch, so that a corner that only one patch sees is well defined."""
 
-PIECE = 1 << 24
-"""Values in one piece that is handed out (64 MB)."""
+PIECE = 1 << 20
+"""Values in one piece that is handed out (4 MB)."""
 
 
 @final
@@ -117,7 +117,7 @@ def sliding_slabs(
         on_step: Told of each batch of patches.
 
     Yields:
-        All slices once, in pieces of at most 64 MB (or one slice).
+        All slices once, in pieces of at most 4 MB (or one slice).
 
     Raises:
         ShapeError: The volume is empty, ``skip`` does not fit, or the network changes the size.

@@ -24,8 +24,8 @@ measured for two convolutions a level in float32 (the library lays them out anew
 HALF = 1.5e9
 """Bytes of sums from which on they are held in float16: probabilities need three digits."""
 
-PIECES = 3 << 26
-"""Bytes of the pieces in which finished slices are handed on, and of what is made from them."""
+PIECES = 6
+"""Slices of sums that are alive at once while finished ones are handed on and decided."""
 
 
 def windows(inference: Inference, plan: Plan, prepared: Prepared, outputs: int) -> Iterator[Window]:
@@ -78,7 +78,8 @@ def needed_bytes(plan: Plan, shape: Size, patch: Size, *, outputs: int, batch: i
     held = 4.0 * (outputs + 1) * _layer(patch, shape)
     held = held if held <= HALF else held / 2
     active = 4 * ACTIVE * plan.network.width * math.prod(patch) * batch
-    return held + active + min(PIECES, 3 * held)
+    pieces = PIECES * 4 * (outputs + 1) * max(shape[1] * shape[2], 1 << 18)
+    return held + active + pieces
 
 
 def _layer(patch: Size, shape: Size) -> int:
