@@ -126,11 +126,16 @@ def _extremes(flat: NDArray[np.generic], counted: NDArray[np.uint8] | None) -> t
     return int(part.min()), int(part.max())
 
 
+def _ends(part: NDArray[np.generic]) -> tuple[float, float]:
+    return float(part.min()), float(part.max())
+
+
 def _binned(
     flat: NDArray[np.generic], counted: NDArray[np.uint8] | None, bins: int
 ) -> ValueHistogram:
     part = flat if counted is None else flat[counted != 0]
-    low, high = float(part.min()), float(part.max())
+    least, most = torch.aminmax(torch.from_numpy(part)) if part.dtype.kind == "f" else _ends(part)
+    low, high = float(least), float(most)
     if not high > low:
         _refuse_constant(low)
     # halves before they are subtracted: the span of all floats is not a float
@@ -173,8 +178,9 @@ def _count_some(flat, counted, low, size):
 @no_type_check
 def _count_bins(flat, low, scale, bins):
     table = np.zeros((4, bins), np.int64)
-    first = low * scale
+    # halves, so that the span of all floats does not overflow; clamped, so that rounding is safe
+    first, twice = 0.5 * low, 2.0 * scale
     for i in range(len(flat)):
-        at = np.int64(np.float64(flat[i]) * scale - first)
-        table[i & 3, min(max(at, 0), bins - 1)] += 1
+        at = np.int64((0.5 * np.float64(flat[i]) - first) * twice)
+        table[i & 3, np.uint64(min(max(at, 0), bins - 1))] += 1
     return table[0] + table[1] + table[2] + table[3]
