@@ -244,6 +244,20 @@ def test_deep_supervision_weighs_each_level_half_as_much_as_the_finer_one():
     torch.testing.assert_close(alone, each[0])
 
 
+def test_deep_supervision_takes_targets_of_any_loss():
+    """Flows are numbers in several channels; a network that gives them exactly has no loss."""
+    flow = torch.randn(1, 3, 6, 7, generator=torch.Generator().manual_seed(0))
+    one = torch.ones(1, 1, 6, 7)
+
+    def squared(y, target, weight):
+        return (weight * (y - target).square()).mean()
+
+    exact = (flow, flow[..., ::2, ::2])
+    assert float(losses.deep_supervision(exact, flow, one, loss=squared)) == 0.0
+    away = (flow + 1, flow[..., ::2, ::2])
+    assert float(losses.deep_supervision(away, flow, one, loss=squared)) == pytest.approx(2 / 3)
+
+
 def test_deep_supervision_refuses_no_output_a_wrong_order_and_a_wrong_size():
     logits, target, weight = case((2, 3, 8, 8))
     with pytest.raises(ConfigError, match="at least one output"):
