@@ -84,12 +84,16 @@ def local_features(
     if not bool(torch.isfinite(x).all()):
         raise IntensityError("samples must be finite to be described: replace NaN and infinity")
     level = _Level(x.detach().cpu().float(), spacing, 0.0)
-    planes: list[Tensor] = []
-    for sigma in sorted(sigmas):
-        level = level.smoothed(sigma)
-        planes.append(_resized(_described(level, sigma, features), tuple(x.shape)))
-    order = [sorted(sigmas).index(s) for s in sigmas]
-    return torch.cat([planes[k] for k in order]).to(x.device)
+    dims = sum(n > 1 for n in x.shape)
+    each = len(feature_names(features, (1.0,), dims=dims))
+    out = torch.empty(each * len(sigmas), *x.shape)
+    for k in sorted(range(len(sigmas)), key=lambda k: sigmas[k]):
+        level = level.smoothed(sigmas[k])
+        at = k * each
+        for part in _described(level, sigmas[k], features):
+            out[at : at + len(part)] = _resized(part, tuple(x.shape))
+            at += len(part)
+    return out.to(x.device)
 
 
 class _Level:
@@ -125,7 +129,7 @@ def _halved(x: Tensor, axis: int) -> Tensor:
     return x[tuple(index)].contiguous()
 
 
-def _described(level: _Level, sigma: float, features: tuple[Feature, ...]) -> Tensor:
+def _described(level: _Level, sigma: float, features: tuple[Feature, ...]) -> list[Tensor]:
     volume = level.x.contiguous().numpy()
     pitch = np.array([level.spacing[axis] / sigma for axis in level.felt], dtype=np.float32)
     axes = np.array(level.felt, dtype=np.int64)
@@ -150,7 +154,7 @@ def _described(level: _Level, sigma: float, features: tuple[Feature, ...]) -> Te
     if "difference" in features:
         more = math.sqrt(1.6**2 - 1.0) * sigma
         out.append((level.x - level.blurred(level.x, more))[None])
-    return torch.cat(out)
+    return out
 
 
 def _eigenvalues(matrices: np.ndarray, shape: tuple[int, ...]) -> Tensor:

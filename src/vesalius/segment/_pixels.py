@@ -265,17 +265,16 @@ def load_pixels(path: str | Path) -> PixelClassifier:
 
 def _described(image: Image, settings: Pixels) -> Float[Tensor, "f z y x"]:
     unit = finest_mm(image)
-    return torch.cat(
-        [
-            local_features(
-                channel.float(),
-                spacing=image.grid.spacing_mm,
-                sigmas=tuple(sigma * unit for sigma in settings.sigmas_voxel),
-                features=settings.features,
-            )
-            for channel in image.data.cpu()
-        ]
-    )
+    found = [
+        local_features(
+            channel.float(),
+            spacing=image.grid.spacing_mm,
+            sigmas=tuple(sigma * unit for sigma in settings.sigmas_voxel),
+            features=settings.features,
+        )
+        for channel in image.data.cpu()
+    ]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _part(image: Image, axis: int, start: int, length: int) -> Image:
