@@ -99,18 +99,6 @@ def test_a_snake_is_as_round_where_samples_are_not_square():
     assert dice(inside(found), truth(grid)) > 0.93
 
 
-def test_a_snake_goes_through_fixed_points():
-    at = torch.tensor(middle(PLANE), dtype=torch.float64) + torch.tensor([10.8, 0.0, 0.0])
-    hints = Hints(contour=circle(PLANE), fixed=Points(at[None]))
-    stiff = Snake(rigidity=1.0, elasticity=0.2)
-    free = segment(scene(PLANE), stiff, hints=Hints(contour=circle(PLANE)))
-    held = segment(scene(PLANE), stiff, hints=hints)
-    more = (held.labels.data[0] > free.labels.data[0]).nonzero()
-    right = int(PLANE.to_index(at)[2]) - 5
-    assert len(more) >= 2
-    assert bool((more[:, 2] >= right).any())
-
-
 def test_a_snake_says_what_it_needs():
     with pytest.raises(RegionError, match="Snake needs a first contour"):
         segment(scene(PLANE), Snake())
