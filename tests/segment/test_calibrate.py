@@ -7,17 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
+import vesalius
 from vesalius.core import Grid, Image, Labels
 from vesalius.errors import FormatError, GeometryError, RegionError
 from vesalius.io._weights import ModelCard
 from vesalius.learn import UNet, UNetPlan
-from vesalius.segment._calibrate import Unseen, calibrate, error_detection
+from vesalius.segment._calibrate import Unseen, calibrate, error_detection, unseen_cases
+from vesalius.segment._dataset import read_dataset
 from vesalius.segment._familiarity import appearance, reference
 from vesalius.segment._inference import Inference
 from vesalius.segment._model import Model
 from vesalius.segment._plan import Normalisation, Plan
 from vesalius.segment._predict import predict
 from vesalius.segment._prepare import prepare
+from vesalius.segment._regime import Split
 from vesalius.segment._volumes import volumes
 
 CARD = ModelCard("test", "tests", "none", "none", "not for use", "Apache-2.0")
@@ -138,6 +141,26 @@ def test_is_the_same_again_and_tells_of_each_case():
     )
     assert one.calibration == calibrate(model(2.0), cases, generator=seeded()).calibration
     assert steps == [1, 2, 3]
+
+
+def test_every_case_of_a_training_goes_to_the_network_that_has_not_seen_it(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    for k in range(5):
+        one = case(k, size=4)
+        vesalius.save(one.image, tmp_path / "images" / f"c{k}.nii.gz")
+        vesalius.save(one.labels, tmp_path / "labels" / f"c{k}.nii.gz")
+    dataset = read_dataset(tmp_path)
+    splits = (
+        Split(0, ("c2", "c3"), ("c0", "c1")),
+        Split(1, ("c0", "c1"), ("c2", "c3")),
+    )
+    found = list(unseen_cases(dataset, splits, hold_out=("c4",)))
+    assert [one.fold for one in found] == [0, 0, 1, 1, -1]
+    torch.testing.assert_close(found[2].image.data, case(2, size=4).image.data)
+    assert torch.equal(found[4].labels.data.long(), case(4, size=4).labels.data.long())
+    alone = (Split(0, ("c0", "c1", "c2", "c3"), ("c3",)),)
+    assert [one.fold for one in unseen_cases(dataset, alone, hold_out=("c4",))] == [-1]
 
 
 def ball(radius: float) -> Tensor:

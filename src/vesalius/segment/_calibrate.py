@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -16,10 +16,12 @@ from vesalius.ops._calibration import auroc, reliability
 from vesalius.ops._conformal import cross_conformal, least_cases, ratio_interval
 from vesalius.ops._distance_field import distance_to
 from vesalius.ops._temperature import fit_temperature, tempered
+from vesalius.segment._dataset import Dataset, read_case
 from vesalius.segment._inference import Inference
 from vesalius.segment._method import OnStep
 from vesalius.segment._model import Model
 from vesalius.segment._predict import STANDARD, predict
+from vesalius.segment._regime import Split
 
 TAKEN = 20_000
 """Voxels of a case that the temperature is fitted to."""
@@ -99,6 +101,30 @@ def calibrate(
     if told:
         found["error_auroc"] = sum(told) / len(told)
     return replace(model, calibration={**found, **_intervals(model, seen, coverage, least)})
+
+
+def unseen_cases(
+    dataset: Dataset, splits: Sequence[Split], *, hold_out: Sequence[str] = ()
+) -> Iterator[Unseen]:
+    """Give the cases of a data set that a training has left for a judgement, one at a time.
+
+    Args:
+        dataset: It was trained on.
+        splits: Of the training; with several, each watched case is judged by its fold's network.
+        hold_out: Names of cases that no network saw; judged by all.
+
+    Yields:
+        Labelled cases that at least one network has not learned from.
+    """
+    judges = dict.fromkeys(hold_out, -1)
+    if len(splits) > 1:
+        for i, split in enumerate(splits):
+            away = set(split.watched) - set(split.trained)
+            judges |= {name: i for name in away if name not in judges}
+    for name, fold in sorted(judges.items()):
+        sample = read_case(dataset, dataset.case(name))
+        if sample.labels is not None:
+            yield Unseen(sample.image, sample.labels, fold)
 
 
 def error_detection(

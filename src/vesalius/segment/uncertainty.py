@@ -6,7 +6,7 @@ Part of the room ``segment``.
 
 from vesalius.ops._conformal import CrossConformal, Ratios, cross_conformal, ratio_interval
 from vesalius.ops._temperature import Temperature, fit_temperature, tempered
-from vesalius.segment._calibrate import Unseen, calibrate, error_detection
+from vesalius.segment._calibrate import Unseen, calibrate, error_detection, unseen_cases
 from vesalius.segment._familiarity import Familiarity, appearance, familiarity, reference
 from vesalius.segment._volumes import volumes
 
@@ -25,5 +25,6 @@ __all__ = [
     "ratio_interval",
     "reference",
     "tempered",
+    "unseen_cases",
     "volumes",
 ]
