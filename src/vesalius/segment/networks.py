@@ -13,6 +13,7 @@ from vesalius.segment._head import Head
 from vesalius.segment._heads import make_head
 from vesalius.segment._inference import Inference
 from vesalius.segment._model import Model
+from vesalius.segment._packaged import load_packaged, packaged_models
 from vesalius.segment._plan import Normalisation, Plan
 from vesalius.segment._planner import Budget, plan_training
 from vesalius.segment._predict import Trained, predict
@@ -44,7 +45,9 @@ __all__ = [
     "fingerprint",
     "fingerprint_from_json",
     "load_model",
+    "load_packaged",
     "make_head",
+    "packaged_models",
     "plan_from_json",
     "plan_to_json",
     "plan_training",

@@ -112,10 +112,12 @@ def make_method(job: Job) -> Method:
     """
     if job.method:
         return cast(Method, build(method_class(job.method), job.settings))
-    from vesalius.segment.networks import Inference, Trained, load_model
+    from vesalius.segment.networks import Inference, Trained, load_model, load_packaged
 
     inference = build(Inference, job.settings)
-    method: Method = Trained(load_model(job.model), inference)
+    named = not Path(job.model).exists() and Path(job.model).name == job.model
+    model = load_packaged(job.model) if named else load_model(job.model)
+    method: Method = Trained(model, inference)
     return method
 
 
