@@ -4,6 +4,6 @@ Part of the room ``measure``.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from vesalius.measure._volumes import volumes
+from vesalius.measure._volumes import Volume, volumes
 
-__all__ = ["volumes"]
+__all__ = ["Volume", "volumes"]
