@@ -14,7 +14,7 @@ def made(plan, seed=0):
 @pytest.mark.parametrize(
     ("dims", "size"), [(1, (37,)), (2, (33, 20)), (3, (9, 17, 5)), (2, (1, 1)), (3, (8, 8, 8))]
 )
-@pytest.mark.parametrize("norm", ["instance", "group", "none"])
+@pytest.mark.parametrize("norm", ["instance", "group", "batch", "none"])
 def test_any_size_comes_out_as_it_went_in(dims, size, norm):
     plan = UNetPlan(dims, inputs=2, outputs=3, width=4, levels=3, norm=norm)
     y = made(plan)(torch.randn(2, 2, *size))
@@ -211,3 +211,14 @@ def test_a_residual_plan_starts_as_the_identity_at_every_level():
     fine, coarse = made(plan).deep(x)
     assert torch.equal(fine, x)
     assert torch.equal(coarse, x[..., ::2, ::2])
+
+
+@pytest.mark.parametrize(("norm", "alike"), [("batch", True), ("instance", False)])
+def test_batch_norm_alone_sees_a_tile_alike_whatever_is_elsewhere(norm, alike):
+    model = made(UNetPlan(2, width=4, levels=2, norm=norm)).eval()
+    dark = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(5))
+    bright = dark.clone()
+    bright[..., 48:] += 20.0  # far beyond what the middle of the other half can see
+    with torch.no_grad():
+        gap = (model(dark) - model(bright))[..., :16].abs().max()
+    assert (float(gap) < 1e-6) == alike

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from vesalius.errors import ConfigError, ShapeError
 
-Norm = Literal["instance", "group", "none"]
+Norm = Literal["instance", "group", "batch", "none"]
 Block = Literal["plain", "residual", "attention"]
 Ascent = Literal["convolved", "pointwise"]
 
 CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,10 @@ class UNetPlan:
         width: Channels of the finest level; they double with each level, up to ``widest``.
         levels: Number of resolutions, at least 1; the finest counts.
         widest: Most channels of a level.
-        norm: ``"instance"`` (nnU-Net), ``"group"`` (8 or fewer per group), or ``"none"``, which
-            keeps absolute intensities: the choice for denoisers.
+        norm: ``"instance"`` (nnU-Net), ``"group"`` (8 or fewer per group), ``"batch"`` (running
+            statistics once trained: what a tile holds does not change how it is seen, so that
+            tiled equals untiled), or ``"none"``, which keeps absolute intensities: the choice
+            for denoisers.
         residual: The output is the input (its first ``outputs`` channels) plus what is learned.
         anisotropy: Per level below the first, the step along each axis, 1 or 2; empty is 2 along
             all axes. Thick slices start with 1 along z.
@@ -292,16 +295,21 @@ def _pair(
     for first, step in ((a, stride or one), (b, one)):
         layers.append(convolution(first, b, kernel, stride=step, padding=padding, bias=bias))
         if plan.norm != "none":
-            groups = (
-                b if plan.norm == "instance" else next(g for g in range(8, 0, -1) if b % g == 0)
-            )
-            layers.append(nn.GroupNorm(groups, b))
+            layers.append(_norm(plan, b))
         layers.append(nn.LeakyReLU(0.01))
     if plan.block != "residual":
         return nn.Sequential(*layers)
     same = a == b and not stride
     project = nn.Identity() if same else convolution(a, b, 1, stride=stride or one, bias=bias)
     return _Residual(nn.Sequential(*layers[:-1]), project)
+
+
+def _norm(plan: UNetPlan, channels: int) -> nn.Module:
+    if plan.norm == "batch":
+        return BATCH_NORM[plan.dims](channels)
+    whole = plan.norm == "instance"
+    groups = channels if whole else next(g for g in range(8, 0, -1) if channels % g == 0)
+    return nn.GroupNorm(groups, channels)
 
 
 def _draw(model: nn.Module, generator: torch.Generator) -> None:
