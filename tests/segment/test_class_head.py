@@ -54,7 +54,7 @@ def test_a_class_has_no_direction():
 
 @pytest.mark.parametrize("values", [(), (0, 1), (2, 1), (1, 1)])
 def test_refuses_classes_that_do_not_rise_from_one(values):
-    with pytest.raises(ConfigError, match="rising label values from 1"):
+    with pytest.raises(ConfigError, match=r"rising label values from 1"):
         ClassHead(values)
 
 

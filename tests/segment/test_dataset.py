@@ -68,10 +68,10 @@ def test_keeps_and_leaves_out_cases_by_name(tmp_path):
     found = read_dataset(make_dataset(tmp_path, cases=3))
     assert [c.name for c in found.without(("case_1",)).cases] == ["case_0", "case_2"]
     assert [c.name for c in found.only(("case_1",)).cases] == ["case_1"]
-    with pytest.raises(ConfigError, match="must have a case 'nobody'"):
+    with pytest.raises(ConfigError, match=r"must have a case 'nobody'"):
         found.without(("nobody",))
     assert [c.name for c in read_dataset(tmp_path, only="*_2").cases] == ["case_2"]
-    with pytest.raises(ConfigError, match="a case must match 'x\\*'"):
+    with pytest.raises(ConfigError, match=r"a case must match 'x\*'"):
         read_dataset(tmp_path, only="x*")
 
 
@@ -107,21 +107,21 @@ def test_lays_a_picture_without_spacing_on_its_image(tmp_path):
 
 def test_refuses_a_folder_without_images(tmp_path):
     (tmp_path / "scans").mkdir()
-    with pytest.raises(FormatError, match="must have a folder images/.*it has scans"):
+    with pytest.raises(FormatError, match=r"must have a folder images/.*it has scans"):
         read_dataset(tmp_path)
 
 
 def test_refuses_labels_without_an_image(tmp_path):
     make_dataset(tmp_path, cases=2)
     (tmp_path / "images" / "case_1.nii.gz").unlink()
-    with pytest.raises(FormatError, match="case 'case_1' has none"):
+    with pytest.raises(FormatError, match=r"case 'case_1' has none"):
         read_dataset(tmp_path)
 
 
 def test_refuses_two_files_of_one_name(tmp_path):
     make_dataset(tmp_path, cases=1)
     (tmp_path / "images" / "case_0.png").write_bytes(b"")
-    with pytest.raises(FormatError, match="must have one file in images/, 'case_0'"):
+    with pytest.raises(FormatError, match=r"must have one file in images/, 'case_0'"):
         read_dataset(tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_refuses_a_missing_channel(tmp_path):
     make_dataset(tmp_path, cases=1)
     image = tmp_path / "images" / "case_0.nii.gz"
     image.rename(tmp_path / "images" / "case_0_0001.nii.gz")
-    with pytest.raises(FormatError, match="'case_0' must have all its channels"):
+    with pytest.raises(FormatError, match=r"'case_0' must have all its channels"):
         read_dataset(tmp_path)
 
 
@@ -161,26 +161,26 @@ def test_says_where_image_and_labels_lie_apart_and_how_to_mend_it(tmp_path):
     image, labels = make_case(0)
     grid = Grid.from_spacing(labels.grid.shape, (1.5, 1, 1), origin_mm=(0, 0, 7))
     read = spoilt(tmp_path, image, Labels(labels.data, grid))
-    with pytest.raises(GeometryError, match="case 'case_0'.*origin differs by 7 mm.*convert"):
+    with pytest.raises(GeometryError, match=r"case 'case_0'.*origin differs by 7 mm.*convert"):
         read()
 
 
 def test_refuses_nan_in_an_image(tmp_path):
     image, labels = make_case(0)
     image.data[0, 1, 2, 3] = float("nan")
-    with pytest.raises(IntensityError, match="case 'case_0'.*1 samples are NaN"):
+    with pytest.raises(IntensityError, match=r"case 'case_0'.*1 samples are NaN"):
         spoilt(tmp_path, image, labels)()
 
 
 def test_refuses_labels_that_are_not_whole(tmp_path):
     image, labels = make_case(0)
-    with pytest.raises(FormatError, match="case 'case_0'.*whole numbers"):
+    with pytest.raises(FormatError, match=r"case 'case_0'.*whole numbers"):
         spoilt(tmp_path, image, Image(labels.data.float() + 0.5, labels.grid))()
 
 
 def test_refuses_negative_labels(tmp_path):
     image, labels = make_case(0)
-    with pytest.raises(FormatError, match="labels must be 0 or more, got -2"):
+    with pytest.raises(FormatError, match=r"labels must be 0 or more, got -2"):
         spoilt(tmp_path, image, Labels(labels.data.to(torch.int16) - 2, labels.grid))()
 
 
@@ -199,7 +199,7 @@ def test_refuses_a_colour_picture_as_labels(tmp_path):
     for name in ("images", "labels"):
         io.save(colour, tmp_path / name / "a.png")
     found = read_dataset(tmp_path)
-    with pytest.raises(ShapeError, match="one layer, 'a.png' has 3"):
+    with pytest.raises(ShapeError, match=r"one layer, 'a.png' has 3"):
         read_case(found, found.cases[0])
 
 
@@ -211,14 +211,14 @@ def test_refuses_channels_that_lie_apart(tmp_path):
     moved = Image(image.data, Grid.from_spacing(image.grid.shape, (1.5, 1, 2)))
     io.save(moved, tmp_path / "images" / "case_0_0001.nii.gz")
     found = read_dataset(tmp_path)
-    with pytest.raises(GeometryError, match="'case_0_0001.nii.gz' differs.*spacing differs"):
+    with pytest.raises(GeometryError, match=r"'case_0_0001.nii.gz' differs.*spacing differs"):
         read_case(found, found.cases[0])
 
 
 def test_tells_what_file_is_missing(tmp_path):
     found = read_dataset(make_dataset(tmp_path, cases=1))
     (tmp_path / "images" / "case_0.nii.gz").unlink()
-    with pytest.raises(FormatError, match="case 'case_0'"):
+    with pytest.raises(FormatError, match=r"case 'case_0'"):
         read_case(found, found.cases[0])
 
 

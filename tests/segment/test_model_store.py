@@ -86,12 +86,12 @@ def test_refuses_a_plan_with_a_word_it_does_not_know():
 
 
 def test_refuses_half_a_plan():
-    with pytest.raises(FormatError, match="a plan must be as vesalius train writes it"):
+    with pytest.raises(FormatError, match=r"a plan must be as vesalius train writes it"):
         plan_from_json({"head": "classes"})
 
 
 def test_refuses_a_folder_without_a_model(tmp_path):
-    with pytest.raises(FormatError, match="must be a folder with model.json"):
+    with pytest.raises(FormatError, match=r"must be a folder with model.json"):
         load_model(tmp_path)
 
 
@@ -105,12 +105,12 @@ def changed(tmp_path, **words):
 
 
 def test_refuses_a_damaged_description(tmp_path):
-    with pytest.raises(FormatError, match="model.json of .* must be as vesalius train wrote it"):
+    with pytest.raises(FormatError, match=r"model.json of .* must be as vesalius train wrote it"):
         load_model(changed(tmp_path, fingerprint=None))
 
 
 def test_refuses_a_description_without_metrics(tmp_path):
-    with pytest.raises(FormatError, match="must have the metrics of the model"):
+    with pytest.raises(FormatError, match=r"must have the metrics of the model"):
         load_model(changed(tmp_path, metrics=None))
 
 

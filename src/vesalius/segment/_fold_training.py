@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vesalius.core import Step
 from vesalius.errors import ConfigError
-from vesalius.learn import Drawn, Schedule, UNet, load_average, train
+from vesalius.learn import Drawn, Schedule, Taught, UNet, load_average, train
 from vesalius.learn.augment import MICROSCOPY, NONE, VOLUME, Augmentation, Truth, augment
-from vesalius.learn.losses import deep_supervision
 from vesalius.segment._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vesalius.segment._head import Head
-from vesalius.segment._patches import Patches, draw_patches, fixed_patches
+from vesalius.segment._patches import Patches, draw_patches, fixed_patches, flattened
 from vesalius.segment._plan import Plan
 from vesalius.segment._regime import Look, Regime, Split
 from vesalius.segment._store import plan_to_json
+from vesalius.segment._supervision import Asked, draw_views, fitting
 from vesalius.segment._training_cases import TrainingCase
 
 OnStep = Callable[[Step], None]
@@ -107,13 +107,17 @@ class FoldTraining:
         self.watch: list[Patches] = []
 
     def run(
-        self, cases: tuple[TrainingCase, ...], watched: tuple[TrainingCase, ...]
+        self,
+        cases: tuple[TrainingCase, ...],
+        watched: tuple[TrainingCase, ...],
+        unlabelled: tuple[TrainingCase, ...] = (),
     ) -> tuple[UNet, tuple[Look, ...]]:
         """Train, from the beginning or from the checkpoint.
 
         Args:
             cases: To learn from.
             watched: To be scored on.
+            unlabelled: To agree with a teacher on, where the plan says so.
 
         Returns:
             The network with its averaged (or best) weights, on the CPU, and what was seen.
@@ -124,11 +128,12 @@ class FoldTraining:
         self.mirror = UNet(plan.network, generator=generator).to(self.device)
         self.watch = fixed_patches(watched, plan, most=WATCHED, seed=regime.seed)
         resumed = self._resumed()
+        asked = Asked(plan, self.head)
         self.written = time.monotonic()
         train(
             network,
-            Drawn(lambda g: self._draw(cases, g), generator),
-            self._loss,
+            Drawn(lambda g: self._draw(cases, unlabelled, g), generator),
+            Taught(asked.taught) if unlabelled else asked.alone,
             schedule=schedule_of(plan, regime),
             resume=resumed,
             save=self._save,
@@ -140,12 +145,18 @@ class FoldTraining:
         network.eval()
         return network, tuple(self.looks)
 
-    def _draw(self, cases: tuple[TrainingCase, ...], generator: torch.Generator) -> Batch | None:
+    def _draw(
+        self,
+        cases: tuple[TrainingCase, ...],
+        unlabelled: tuple[TrainingCase, ...],
+        generator: torch.Generator,
+    ) -> Batch | None:
         """Make the next batch; none where looking on shows that there is nothing more to learn."""
         if self._stale():
             return None
         plan = self.order.plan
-        margin, kind = AUGMENTATION[plan.augment]
+        margin, usual = AUGMENTATION[plan.augment]
+        kind = fitting(usual, plan)
         patches = draw_patches(cases, plan, margin=margin, generator=generator)
         parts = (patches.data, patches.targets, patches.weight)
         data, targets, weight = (flattened(p, plan.dims).to(self.device) for p in parts)
@@ -158,14 +169,11 @@ class FoldTraining:
             augmentation=kind,
             generator=generator,
         )
-        return found.image, self.head.turned(found.targets, found.matrix), found.weight
-
-    def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        data, targets, weight = batch
-        assert isinstance(network, UNet)
-        outputs = [y.float() for y in network.deep(data)]
-        with torch.autocast(data.device.type, enabled=False):
-            return deep_supervision(outputs, targets, weight, loss=self.head.loss)
+        turned = self.head.turned(found.targets, found.matrix)
+        views = ()
+        if unlabelled:
+            views = draw_views(unlabelled, plan, kind, margin=margin, generator=generator)
+        return found.image, turned, found.weight, *(v.to(self.device) for v in views)
 
     def _stale(self) -> bool:
         """Whether the score has not risen for as many looks as the regime has patience."""
@@ -176,13 +184,12 @@ class FoldTraining:
         return max(scores[:-patience]) >= max(scores[-patience:])
 
     def _tell(self, step: Step) -> None:
-        self.losses.append(float(step.what.rpartition(" ")[2]))
         if self.on_step is None:
             return
         number, count = self.order.place
         fold = f"network {number + 1} of {count}, " if count > 1 else ""
         seen = f", {self.score_name} {self.looks[-1].score:.3f}" if self.looks else ""
-        what = f"train: {fold}loss {self.losses[-1]:.3g}{seen}"
+        what = f"train: {fold}loss {step.what.rpartition(' ')[2]}{seen}"
         self.on_step(Step(what, number * step.total + step.done, count * step.total))
 
     @property
@@ -205,7 +212,7 @@ class FoldTraining:
     def _look(self, state: State) -> None:
         load_average(self.mirror, state)
         score = score_of(self.mirror, self.head, self.watch, spacing=self.order.plan.spacing_mm)
-        mean = sum(self.losses) / len(self.losses) if self.losses else float("nan")
+        mean = sum(self.losses) / len(self.losses)
         better = not self.looks or score > max(look.score for look in self.looks)
         self.looks.append(Look(int(state["step"]), mean, score, float(state["seconds"])))
         self.losses.clear()
@@ -247,16 +254,6 @@ class FoldTraining:
         self.losses = [float(value) for value in found.run["losses"]]
         self.best = {k.removeprefix(BEST): v for k, v in found.state.items() if k.startswith(BEST)}
         return {k: v for k, v in found.state.items() if not k.startswith(BEST)}
-
-
-def flattened(x: Tensor, dims: int) -> Tensor:
-    """Take the z axis out where the network has none.
-
-    Args:
-        x: (batch, c, z, y, x).
-        dims: Of the network; z is 1 where it is 2.
-    """
-    return x[:, :, 0] if dims == 2 else x
 
 
 def score_of(
