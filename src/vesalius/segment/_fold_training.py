@@ -133,7 +133,9 @@ class FoldTraining:
         train(
             network,
             Drawn(lambda g: self._draw(cases, unlabelled, g), generator),
-            Taught(asked.taught) if unlabelled else asked.alone,
+            Taught(lambda *told: self._counted(asked.taught(*told)))
+            if unlabelled
+            else lambda *told: self._counted(asked.alone(*told)),
             schedule=schedule_of(plan, regime),
             resume=resumed,
             save=self._save,
@@ -170,10 +172,15 @@ class FoldTraining:
             generator=generator,
         )
         turned = self.head.turned(found.targets, found.matrix)
-        views = ()
+        views: tuple[Tensor, ...] = ()
         if unlabelled:
             views = draw_views(unlabelled, plan, kind, margin=margin, generator=generator)
         return found.image, turned, found.weight, *(v.to(self.device) for v in views)
+
+    def _counted(self, value: Tensor) -> Tensor:
+        """Keep the loss of a step for the next look."""
+        self.losses.append(float(value.detach()))
+        return value
 
     def _stale(self) -> bool:
         """Whether the score has not risen for as many looks as the regime has patience."""
