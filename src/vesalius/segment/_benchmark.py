@@ -25,24 +25,28 @@ def seconds_per_step(plan: Plan) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     generator = torch.Generator().manual_seed(0)
     network = UNet(plan.network, generator=generator).to(device)
-    shape = (plan.batch, plan.network.inputs, *plan.patch[3 - plan.dims :])
+    taught = 2 if plan.consistency else 1  # as many patches without labels, seen by a teacher too
+    shape = (taught * plan.batch, plan.network.inputs, *plan.patch[3 - plan.dims :])
     data = torch.randn(shape, generator=generator).to(device)
     times: list[float] = []
     train(
         network,
         Drawn(lambda g: (data,), generator),
-        lambda model, batch: sum(
-            (y.float().square().mean() for y in _deep(model, batch[0])), data.new_zeros(())
-        ),
+        lambda model, batch: _step(model, batch[0], free=(taught - 1) * plan.batch),
         schedule=Schedule(1 + STEPS, warm_up=0, precision=plan.precision),
         on_step=lambda step: times.append(_now(device)),
     )
     return min(b - a for a, b in pairwise(times))
 
 
-def _deep(model: torch.nn.Module, data: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _step(model: torch.nn.Module, data: torch.Tensor, *, free: int) -> torch.Tensor:
+    """Some loss of all levels; ``free`` patches are seen once more, as by a teacher."""
     assert isinstance(model, UNet)
-    return model.deep(data)
+    total = sum((y.float().square().mean() for y in model.deep(data)), data.new_zeros(()))
+    if free:
+        with torch.no_grad():
+            total = total + model(data[:free]).float().mean()
+    return total
 
 
 def _now(device: torch.device) -> float:

@@ -38,7 +38,8 @@ def needed_bytes(plan: Plan) -> int:
         before = width
         if level < len(plan.network.strides):
             voxels /= math.prod(plan.network.strides[level])
-    return int(4 * (plan.batch * maps + 5 * weights))
+    batch = plan.batch * (2 if plan.consistency else 1)  # as many without labels
+    return int(4 * (batch * maps + 5 * weights))
 
 
 def free_bytes() -> int:

@@ -73,6 +73,16 @@ def fixed_patches(
     return out
 
 
+def flattened(x: Tensor, dims: int) -> Tensor:
+    """Take the z axis out where the network has none.
+
+    Args:
+        x: (batch, c, z, y, x).
+        dims: Of the network; z is 1 where it is 2.
+    """
+    return x[:, :, 0] if dims == 2 else x
+
+
 def _start(
     case: TrainingCase, size: Size, *, around: bool, generator: torch.Generator
 ) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ Scheme = Literal["clip and standardise", "standardise", "percentiles", "none"]
 Precision = Literal["float32", "bfloat16"]
 Optimiser = Literal["adamw", "sgd"]
 Kind = Literal["volume", "microscopy", "none"]
+Supervision = Literal["full", "scribbles", "boxes"]
 
 
 @final
@@ -64,6 +65,9 @@ class Plan:
         optimiser: ``"adamw"``, or ``"sgd"`` with Nesterov momentum.
         foreground: Share of the patches that are laid around a labelled voxel.
         augment: Which chances of change are drawn for each patch.
+        supervision: What the labels are: the class of every voxel, of some (marks), or boxes.
+        consistency: Strength of the agreement with the averaged network on cases without labels
+            (mean teacher); 0 leaves those cases out.
         reasons: Why, by the name of the choice, in words.
     """
 
@@ -84,6 +88,8 @@ class Plan:
     optimiser: Optimiser = "adamw"
     foreground: float = 1 / 3
     augment: Kind = "volume"
+    supervision: Supervision = "full"
+    consistency: float = 0.0
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property

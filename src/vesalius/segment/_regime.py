@@ -83,11 +83,13 @@ class Split:
         fold: Its number; 0 where there is one network.
         trained: Names.
         watched: Names; the same as ``trained`` where there are too few cases to spare any.
+        unlabelled: Names of the cases without labels that it learns from as well.
     """
 
     fold: int
     trained: tuple[str, ...]
     watched: tuple[str, ...]
+    unlabelled: tuple[str, ...] = ()
 
 
 def make_splits(dataset: Dataset, regime: Regime) -> tuple[Split, ...]:

@@ -29,6 +29,7 @@ from vesalius.segment._model import Model
 from vesalius.segment._plan import Plan
 from vesalius.segment._regime import Look, Regime, Split, make_splits
 from vesalius.segment._store import plan_from_json, save_model
+from vesalius.segment._supervision import check_supervision
 from vesalius.segment._training_cases import Room, load_cases
 
 OnStep = Callable[[Step], None]
@@ -75,7 +76,7 @@ def train_model(
     batches and then smaller patches are taken, and that is said.
 
     Args:
-        dataset: Cases with labels; those without are left out.
+        dataset: Cases with labels; those without are learned from where the plan says so.
         plan: What is trained.
         folder: Of the model; made where absent.
         regime: Seed, folds, held-out cases, checkpoints.
@@ -95,7 +96,10 @@ def train_model(
     """
     root = Path(folder)
     _check_place(root, resume=resume)
+    check_supervision(plan)
     splits = make_splits(dataset, regime)
+    if plan.consistency:
+        splits = _joined(splits, dataset, regime)
     plan = _begun(root, plan) if resume else plan
     plan, remarks = fitted_to_memory(plan, device_bytes())
     ran = _Ran(dataset, plan, regime, root, resume, on_step)
@@ -151,6 +155,17 @@ def _check_place(root: Path, *, resume: bool) -> None:
         ) from error
 
 
+def _joined(splits: tuple[Split, ...], dataset: Dataset, regime: Regime) -> tuple[Split, ...]:
+    """The splits with the cases without labels, which every network may see."""
+    names = tuple(case.name for case in dataset.without(regime.hold_out).unlabelled)
+    if not names:
+        raise ConfigError(
+            f"a mean teacher needs cases without labels, all of {dataset.name!r} have some: put "
+            "more images into the data set, or train without --unlabelled"
+        )
+    return tuple(replace(split, unlabelled=names) for split in splits)
+
+
 def _begun(root: Path, plan: Plan) -> Plan:
     """The plan with the batch and the patch that memory allowed when the training began."""
     first = sorted((root / STATES).glob("fold_*.safetensors"))[0]
@@ -163,7 +178,9 @@ def _train_all(
 ) -> tuple[tuple[UNet, ...], tuple[tuple[Look, ...], ...], dict[str, Any]]:
     """Networks, what was seen on the way, and what the training images look like."""
     head = make_head(ran.plan)
-    names = {name for split in splits for name in (*split.trained, *split.watched)}
+    names = {
+        name for split in splits for name in (*split.trained, *split.watched, *split.unlabelled)
+    }
     room = Room(ran.root / STATES, int(MOST_SHARE * free_bytes()))
     chosen = ran.dataset.only(tuple(sorted(names)))
     cases = load_cases(chosen, ran.plan, head, room=room, on_step=ran.on_step)
@@ -173,8 +190,8 @@ def _train_all(
         path = ran.root / STATES / f"fold_{split.fold}.safetensors"
         order = Order(ran.plan, ran.regime, split, path, ran.resume, (i, len(splits)))
         one = FoldTraining(order, head, ran.on_step)
-        parts = [tuple(by_name[n] for n in part) for part in (split.trained, split.watched)]
-        done.append(one.run(parts[0], parts[1]))
+        parts = (split.trained, split.watched, split.unlabelled)
+        done.append(one.run(*(tuple(by_name[n] for n in part) for part in parts)))
     usual = reference_or_none([appearance(case.data, case.spacing) for case in cases])
     return tuple(network for network, _ in done), tuple(looks for _, looks in done), usual
 

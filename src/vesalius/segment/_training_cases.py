@@ -32,8 +32,9 @@ class TrainingCase:
     Attributes:
         name: Of the case.
         data: Prepared image.
-        targets: What the head makes of the labels; empty (0 channels) where there are none.
-        labels: On the same lattice; -1 where the truth is not known.
+        targets: What the head makes of the labels.
+        labels: On the same lattice; -1 where the truth is not known. All 0 in a case without
+            labels, which no loss of labels must see.
         picks: For each class that occurs, indices (n, 3) (z, y, x) of some of its voxels.
         spacing: Of the lattice, mm.
     """
@@ -74,10 +75,10 @@ def load_cases(
     room: Room,
     on_step: Callable[[Step], None] | None = None,
 ) -> tuple[TrainingCase, ...]:
-    """Read, prepare and keep every labelled case of a data set.
+    """Read, prepare and keep every case of a data set.
 
     Args:
-        dataset: Its cases without labels are left out.
+        dataset: Its cases, with labels or without.
         plan: Of the network.
         head: Makes the targets.
         room: Where they are kept.
@@ -92,7 +93,7 @@ def load_cases(
     """
     cases: list[TrainingCase] = []
     used = 0
-    for i, case in enumerate(dataset.labelled):
+    for i, case in enumerate(dataset.cases):
         found = make_case(dataset, case, plan, head)
         if used + found.bytes > room.most_bytes:
             found = _mapped(found, room.folder, i)
@@ -100,24 +101,25 @@ def load_cases(
             used += found.bytes
         cases.append(found)
         if on_step is not None:
-            on_step(Step("train: prepare the cases", i + 1, len(dataset.labelled)))
+            on_step(Step("train: prepare the cases", i + 1, len(dataset.cases)))
     return tuple(cases)
 
 
 def make_case(dataset: Dataset, case: Case, plan: Plan, head: Head) -> TrainingCase:
-    """Read and prepare one labelled case.
+    """Read and prepare one case.
 
     Args:
         dataset: It belongs to.
-        case: Has labels.
+        case: With labels or without.
         plan: Of the network.
         head: Makes the targets.
     """
     sample = read_case(dataset, case)
-    assert sample.labels is not None
-    zoom = zoom_of(sample.labels, plan)
+    zoom = 1.0 if sample.labels is None else zoom_of(sample.labels, plan)
     prepared = prepare(sample.image, plan, zoom=zoom)
-    labels = prepare_labels(sample.labels, prepared.grid)
+    labels = torch.zeros(prepared.grid.shape, dtype=torch.int32)
+    if sample.labels is not None:
+        labels = prepare_labels(sample.labels, prepared.grid)
     if plan.head == "classes":
         known = torch.tensor([-1, 0, *plan.names], dtype=labels.dtype)
         labels = torch.where(torch.isin(labels, known), labels, -1)

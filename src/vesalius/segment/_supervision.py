@@ -1,0 +1,191 @@
+"""Supervision: what a network is asked for where little is known: boxes, no truth at all."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vesalius.errors import ConfigError
+from vesalius.learn import UNet, losses
+from vesalius.learn.augment import (
+    NONE,
+    Appearance,
+    Augmentation,
+    Truth,
+    augment,
+    changed,
+    draw_change,
+)
+from vesalius.segment._head import Head
+from vesalius.segment._patches import draw_patches, flattened
+from vesalius.segment._plan import Plan
+from vesalius.segment._training_cases import TrainingCase
+
+Batch = tuple[Tensor, ...]
+
+CONSISTENCY = 20.0
+"""Strength of the agreement with the teacher where cases without labels are learned from."""
+LIKENESS = 1.0
+"""Strength of the likeness of neighbours beside boxes."""
+REACH = 2
+"""Samples between neighbours that are compared beside boxes."""
+STUDENT = Appearance(
+    share_noise=0.5,
+    share_blur=0.2,
+    share_zoom=0.2,
+    share_gain=0.5,
+    share_contrast=0.5,
+    share_gamma=0.5,
+)
+"""What the student sees changed of an image without truth; its teacher sees the image as it is."""
+
+
+def check_supervision(plan: Plan) -> None:
+    """Refuse weak truth of what is not learned by classes.
+
+    Args:
+        plan: Of a training.
+
+    Raises:
+        ConfigError: Objects were to be learned from weak truth, or from images without labels; or
+            the strength is negative.
+    """
+    weak = plan.supervision != "full"
+    if plan.head != "classes" and (weak or plan.consistency):
+        what = f"from {plan.supervision}" if weak else "from cases without labels"
+        raise ConfigError(
+            f"only classes are learned {what}, the plan is for {plan.head}: give --task classes, "
+            "or full labels of all cases"
+        )
+    if not plan.consistency >= 0:
+        raise ConfigError(f"the strength of consistency must be 0 or more, got {plan.consistency}")
+
+
+def fitting(augmentation: Augmentation, plan: Plan) -> Augmentation:
+    """Leave out turns where the truth is a box: it would not be tight any more.
+
+    Args:
+        augmentation: Of the plan.
+        plan: Says what the labels are.
+    """
+    if plan.supervision != "boxes":
+        return augmentation
+    motion = replace(augmentation.motion, share_rotated=0.0, share_bent=0.0)
+    return replace(augmentation, motion=motion)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What training makes small under a plan.
+
+    Attributes:
+        plan: Says what the labels are, and how strong a teacher is.
+        head: Of the plan.
+
+    References:
+        Tarvainen and Valpola (2017), arXiv:1703.01780 (mean teacher); Hsu et al. (2019), NeurIPS
+        32, 6586-6597, and Tian et al. (2021), arXiv:2012.02310 (boxes). Differs from the first in:
+        the teacher sees the image as it is, the student one that is changed.
+    """
+
+    plan: Plan
+    head: Head
+
+    def alone(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+        """Loss of cases with labels.
+
+        Args:
+            network: A U-Net.
+            batch: Samples, targets, weight.
+        """
+        data, targets, weight = batch
+        outputs = _deep(network, data)
+        with torch.autocast(data.device.type, enabled=False):
+            return self._known(outputs, data, targets, weight)
+
+    def taught(
+        self, student: nn.Module, teacher: nn.Module, batch: Batch, done: float
+    ) -> Float[Tensor, ""]:
+        """Loss of cases with labels, and the agreement with a teacher on those without.
+
+        Args:
+            student: A U-Net.
+            teacher: Its average.
+            batch: Samples, targets, weight; then what student and teacher see, and its weight.
+            done: Share of the training, 0 to 1.
+        """
+        data, targets, weight, seen, plain, there = batch
+        outputs = _deep(student, torch.cat([data, seen]))
+        with torch.no_grad():
+            goal = teacher(plain).float()
+        n = len(data)
+        with torch.autocast(data.device.type, enabled=False):
+            known = self._known([y[:n] for y in outputs], data, targets, weight)
+            apart = losses.consistency(outputs[0][n:], goal, there)
+        return known + self.plan.consistency * losses.ramp_up(done) * apart
+
+    def _known(
+        self, outputs: Sequence[Tensor], data: Tensor, targets: Tensor, weight: Tensor
+    ) -> Tensor:
+        if self.plan.supervision != "boxes":
+            return losses.deep_supervision(outputs, targets, weight, loss=self.head.loss)
+        classes = targets.round().to(torch.int64)
+        tight = losses.deep_supervision(outputs, classes, weight, loss=losses.boxes)
+        around = _widened((classes > 0).float(), REACH)
+        alike = losses.affinity(outputs[0], data, weight * around, reach=REACH)
+        return tight + LIKENESS * alike
+
+
+def draw_views(
+    cases: tuple[TrainingCase, ...],
+    plan: Plan,
+    augmentation: Augmentation,
+    *,
+    margin: float,
+    generator: torch.Generator,
+) -> Batch:
+    """Draw patches without truth twice: moved alike, the student's changed in its values.
+
+    Args:
+        cases: Without labels, at least one.
+        plan: Says how many, and the size.
+        augmentation: Its motion is taken.
+        margin: As for :func:`draw_patches`.
+        generator: Source of every choice.
+
+    Returns:
+        What the student sees, what the teacher sees, and the weight, 0 outside of the case; two
+        spatial axes where the network has two.
+    """
+    patches = draw_patches(cases, plan, margin=margin, generator=generator)
+    data, nothing, weight = (
+        flattened(p, plan.dims) for p in (patches.data, patches.targets, patches.weight)
+    )
+    z, y, x = (s or 1.0 for s in plan.spacing_mm)
+    found = augment(
+        data,
+        Truth(nothing, weight, "nearest"),
+        size=plan.patch[3 - plan.dims :],
+        spacing=(z, y, x)[3 - plan.dims :],
+        augmentation=replace(NONE, motion=augmentation.motion),
+        generator=generator,
+    )
+    batch, channels = data.shape[:2]
+    change = draw_change(STUDENT, batch=batch, channels=channels, generator=generator)
+    return changed(found.image, change), found.image, found.weight
+
+
+def _deep(network: nn.Module, data: Tensor) -> list[Tensor]:
+    assert isinstance(network, UNet)
+    return [y.float() for y in network.deep(data)]
+
+
+def _widened(inside: Tensor, reach: int) -> Tensor:
+    """Take the neighbours of a region in, so that pairs across its border count."""
+    pool = nn.functional.max_pool3d if inside.ndim == 5 else nn.functional.max_pool2d
+    return pool(inside, 2 * reach + 1, stride=1, padding=reach)
