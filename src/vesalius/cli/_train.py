@@ -48,6 +48,14 @@ class Keep(StrEnum):
     best = "best"
 
 
+class SupervisionName(StrEnum):
+    """What the labels are."""
+
+    full = "full"
+    scribbles = "scribbles"
+    boxes = "boxes"
+
+
 Minutes = Annotated[float, typer.Option("--minutes", min=0.01, help="Of training, in all.")]
 Ram = Annotated[float, typer.Option("--ram", min=0.1, help="Memory of a step, GB.")]
 BudgetOption = Annotated[
@@ -55,6 +63,13 @@ BudgetOption = Annotated[
     typer.Option("--budget", help="laptop fits network and steps to the time; nnunet does not."),
 ]
 Task = Annotated[TaskName, typer.Option("--task", help="auto looks at the labels.")]
+Supervised = Annotated[
+    SupervisionName,
+    typer.Option("--supervision", help="Labels of every voxel, some strokes, or filled boxes."),
+]
+Unlabelled = Annotated[
+    bool, typer.Option("--unlabelled", help="Learn from cases without labels, too.")
+]
 Steps = Annotated[int, typer.Option("--steps", min=0, help="Fixed number, instead of minutes.")]
 HoldOut = Annotated[
     str,
@@ -94,6 +109,8 @@ def run(
         int, typer.Option("--patience", min=0, help="Stop after so many looks (of 50) in vain.")
     ] = 0,
     half: Annotated[bool, typer.Option("--half", help="Store the weights in 16 bits.")] = False,
+    supervision: Supervised = SupervisionName.full,
+    unlabelled: Unlabelled = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")] = 0,
     progress: Shown = Progress.auto,
     quiet: Quiet = False,
@@ -120,6 +137,8 @@ def run(
         keep.value,
         patience,
         half,
+        supervision.value,
+        unlabelled,
     )
     with watch(progress, quiet=quiet) as on_step:
         done = run_train(dataset, job, out, resume=resume, on_step=on_step)
@@ -165,6 +184,8 @@ def plan(
     steps: Steps = 0,
     hold_out: HoldOut = "",
     only: Only = "*",
+    supervision: Supervised = SupervisionName.full,
+    unlabelled: Unlabelled = False,
     progress: Shown = Progress.auto,
     quiet: Quiet = False,
 ) -> None:
@@ -172,7 +193,17 @@ def plan(
     from vesalius.segment.networks import plan_to_json
     from vesalius.study.train import Job, run_plan
 
-    job = Job(minutes, ram, budget.value, task.value, steps, hold_out=hold_out, only=only)
+    job = Job(
+        minutes,
+        ram,
+        budget.value,
+        task.value,
+        steps,
+        hold_out=hold_out,
+        only=only,
+        supervision=supervision.value,
+        unlabelled=unlabelled,
+    )
     with watch(progress, quiet=quiet) as on_step:
         text = plan_to_json(run_plan(dataset, job, on_step=on_step))
     if out is not None:

@@ -26,6 +26,8 @@ from vesalius.errors import (
 Layout = Literal["folders", "nnU-Net"]
 
 IMAGES = ("images", "image", "imagesTr")
+UNLABELLED = ("imagesUn", "unlabelled", "unlabeled")
+"""Folders of images that have no labels at all; those of ``images/`` may lack them, too."""
 LABELS = ("labels", "label", "masks", "labelsTr")
 REGIONS = ("regions", "region", "fov")
 ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt")
@@ -152,7 +154,7 @@ def read_dataset(folder: str | Path, *, only: str = "*") -> Dataset:
     do, and ``NAME_mask``; ``regions/`` says where the truth is known); and that of nnU-Net v2,
     ``imagesTr/NAME_0000.nii.gz``, ``labelsTr/NAME.nii.gz`` and ``dataset.json``. Every format that
     :func:`vesalius.io.open` reads will do. ``dataset.json`` is read in both. Cases without labels
-    count as unlabelled.
+    count as unlabelled, and so do all in ``imagesUn/`` or ``unlabelled/``.
 
     Args:
         folder: The data set.
@@ -181,6 +183,7 @@ def read_dataset(folder: str | Path, *, only: str = "*") -> Dataset:
             f"every label file must have an image of its name, case {orphans[0]!r} has none "
             f"({len(orphans)} such cases) in {images.name}/: rename or remove the labels"
         )
+    found = {**found, **_without_labels(root, known=set(found))}
     cases = tuple(
         Case(name, found[name], labels.get(name), regions.get(name))
         for name in sorted(found)
@@ -203,6 +206,21 @@ def read_dataset(folder: str | Path, *, only: str = "*") -> Dataset:
         told.licence,
         told.reference,
     )
+
+
+def _without_labels(root: Path, *, known: set[str]) -> dict[str, tuple[Path, ...]]:
+    """Images that are in a folder of their own because they have no labels."""
+    folder = _first_of(root, UNLABELLED)
+    if folder is None:
+        return {}
+    found = _channels_joined(_stems(folder), known=known, nnunet=folder.name == "imagesUn")
+    both = sorted(known & set(found))
+    if both:
+        raise FormatError(
+            f"a case must have one image, {both[0]!r} is in {folder.name}/ as well "
+            f"({len(both)} such cases): rename or remove it there"
+        )
+    return found
 
 
 def read_case(dataset: Dataset, case: Case) -> Sample:

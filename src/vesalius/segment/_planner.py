@@ -20,7 +20,16 @@ from vesalius.segment._nnunet_plan import (
     target_spacing,
     topology,
 )
-from vesalius.segment._plan import HeadKind, Kind, Normalisation, Plan, Precision, Scheme
+from vesalius.segment._plan import (
+    HeadKind,
+    Kind,
+    Normalisation,
+    Plan,
+    Precision,
+    Scheme,
+    Supervision,
+)
+from vesalius.segment._supervision import supervised
 
 Measure = Callable[[Plan], float]
 Triple = tuple[float, float, float]
@@ -67,6 +76,8 @@ class Budget:
         steps: Fixed number of steps, which no clock changes; 0 takes what fits in ``minutes``.
         task: What the labels are: classes, or objects learned by flows or stars; ``"auto"`` takes
             flows where labels are numbers of objects.
+        supervision: What the labels are: full, marks, or boxes.
+        unlabelled: Whether cases without labels are learned from as well (mean teacher).
 
     Raises:
         ConfigError: A number is out of range.
@@ -77,6 +88,8 @@ class Budget:
     kind: Literal["laptop", "nnunet"] = "laptop"
     steps: int = 0
     task: Literal["auto", "classes", "flows", "stars"] = "auto"
+    supervision: Supervision = "full"
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
         if not (self.minutes > 0 and self.ram_gb > 0) or self.steps < 0:
@@ -101,8 +114,10 @@ def plan_training(found: Fingerprint, budget: Budget, *, measure: Measure) -> Pl
         The plan.
 
     Raises:
-        RegionError: No case has labels, or nothing is labelled.
-        ConfigError: Not even the smallest network fits in memory.
+        RegionError: No case has labels, nothing is labelled, or marks leave nothing unknown or
+            do not show the background.
+        ConfigError: Not even the smallest network fits in memory; or the labels cannot be what
+            the budget says.
     """
     cases = [case for case in found.cases if case.counts]
     if not cases or not found.names or not any(sum(_inside(c.counts)) for c in cases):
@@ -136,6 +151,7 @@ def plan_training(found: Fingerprint, budget: Budget, *, measure: Measure) -> Pl
     )
     outputs = head_of(plan).outputs
     plan = replace(plan, network=replace(network, outputs=outputs))
+    plan = supervised(plan, found, kind=budget.supervision, unlabelled=budget.unlabelled)
     if head != "classes" and budget.kind == "laptop":
         plan = _for_objects(plan)
     if budget.kind == "nnunet":

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, RegionError
 from vesalius.learn import UNet, losses
 from vesalius.learn.augment import (
     NONE,
@@ -20,13 +20,22 @@ from vesalius.learn.augment import (
     changed,
     draw_change,
 )
+from vesalius.segment._fingerprint import Fingerprint
 from vesalius.segment._head import Head
 from vesalius.segment._patches import draw_patches, flattened
-from vesalius.segment._plan import Plan
+from vesalius.segment._plan import Plan, Supervision
 from vesalius.segment._training_cases import TrainingCase
 
 Batch = tuple[Tensor, ...]
 
+MEANING = {
+    "scribbles": "voxels that are not marked count for nothing",
+    "boxes": "nothing outside, each line through a box meets its object, like neighbours agree",
+}
+NO_UNLABELLED = (
+    "a mean teacher needs cases without labels, all of {!r} have some: put more images into the "
+    "data set (images/ or imagesUn/), or train without --unlabelled"
+)
 CONSISTENCY = 20.0
 """Strength of the agreement with the teacher where cases without labels are learned from."""
 LIKENESS = 1.0
@@ -63,6 +72,52 @@ def check_supervision(plan: Plan) -> None:
         )
     if not plan.consistency >= 0:
         raise ConfigError(f"the strength of consistency must be 0 or more, got {plan.consistency}")
+
+
+def supervised(plan: Plan, found: Fingerprint, *, kind: Supervision, unlabelled: bool) -> Plan:
+    """Say in a plan what the labels are, and whether cases without are learned from.
+
+    Args:
+        plan: Of a training with full labels.
+        found: Of the data set.
+        kind: What the labels are.
+        unlabelled: Whether a teacher makes use of the cases without labels.
+
+    Raises:
+        ConfigError: There is no case without labels, or as for :func:`check_supervision`.
+        RegionError: Marks leave nothing unknown, or do not mark the background.
+    """
+    why = dict(plan.reasons)
+    if kind != "full":
+        why["supervision"] = f"{kind}, as asked for: {MEANING[kind]}"
+    if kind == "scribbles":
+        _check_marks(found)
+    if unlabelled:
+        if not found.unlabelled:
+            raise ConfigError(NO_UNLABELLED.format(found.dataset))
+        why["consistency"] = (
+            f"mean teacher: network and its average agree on {found.unlabelled} cases without "
+            "labels; each step sees as many of their patches as labelled ones"
+        )
+    strength = CONSISTENCY if unlabelled else 0.0
+    asked = replace(plan, supervision=kind, consistency=strength, reasons=why)
+    check_supervision(asked)
+    return asked
+
+
+def _check_marks(found: Fingerprint) -> None:
+    totals = {value: sum(case.counts.get(value, 0) for case in found.cases) for value in (-1, 0)}
+    if not totals[-1]:
+        raise RegionError(
+            f"marks must leave voxels that are not known, all of {found.dataset!r} are: name the "
+            "value of what is not marked in dataset.json, such as "
+            '"labels": {"background": 0, "liver": 1, "ignore": 2}, or train with full labels'
+        )
+    if not totals[0]:
+        raise RegionError(
+            f"marks must show the background, too, no voxel of {found.dataset!r} is 0: draw some "
+            "strokes of value 0 beside the objects"
+        )
 
 
 def fitting(augmentation: Augmentation, plan: Plan) -> Augmentation:

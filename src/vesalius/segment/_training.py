@@ -29,7 +29,7 @@ from vesalius.segment._model import Model
 from vesalius.segment._plan import Plan
 from vesalius.segment._regime import Look, Regime, Split, make_splits
 from vesalius.segment._store import plan_from_json, save_model
-from vesalius.segment._supervision import check_supervision
+from vesalius.segment._supervision import NO_UNLABELLED, check_supervision
 from vesalius.segment._training_cases import Room, load_cases
 
 OnStep = Callable[[Step], None]
@@ -39,6 +39,7 @@ MOST_SHARE = 0.5
 STATES = "training"
 """Folder inside the model's with checkpoints and prepared cases; gone when the model is done."""
 DEFAULT = Regime()
+WEAK = "The labels are {}: scores compare with them, unless the cases held out have all labels."
 
 
 @final
@@ -102,6 +103,8 @@ def train_model(
         splits = _joined(splits, dataset, regime)
     plan = _begun(root, plan) if resume else plan
     plan, remarks = fitted_to_memory(plan, device_bytes())
+    if plan.supervision != "full":
+        remarks = (*remarks, WEAK.format(plan.supervision))
     ran = _Ran(dataset, plan, regime, root, resume, on_step)
     found = None
     while found is None:
@@ -159,10 +162,7 @@ def _joined(splits: tuple[Split, ...], dataset: Dataset, regime: Regime) -> tupl
     """The splits with the cases without labels, which every network may see."""
     names = tuple(case.name for case in dataset.without(regime.hold_out).unlabelled)
     if not names:
-        raise ConfigError(
-            f"a mean teacher needs cases without labels, all of {dataset.name!r} have some: put "
-            "more images into the data set, or train without --unlabelled"
-        )
+        raise ConfigError(NO_UNLABELLED.format(dataset.name))
     return tuple(replace(split, unlabelled=names) for split in splits)
 
 
@@ -207,7 +207,7 @@ def _card(ran: _Ran, splits: tuple[Split, ...], looks: tuple[tuple[Look, ...], .
     return ModelCard(
         name=data.name,
         purpose=f"Segment {names} in images like those of {data.name}.",
-        data=f"{len(cases)} cases of {data.name}. {data.reference}".strip(),
+        data=f"{len(cases)} cases of {data.name}{_weakly(plan, splits)}. {data.reference}".strip(),
         training=(
             f"{steps} steps of {plan.batch} patches of {plan.patch} samples in {seconds:.0f} s, "
             f"{len(splits)} network{'s' * (len(splits) > 1)}, seed {ran.regime.seed}."
@@ -219,3 +219,10 @@ def _card(ran: _Ran, splits: tuple[Split, ...], looks: tuple[tuple[Look, ...], .
         licence=data.licence or "not stated by the data set",
         metrics={f"score on watched patches, network {i}": seen[-1].score for i, seen in told},
     )
+
+
+def _weakly(plan: Plan, splits: tuple[Split, ...]) -> str:
+    """How little was known of the cases, for the card."""
+    told = "" if plan.supervision == "full" else f" labelled by {plan.supervision}"
+    count = len(splits[0].unlabelled)
+    return f"{told}, and {count} without labels" if count else told

@@ -13,6 +13,7 @@ from vesalius.segment.networks import Budget, Dataset, Regime
 
 BudgetKind = Literal["laptop", "nnunet"]
 Task = Literal["auto", "classes", "flows", "stars"]
+Supervision = Literal["full", "scribbles", "boxes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Job:
         keep: Whether the last or the best averaged weights are kept.
         patience: Looks without a better score after which a training stops; 0 never.
         half: Store the weights in 16 bits.
+        supervision: What the labels are: of every voxel, marks, or boxes.
+        unlabelled: Whether cases without labels are learned from as well.
     """
 
     minutes: float = 20.0
@@ -49,6 +52,8 @@ class Job:
     keep: Literal["last", "best"] = "last"
     patience: int = 0
     half: bool = False
+    supervision: Supervision = "full"
+    unlabelled: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Give the job as JSON types."""
@@ -59,7 +64,15 @@ class Job:
     def to_budget(self) -> Budget:
         """Give what each network may cost."""
         networks = self.folds if self.folds and self.fold < 0 else 1
-        return Budget(self.minutes / networks, self.ram_gb, self.budget, self.steps, self.task)
+        return Budget(
+            self.minutes / networks,
+            self.ram_gb,
+            self.budget,
+            self.steps,
+            self.task,
+            self.supervision,
+            self.unlabelled,
+        )
 
     def to_regime(self, held: tuple[str, ...]) -> Regime:
         """Give how the networks are trained.
