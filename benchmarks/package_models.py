@@ -25,6 +25,7 @@ class Words:
     limits: str
     licence: str
     notice: str
+    names: dict[int, str]
 
 
 WORDS = {
@@ -40,6 +41,7 @@ WORDS = {
         "The weights in this folder were learned from images that their authors have placed in\n"
         "the public domain (CC0 1.0): BBBC038, 2018 Data Science Bowl. They are given under the\n"
         "same terms: https://creativecommons.org/publicdomain/zero/1.0/\n",
+        {1: "nucleus"},
     ),
     "nuclei3d": Words(
         "Find nuclei in volumes of fluorescence microscopy: one label for each, native 3-D.",
@@ -50,6 +52,7 @@ WORDS = {
         "Apache-2.0",
         "The weights in this folder were learned from made volumes and are given under the\n"
         "licence of the library, Apache-2.0.\n",
+        {1: "nucleus"},
     ),
     "hippocampus": Words(
         "Segment anterior and posterior hippocampus in T1-weighted MR crops of about 1 mm.",
@@ -65,6 +68,7 @@ WORDS = {
         "Vanderbilt University Medical Center), licensed under CC BY-SA 4.0, and are given under\n"
         "the same licence: https://creativecommons.org/licenses/by-sa/4.0/\n"
         "Changes: a neural network was trained on the images and labels.\n",
+        {1: "anterior hippocampus", 2: "posterior hippocampus"},
     ),
 }
 
@@ -82,7 +86,9 @@ def main(name: str, trained: Path, metrics: dict[str, float]) -> None:
         metrics={**model.card.metrics, **metrics},
     )
     folder = WEIGHTS / name
-    save_model(folder, replace(model, card=card), half=True)
+    save_model(
+        folder, replace(model, card=card, plan=replace(model.plan, names=words.names)), half=True
+    )
     (folder / "LICENSE").write_text(words.notice, encoding="utf-8")
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     print(json.dumps(sizes, indent=2))

@@ -19,22 +19,19 @@ _LARGEST = 1400
 Slice = npt.NDArray[Any]
 
 
-def overlays(
-    image: Image, found: Segmentation, *, window: Window, objects: bool
-) -> tuple[Chart, ...]:
-    """Draw objects in colour, and each map of one channel, on the slice that has most of both.
+def doubts(image: Image, found: Segmentation, *, window: Window) -> tuple[Chart, ...]:
+    """Draw each map of one channel over the slice that has most of the labels.
 
     Args:
         image: One channel.
         found: Its segmentation.
         window: Grey levels.
-        objects: Whether the labels are drawn as coloured objects.
 
     Returns:
-        The pictures; none where there is nothing to draw.
+        The pictures; none where there is no map.
     """
     plane, k, grey = _fullest(image, found.labels, window)
-    drawn = [objects_picture(image, found.labels, window=window)] if objects else []
+    drawn = []
     for name, doubt in found.maps.items():
         if doubt.data.shape[0] == 1 and "flow" not in name:
             values = plane.cut(doubt.data[0].cpu().numpy(), k).astype(np.float64)

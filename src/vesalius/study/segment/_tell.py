@@ -14,7 +14,7 @@ from vesalius.study._stage_page import Page, Table, Titles
 from vesalius.study._views import choose_window, outline, overview
 from vesalius.study.segment._job import Job
 from vesalius.study.segment._loaded import Loaded
-from vesalius.study.segment._overlay import overlays
+from vesalius.study.segment._overlay import doubts, objects_picture
 
 TITLES = Titles(
     findings="Before you use the labels",
@@ -64,8 +64,8 @@ def page_of(
         findings=(*found.remarks, *loaded.remarks),
         facts=(*image_facts(image), *headline(found)),
         views=overview(image, drawn, window=window),
-        charts=tuple(_chart(curve) for curve in found.curves),
-        pictures=overlays(image, found, window=window, objects=not few),
+        charts=(*(_chart(curve) for curve in found.curves), *doubts(image, found, window=window)),
+        pictures=() if few else (objects_picture(image, found.labels, window=window),),
         columns=COLUMNS if few else ("Quantity", "Value"),
         rows=listed if few else _spread(table, loaded.image),
         rows_note=_note(found, few=few),
