@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.learn._augment_space import Motion, Sampling, draw_move, lattice, moved
+from vesalius.learn._augment_space import Motion, Outside, Sampling, draw_move, lattice, moved
 from vesalius.learn._augment_values import Appearance, changed, draw_change
 
 
@@ -66,11 +66,13 @@ class Truth:
         targets: (batch, t, *space).
         weight: (batch, 1, *space), 0 where the truth is not known.
         sampling: How the targets are interpolated.
+        outside: What the targets are beyond the old block.
     """
 
     targets: Float[Tensor, "batch t *space"]
     weight: Float[Tensor, "batch 1 *space"]
     sampling: Sampling = "classes"
+    outside: Outside = "edge"
 
 
 @final
@@ -135,7 +137,7 @@ def augment(
     places = lattice(move, old=tuple(image.shape[2:]), size=size)
     return Augmented(
         image=changed(moved(image, places, sampling="linear"), change),
-        targets=moved(truth.targets, places, sampling=truth.sampling),
+        targets=moved(truth.targets, places, sampling=truth.sampling, outside=truth.outside),
         weight=moved(truth.weight, places, sampling="nearest", outside="zero"),
         matrix=move.matrix.to(image.device),
     )

@@ -9,8 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vesalius.core import Grid
+from vesalius.ops._flow_masks import packed_masks
 from vesalius.ops._packed_flow import packed
 from vesalius.segment._flow_head import FlowHead
+from vesalius.segment._found_objects import FoundObjects
 
 
 @final
@@ -46,6 +48,13 @@ class FlowField:
     def mask(self) -> Bool[Tensor, "z y x"]:
         """Give the foreground."""
         return torch.from_numpy(self._mask)
+
+    def objects(self) -> FoundObjects:
+        """Follow the flow of all rows: the objects of the whole image, with one numbering."""
+        rules = self.head.rules(zoom=self.zoom)
+        found = packed_masks(self.flow, self.mask(), spacing=self.spacing, rules=rules)
+        sure = {"mean flow error": float(found.errors.mean())} if len(found.errors) else {}
+        return FoundObjects(found.labels, sure, found.refused)
 
     def add(self, start: int, rows: Float[Tensor, "k z y x"]) -> None:
         """Take in the next rows of the lattice.

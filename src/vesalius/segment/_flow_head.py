@@ -162,6 +162,18 @@ class FlowHead(Head):
         flat = torch.zeros_like(flow[: 3 - self.dims])
         return torch.cat([flat, flow]), outputs[self.dims].float()
 
+    def mirrored(
+        self, outputs: Float[Tensor, "batch k *space"], axes: list[int]
+    ) -> Float[Tensor, "batch k *space"]:
+        """Bring outputs for a mirrored image back: places are turned already, vectors are not.
+
+        Args:
+            outputs: Of the network, flipped back; changed in place.
+            axes: That were mirrored, 0 for the first spatial one.
+        """
+        outputs[:, axes] *= -1
+        return outputs
+
     def score(self, found: Integer[Tensor, "z y x"], truth: Integer[Tensor, "z y x"]) -> float:
         """Give the average precision at an IoU of .5.
 

@@ -13,11 +13,20 @@ from torch import Tensor
 from vesalius.core import Step
 from vesalius.errors import ConfigError
 from vesalius.learn import Drawn, Schedule, Taught, UNet, load_average, train
-from vesalius.learn.augment import MICROSCOPY, NONE, VOLUME, Augmentation, Truth, augment
+from vesalius.learn.augment import (
+    MICROSCOPY,
+    NONE,
+    VOLUME,
+    Augmentation,
+    Outside,
+    Sampling,
+    Truth,
+    augment,
+)
 from vesalius.segment._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vesalius.segment._head import Head
 from vesalius.segment._patches import Patches, draw_patches, fixed_patches, flattened
-from vesalius.segment._plan import Plan
+from vesalius.segment._plan import HeadKind, Plan
 from vesalius.segment._regime import Look, Regime, Split
 from vesalius.segment._store import plan_to_json
 from vesalius.segment._supervision import Asked, draw_views, fitting
@@ -38,6 +47,12 @@ AUGMENTATION: dict[str, tuple[float, Augmentation]] = {
     "none": (0.0, NONE),
 }
 """What is cut around a patch, as a share of it, and what may happen to both."""
+SAMPLED: dict[HeadKind, tuple[Sampling, Outside]] = {
+    "classes": ("classes", "edge"),
+    "flows": ("linear", "edge"),
+    "stars": ("nearest", "zero"),
+}
+"""How the targets of a head are moved, and what they are beyond the patch."""
 
 
 @final
@@ -165,7 +180,7 @@ class FoldTraining:
         z, y, x = (s or 1.0 for s in plan.spacing_mm)
         found = augment(
             data,
-            Truth(targets, weight, "classes" if plan.head == "classes" else "linear"),
+            Truth(targets, weight, *SAMPLED[plan.head]),
             size=plan.patch[3 - plan.dims :],
             spacing=(z, y, x)[3 - plan.dims :],
             augmentation=kind,

@@ -41,6 +41,8 @@ class Head(ABC):
     def turned(self, targets: Targets, matrix: Float[Tensor, "batch d d"]) -> Targets:
         """Correct targets after a spatial augmentation that pulled samples through ``matrix``.
 
+        Or make them only now, of what :meth:`targets` gave (stars).
+
         Args:
             targets: Already sampled at the new places.
             matrix: Linear part, new to old position, along the spatial axes in array order.
@@ -52,7 +54,7 @@ class Head(ABC):
 
         Args:
             outputs: Of the network.
-            targets: From :meth:`targets`, augmented.
+            targets: From :meth:`turned`.
             weight: Of each voxel, 0 where the truth is not known (ignore label, scribbles).
         """
 

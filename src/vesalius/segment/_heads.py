@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping
+from typing import Any
 
 from vesalius.errors import ConfigError
 from vesalius.segment._class_head import ClassHead
 from vesalius.segment._flow_head import FlowHead
 from vesalius.segment._head import Head
 from vesalius.segment._plan import Plan
+from vesalius.segment._star_head import StarHead
 
 
 def make_head(plan: Plan) -> Head:
@@ -36,10 +38,12 @@ def head_of(plan: Plan) -> Head:
         plan: Says which one, and its numbers.
 
     Raises:
-        ConfigError: The head has no such setting.
+        ConfigError: The head has no such setting, or none for as many axes.
     """
     if plan.head == "classes":
         return ClassHead(tuple(sorted(plan.names)))
+    if plan.head == "stars":
+        return star_head(plan.dims, plan.head_settings)
     return flow_head(plan.dims, plan.head_settings)
 
 
@@ -54,10 +58,28 @@ def flow_head(dims: int, settings: Mapping[str, float]) -> FlowHead:
         ConfigError: The head has no such field.
     """
     known = {"across": float, "logit": float, "most_error": float, "least_size": int}
+    return FlowHead(dims, **_numbers("flow", settings, known))
+
+
+def star_head(dims: int, settings: Mapping[str, float]) -> StarHead:
+    """Make the star head of a plan.
+
+    Args:
+        dims: Of the network.
+        settings: Fields of the head besides ``dims``.
+
+    Raises:
+        ConfigError: The head has no such field, or there are three axes.
+    """
+    known = {"rays": int, "probability": float, "overlap": float, "least_size": int}
+    return StarHead(dims, **_numbers("star", settings, known))
+
+
+def _numbers(what: str, settings: Mapping[str, float], known: Mapping[str, type]) -> dict[str, Any]:
+    """Give settings the types of their fields."""
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ConfigError(
-            f"settings of a flow head must be among {', '.join(known)}, got {', '.join(unknown)}"
+            f"settings of a {what} head must be among {', '.join(known)}, got {', '.join(unknown)}"
         )
-    numbers = {name: known[name](value) for name, value in settings.items()}
-    return FlowHead(dims, **numbers)
+    return {name: known[name](value) for name, value in settings.items()}

@@ -1,4 +1,4 @@
-"""Instances: objects from a network of flows, in tiles, with one numbering for the whole image."""
+"""Instances: objects from a network of flows or stars, in tiles, numbered once for the image."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
@@ -14,10 +14,10 @@ from torch import Tensor
 from vesalius.core import Grid, Image, Labels, centred_grid, resample
 from vesalius.errors import ConfigError
 from vesalius.learn._sliding_window import Window, sliding_slabs
-from vesalius.ops._flow_masks import FlowMasks, packed_masks
 from vesalius.ops._object_boxes import equivalent_diameters, object_boxes
 from vesalius.segment._flow_field import FlowField
 from vesalius.segment._flow_head import FlowHead
+from vesalius.segment._found_objects import FoundObjects
 from vesalius.segment._heads import make_head
 from vesalius.segment._inference import Inference
 from vesalius.segment._members import chosen, half, mirrors_of
@@ -27,6 +27,8 @@ from vesalius.segment._model import Model
 from vesalius.segment._plan import Size
 from vesalius.segment._prepare import Prepared, upright
 from vesalius.segment._segmentation import Curve, Segmentation
+from vesalius.segment._star_field import StarField
+from vesalius.segment._star_head import StarHead
 from vesalius.segment._tiles import windows
 
 TILE = 1 << 19
@@ -42,17 +44,18 @@ ALIKE = (0.75, 1.35)
 def predict_instances(
     model: Model, prepared: Prepared, inference: Inference, on_step: OnStep | None = None
 ) -> Segmentation:
-    """Find the objects of an image with a network of flows.
+    """Find the objects of an image with a network of flows or of stars.
 
-    Tiles slide over the image; their flows are averaged row by row, brought to the image's own
-    lattice, and kept in three bytes a sample. Objects are then made once, from the whole image:
-    sinks are places in the image, so there is nothing to stitch and one numbering throughout.
+    Tiles slide over the image; their outputs are averaged row by row. Flows are brought to the
+    image's own lattice and kept in three bytes a sample; of stars, only the candidates are kept.
+    Objects are then made once, from the whole image: sinks and centres are places in the image, so
+    there is nothing to stitch and one numbering throughout.
 
     Where no diameter is given, a first look at the part with the most signal measures it; objects
     that are much larger or smaller than those of the training are brought to their size.
 
     Args:
-        model: With a flow head.
+        model: With a head of flows or of stars.
         prepared: The image on the lattice of the plan, brought to the given diameter.
         inference: How the model is applied; ``overlap`` is the share of a patch of the plan that
             neighbouring tiles, which are larger, see both.
@@ -60,17 +63,17 @@ def predict_instances(
 
     Returns:
         Objects from 1 on, on the grid of the image; ``values`` with their number, median diameter
-        (samples of the image) and flow error; a curve of their sizes.
+        (samples of the image), and flow error or probability; a curve of their sizes.
 
     Raises:
-        ConfigError: The model has no flow head, or the memory is too small.
+        ConfigError: The model is one of classes, or the memory is too small.
         IntensityError: What the network gives is not finite.
     """
     head = make_head(model.plan)
-    if not isinstance(head, FlowHead):
+    if not isinstance(head, FlowHead | StarHead):
         raise ConfigError(
-            f"objects are found by a model of flows, got one of {model.plan.head!r}: use its own "
-            "prediction"
+            f"objects are found by a model of flows or stars, got one of {model.plan.head!r}: use "
+            "its own prediction"
         )
     job = _Job(model, head, inference, on_step)
     zoom = 1.0
@@ -86,7 +89,7 @@ class _Job:
     """What stays the same from the first look to the last tile."""
 
     model: Model
-    head: FlowHead
+    head: FlowHead | StarHead
     inference: Inference
     on_step: OnStep | None
 
@@ -147,14 +150,18 @@ def _zoomed(prepared: Prepared, zoom: float) -> Prepared:
     return Prepared(image.data.contiguous(), grid, prepared.source)
 
 
-def _objects(job: _Job, prepared: Prepared) -> tuple[FlowMasks, FlowField]:
+def _objects(job: _Job, prepared: Prepared) -> tuple[FoundObjects, FlowField | StarField]:
     """Look at all tiles, then make the objects, on the upright lattice of the image."""
     plan, head = job.model.plan, job.head
     # the axes of the image, in the order of the lattice
     nothing = torch.zeros((1, 1, 1, 1), dtype=torch.uint8).expand(1, *prepared.source.shape)
     axes = upright(Image(nothing, prepared.source))
-    field = FlowField(axes.grid, prepared.grid, head)
-    network = _rows_of(job.model, job.inference)
+    field: FlowField | StarField
+    if isinstance(head, FlowHead):
+        field = FlowField(axes.grid, prepared.grid, head)
+    else:
+        field = StarField(axes.grid, prepared.grid, head)
+    network = _rows_of(job)
     data = prepared.data.movedim(1, 2) if plan.dims == 2 else prepared.data
     told = ""
     for window in windows(
@@ -172,9 +179,7 @@ def _objects(job: _Job, prepared: Prepared) -> tuple[FlowMasks, FlowField]:
             if not out_of_memory(error):
                 raise
             continue
-        rules = head.rules(zoom=field.zoom)
-        found = packed_masks(field.flow, field.mask(), spacing=field.spacing, rules=rules)
-        return found, field
+        return field.objects(), field
     raise ConfigError(
         f"a prediction must fit in memory, tiles of every size ran out of it ({told[:200]}): close "
         "other programs, or crop the image"
@@ -196,8 +201,9 @@ def _tiled(inference: Inference, patch: Size, prepared: Prepared) -> Inference:
     )
 
 
-def _rows_of(model: Model, inference: Inference) -> Callable[[Tensor], Tensor]:
+def _rows_of(job: _Job) -> Callable[[Tensor], Tensor]:
     """Make the function that gives the mean outputs of all members, mirrors turned back."""
+    model, inference, head = job.model, job.inference, job.head
     networks, dims = chosen(model, inference), model.plan.dims
     flips = mirrors_of(dims, wanted=inference.mirrors)
     low = half(model, inference)
@@ -210,7 +216,7 @@ def _rows_of(model: Model, inference: Inference) -> Callable[[Tensor], Tensor]:
             for network in networks:
                 for axes in flips:
                     out = network(x.flip(axes).to(device)).float().flip(axes)
-                    out[:, [a - 2 for a in axes]] *= -1  # a mirrored vector points the other way
+                    out = head.mirrored(out, [a - 2 for a in axes])
                     total = out if total is None else total.add_(out)
         assert total is not None
         total = total.div_(len(networks) * len(flips)).to(patches.device)
@@ -219,18 +225,23 @@ def _rows_of(model: Model, inference: Inference) -> Callable[[Tensor], Tensor]:
     return mean
 
 
-def _told(job: _Job, prepared: Prepared, found: FlowMasks, field: FlowField) -> Segmentation:
+def _told(
+    job: _Job, prepared: Prepared, found: FoundObjects, field: FlowField | StarField
+) -> Segmentation:
     """Bring the objects to the axes of the image and say what they are."""
     model, source = job.model, prepared.source
     labels = _back(found.labels, field.grid, source)
     diameters = equivalent_diameters(object_boxes(found.labels).sizes, job.head.dims)
     names = dict.fromkeys(((0, k) for k in range(1, 1 + len(diameters))), _name(model))
-    values = {"objects": float(len(diameters)), "refused objects": float(found.refused)}
+    values = {
+        "objects": float(len(diameters)),
+        "refused objects": float(found.refused),
+        **found.values,
+    }
     remarks = []
     curves: tuple[Curve, ...] = ()
     if len(diameters):
         values["median diameter"] = float(np.median(diameters))
-        values["mean flow error"] = float(found.errors.mean())
         sizes = torch.from_numpy(np.sort(diameters))
         share = torch.arange(1, len(sizes) + 1, dtype=sizes.dtype) / len(sizes)
         middle = (values["median diameter"],)

@@ -1,4 +1,4 @@
-"""Objects one by one: flows and their masks, heads, the weightless method.
+"""Objects one by one: flows and stars, their heads, the weightless method.
 
 Part of the room ``segment``.
 """
@@ -7,5 +7,6 @@ Part of the room ``segment``.
 from vesalius.segment._distance_watershed import DistanceWatershed
 from vesalius.segment._flow_head import FlowHead
 from vesalius.segment._instances import predict_instances
+from vesalius.segment._star_head import StarHead
 
-__all__ = ["DistanceWatershed", "FlowHead", "predict_instances"]
+__all__ = ["DistanceWatershed", "FlowHead", "StarHead", "predict_instances"]
