@@ -69,6 +69,7 @@ sphinx_gallery_conf = {
             "../examples/physics",
             "../examples/reconstruct",
             "../examples/register",
+            "../examples/segment",
             "*",
         ]
     ),
