@@ -33,7 +33,8 @@ class Evolution:
         time_step: Of one step, in the time of the flow.
         width: Of the smoothed delta function; 1 lets regions appear far from the contour.
         steps: Largest number of steps.
-        tol: Stops where the root mean square change of the level set falls below it.
+        tol: Stops where the root mean square change of the level set falls below it, where only
+            what lies near a contour counts.
 
     Raises:
         ConfigError: A number is out of range.
@@ -85,10 +86,10 @@ def checkerboard(shape: tuple[int, int, int], side: int = 5) -> Float[Tensor, "z
     Returns:
         Product of sines, float32, 0 at the borders of the squares.
     """
-    parts = [
-        torch.ones(1) if n == 1 else torch.sin(torch.pi / side * torch.arange(n)) for n in shape
-    ]
-    return parts[0][:, None, None] * parts[1][:, None] * parts[2]
+    # doubles, since the signs at the borders of the squares are those of the rounding
+    x, y, z = (torch.arange(n, dtype=torch.float64) * (torch.pi / side) for n in shape[::-1])
+    parts = [torch.ones(1) if len(a) == 1 else torch.sin(a) for a in (z, y, x)]
+    return (parts[0][:, None, None] * parts[1][:, None] * parts[2]).float()
 
 
 def chan_vese(

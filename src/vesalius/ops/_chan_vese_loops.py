@@ -51,19 +51,18 @@ def frame(phi):
 def step(old, new, image, free, flow, means):
     """Make one semi-implicit step of two phases; blocks old and new are framed, image is not.
 
-    Gives the sums over the inside: count, values, squares; and the square of the change.
+    Gives the sums over the inside: count, values, squares; and the square of the change, weighted
+    by the smoothed delta function, so that a level set that only grows steeper has come to rest.
     """
     nz, ny, nx = image.shape
     total = np.zeros(5)
     columns = np.zeros((5, nx), np.float32)
-    solid = flow[5][0] > 0
+    push = np.empty(nx, np.float32)
     for z in range(nz):
         columns[:] = 0
         for y in range(ny):
-            if solid:
-                _row3(old, new, image, z, y, flow, means)
-            else:
-                _row2(old, new, image, z, y, flow, means)
+            _part(image[z, y], push, flow, means)
+            row(old, new, push, z, y, flow)
             if len(free) > 0:
                 _hold(old[z + 1, y + 1], new[z + 1, y + 1], free[z, y])
                 _sums(old[z + 1, y + 1], new[z + 1, y + 1], image[z, y], free[z, y], columns)
@@ -77,17 +76,36 @@ def step(old, new, image, free, flow, means):
 
 @kernel
 @no_type_check
-def _row2(old, new, image, z, y, flow, means):
-    weight, inside, outside, time_step, width, ratio = flow
+def _part(values, push, flow, means):
+    """Say how much nearer each value is to the mean inside than to that outside."""
+    lin, lout = np.float32(flow[1]), np.float32(flow[2])
+    c1, c2 = np.float32(means[0]), np.float32(means[1])
+    for x in range(len(values)):
+        u, v = values[x] - c1, values[x] - c2
+        push[x] = lout * v * v - lin * u * u
+
+
+@kernel
+@no_type_check
+def row(old, new, push, z, y, flow):
+    """Make one semi-implicit step of one row, driven by its length and a push."""
+    if flow[5][0] > 0:
+        _row3(old, new, push, z, y, flow)
+    else:
+        _row2(old, new, push, z, y, flow)
+
+
+@kernel
+@no_type_check
+def _row2(old, new, push, z, y, flow):
+    weight, _, _, time_step, width, ratio = flow
     ry, rx = np.float32(ratio[1]), np.float32(ratio[2])
     wy, wx = np.float32(weight) * ry * ry, np.float32(weight) * rx * rx
-    lin, lout = np.float32(inside), np.float32(outside)
-    c1, c2 = np.float32(means[0]), np.float32(means[1])
     w2, gain = np.float32(width * width), np.float32(time_step * width / np.pi)
     tiny, half, one = np.float32(1e-8), np.float32(0.5), np.float32(1)
     here, up, down = old[z + 1, y + 1], old[z + 1, y], old[z + 1, y + 2]
-    row, out = image[z, y], new[z + 1, y + 1]
-    for x in range(len(row)):
+    out = new[z + 1, y + 1]
+    for x in range(len(push)):
         p, left, right = here[x + 1], here[x], here[x + 2]
         above, below = up[x + 1], down[x + 1]
         gx = half * rx * (right - left)
@@ -102,31 +120,27 @@ def _row2(old, new, image, z, y, flow, means):
         c = wy / np.sqrt(d * d + gx)
         d = ry * (p - above)
         e = wy / np.sqrt(d * d + gx)
-        u, v = row[x] - c1, row[x] - c2
-        force = lout * v * v - lin * u * u
         delta = gain / (w2 + p * p)
-        force += a * right + b * left + c * below + e * above
+        force = push[x] + a * right + b * left + c * below + e * above
         out[x + 1] = (p + delta * force) / (one + delta * (a + b + c + e))
 
 
 @kernel
 @no_type_check
-def _row3(old, new, image, z, y, flow, means):
-    weight, inside, outside, time_step, width, ratio = flow
+def _row3(old, new, push, z, y, flow):
+    weight, _, _, time_step, width, ratio = flow
     rz, ry, rx = np.float32(ratio[0]), np.float32(ratio[1]), np.float32(ratio[2])
     wz, wy, wx = (
         np.float32(weight) * rz * rz,
         np.float32(weight) * ry * ry,
         np.float32(weight) * rx * rx,
     )
-    lin, lout = np.float32(inside), np.float32(outside)
-    c1, c2 = np.float32(means[0]), np.float32(means[1])
     w2, gain = np.float32(width * width), np.float32(time_step * width / np.pi)
     tiny, half, one = np.float32(1e-8), np.float32(0.5), np.float32(1)
     here, up, down = old[z + 1, y + 1], old[z + 1, y], old[z + 1, y + 2]
     before, behind = old[z, y + 1], old[z + 2, y + 1]
-    row, out = image[z, y], new[z + 1, y + 1]
-    for x in range(len(row)):
+    out = new[z + 1, y + 1]
+    for x in range(len(push)):
         p, left, right = here[x + 1], here[x], here[x + 2]
         above, below = up[x + 1], down[x + 1]
         near, far = before[x + 1], behind[x + 1]
@@ -148,10 +162,8 @@ def _row3(old, new, image, z, y, flow, means):
         f = wz / np.sqrt(d * d + gx + gy)
         d = rz * (p - near)
         g = wz / np.sqrt(d * d + gx + gy)
-        u, v = row[x] - c1, row[x] - c2
-        force = lout * v * v - lin * u * u
         delta = gain / (w2 + p * p)
-        force += a * right + b * left + c * below + e * above + f * far + g * near
+        force = push[x] + a * right + b * left + c * below + e * above + f * far + g * near
         out[x + 1] = (p + delta * force) / (one + delta * (a + b + c + e + f + g))
 
 
@@ -191,10 +203,11 @@ def _hold(old, new, free):
 @kernel
 @no_type_check
 def _sums_all(old, new, row, columns):
+    one = np.float32(1)
     for x in range(len(row)):
         inside = np.float32(1) if new[x + 1] > 0 else np.float32(0)
         value = row[x]
-        change = new[x + 1] - old[x + 1]
+        change = (new[x + 1] - old[x + 1]) / (one + new[x + 1] * new[x + 1])
         columns[0, x] += inside
         columns[1, x] += inside * value
         columns[2, x] += inside * value * value
@@ -204,10 +217,11 @@ def _sums_all(old, new, row, columns):
 @kernel
 @no_type_check
 def _sums(old, new, row, free, columns):
+    one = np.float32(1)
     for x in range(len(row)):
         inside = free[x] if new[x + 1] > 0 else np.float32(0)
         value = row[x]
-        change = new[x + 1] - old[x + 1]
+        change = (new[x + 1] - old[x + 1]) / (one + new[x + 1] * new[x + 1])
         columns[0, x] += inside
         columns[1, x] += inside * value
         columns[2, x] += inside * value * value

@@ -37,7 +37,7 @@ class ChanVese(Method):
         inside: Weight of the spread inside.
         outside: Weight of the spread outside.
         steps: Largest number of steps.
-        tol: Stops where the level set changes by less.
+        tol: Stops where the level set changes by less near the contour.
         time_step: Of one step; larger is faster and coarser.
         first: Where there are neither ``hints.start`` nor seeds: values above the mean, or a
             checkerboard.

@@ -7,11 +7,13 @@ energy by which they moved is in ``Segmentation.curves``.
 
 from vesalius.segment._chan_vese import ChanVese
 from vesalius.segment._edge_contours import DistanceRegularised, GeodesicContour
+from vesalius.segment._multi_phase import MultiPhase
 from vesalius.segment._snake import Snake
 
 __all__ = [
     "ChanVese",
     "DistanceRegularised",
     "GeodesicContour",
+    "MultiPhase",
     "Snake",
 ]
