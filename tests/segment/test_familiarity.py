@@ -97,7 +97,13 @@ def test_a_flat_image_has_no_third_axis():
 def test_an_image_with_other_axes_is_unlike():
     told = familiarity(usual(10), appearance(torch.rand(1, 1, 9, 9), ONE))
     assert told.distance == math.inf
-    assert "unlike the training data: it has no log extent along z" in told.remarks[0]
+    assert "wrong: it has no log extent along z" in told.remarks[0]
+
+
+def test_an_image_with_more_axes_than_the_training_images_is_told_so():
+    known = reference([appearance(torch.rand(1, 1, 9, 9 + i), ONE) for i in range(8)])
+    told = familiarity(known, appearance(torch.rand(1, 9, 9, 9), ONE))
+    assert "it has a log extent along z, which none of them has" in told.remarks[0]
 
 
 def test_a_ct_is_unlike_hippocampus_scans_and_scans_that_were_held_out_are_not(data_dir: Path):

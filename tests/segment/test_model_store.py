@@ -1,6 +1,7 @@
 """Store: plans as JSON, models as folders; what is damaged is refused by name."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,3 +119,62 @@ def test_refuses_a_description_without_metrics(tmp_path):
 def test_refuses_too_many_networks_and_none(tmp_path, count):
     with pytest.raises(ConfigError, match=f"1 to 100 networks, got {count}"):
         load_model(changed(tmp_path, networks=count))
+
+
+def test_refuses_a_description_with_endless_numbers(tmp_path):
+    with pytest.raises(FormatError, match=r"must be as vesalius train wrote it"):
+        load_model(changed(tmp_path, networks=float("inf")))
+
+
+@pytest.mark.parametrize("name", ["plan", "training"])
+def test_refuses_networks_of_several_trainings(tmp_path, name):
+    made = model(2)
+    save_model(tmp_path / "a", made)
+    plan = replace(PLAN, spacing_mm=(1.0, 1.0, 1.0)) if name == "plan" else PLAN
+    text = "again" if name == "training" else made.card.training
+    other = replace(made, plan=plan, card=replace(made.card, training=text))
+    save_model(tmp_path / "b", other)
+    for suffix in ("json", "safetensors"):  # as if the second saving was killed half way
+        (tmp_path / "b" / f"fold_0.{suffix}").replace(tmp_path / "a" / f"fold_0.{suffix}")
+    with pytest.raises(FormatError, match=f"fold_0.json and model.json differ in {name}"):
+        load_model(tmp_path / "a")
+
+
+def test_a_model_whose_metrics_were_being_added_when_it_was_killed_is_still_whole(tmp_path):
+    made = model(2)
+    save_model(tmp_path / "a", made)
+    scored = replace(made, card=replace(made.card, metrics={"Dice": 0.5}))
+    save_model(tmp_path / "b", scored)
+    for suffix in ("json", "safetensors"):
+        (tmp_path / "b" / f"fold_0.{suffix}").replace(tmp_path / "a" / f"fold_0.{suffix}")
+    assert dict(load_model(tmp_path / "a").card.metrics) == {"Dice": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("patch", [8, 8]),
+        ("patch", [0, 8, 8]),
+        ("batch", "two"),
+        ("batch", True),
+        ("batch", 0),
+        ("head", "rays"),
+        ("learning_rate", float("nan")),
+        ("channels", ["T1", "T2"]),
+        ("spacing_mm", [1.0, None, 1.0]),
+        ("spacing_mm", [-1.0, 1.0, 1.0]),
+        ("names", {"1": 2, "x": "y"}),
+        ("head_settings", {"across": "far"}),
+        ("normalisation", [{"scheme": "magic"}]),
+        ("normalisation", []),
+    ],
+)
+def test_refuses_a_plan_that_cannot_be_trained(name, value):
+    with pytest.raises(FormatError, match=r"a plan must be as vesalius train writes it, got"):
+        plan_from_json({**plan_to_json(PLAN), name: value})
+
+
+def test_refuses_a_plan_of_the_wrong_axes():
+    flat = {**plan_to_json(PLAN)["network"], "dims": 2, "anisotropy": [], "kernels": []}
+    with pytest.raises(FormatError, match=r"patches of \(8, 8, 8\) in 2-D"):
+        plan_from_json({**plan_to_json(PLAN), "network": flat})

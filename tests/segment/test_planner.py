@@ -1,10 +1,13 @@
 """Fingerprint and plan: what a data set is like, what is decided, and why."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from made_cases import make_case, make_dataset
 
 from vesalius import io
@@ -17,6 +20,7 @@ from vesalius.segment._heads import make_head
 from vesalius.segment._memory import SPARE, needed_bytes
 from vesalius.segment._planner import Budget, plan_training
 from vesalius.segment._store import plan_to_json
+from vesalius.segment._training_cases import label_counts
 
 
 def fast(plan):
@@ -188,3 +192,32 @@ def test_a_step_takes_some_time(seen):
     plan = plan_training(seen, Budget(steps=1), measure=fast)
     plan = replace(plan, batch=1, patch=(4, 4, 4), network=replace(plan.network, width=2))
     assert 0 < seconds_per_step(plan) < 60
+
+
+def test_pictures_among_volumes_are_faults(tmp_path):
+    root = make_dataset(tmp_path / "d", cases=2)
+    image, labels = make_case(7, shape=(1, 16, 14))
+    io.save(image, root / "images" / "flat.nii.gz")
+    io.save(labels, root / "labels" / "flat.nii.gz")
+    found = fingerprint(read_dataset(root))
+    assert [fault.case for fault in found.faults] == ["flat"]
+    assert "it is 2-D, 2 others are volumes" in found.faults[0].text
+
+
+def test_label_values_may_be_large_but_not_too_large(tmp_path):
+    root = make_dataset(tmp_path / "d", cases=2)
+    for i, value in enumerate((1 << 30, (1 << 30) + 1)):
+        labels = make_case(i)[1]
+        data = torch.where(labels.data == 2, value, labels.data.to(torch.int32))
+        io.save(Labels(data, labels.grid), root / "labels" / f"case_{i}.nii.gz")
+    found = fingerprint(read_dataset(root))
+    assert found.cases[0].counts[1 << 30] == int((make_case(0)[1].data == 2).sum())
+    assert "labels must be at most 1073741824, got 1073741825" in found.faults[0].text
+
+
+@given(st.lists(st.integers(-1, 2**30), max_size=30))
+def test_voxels_of_labels_are_counted_whatever_their_numbers(values):
+    found, counts = label_counts(torch.tensor(values, dtype=torch.int32))
+    told = Counter(values)
+    assert dict(zip(found.tolist(), counts.tolist(), strict=True)) == told
+    assert found.tolist() == sorted(told)

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from vesalius.core import Grid, Image
+from vesalius.core import Grid, Image, Labels
 from vesalius.errors import ConfigError, ShapeError
 from vesalius.io._weights import ModelCard
 from vesalius.learn import UNet, UNetPlan
 from vesalius.learn._sliding_window import Window
 from vesalius.segment import segment
+from vesalius.segment._familiarity import appearance, reference
+from vesalius.segment._hints import Hints
 from vesalius.segment._inference import Inference, zoom_of
 from vesalius.segment._model import Model
 from vesalius.segment._plan import Normalisation, Plan
@@ -367,3 +369,45 @@ def test_refuses_an_image_with_other_channels():
     image = Image(torch.zeros(2, 8, 8, 8), Grid.from_spacing((8, 8, 8), (1, 1, 1)))
     with pytest.raises(ShapeError, match="must have the 1 channels of the model"):
         predict(model_of(plan_of()), image)
+
+
+def test_what_lies_outside_of_a_mask_is_not_counted():
+    image = ramp(grid_of("straight"))
+    mask = torch.zeros(1, *image.grid.shape, dtype=torch.uint8)
+    mask[:, :4] = 1
+    model = replace(
+        model_of(plan_of()), calibration={"coverage": 0.9, "volumes": {"1": [0.8, 1.2]}}
+    )
+    whole = segment(image, Trained(model))
+    part = segment(image, Trained(model), hints=Hints(mask=Labels(mask, image.grid)))
+    inside = truth(image)[:4]
+    assert [q.value for q in part.quantities] == [float((inside == v).sum()) for v in (1, 4)]
+    assert whole.quantities[0].coverage == 0.9
+    assert part.quantities[0].coverage == 0.0
+
+
+def test_pixels_of_a_diameter_are_those_of_x_in_a_volume_of_any_orientation():
+    plan = replace(plan_of(), diameter=20.0)
+    sagittal = torch.eye(4, dtype=torch.float64)  # array (x, z, y)
+    sagittal[:3, :3] = torch.tensor([[3.0, 0, 0], [0, 0, 1.0], [0, 1.0, 0]])
+    grid = Grid((5, 9, 9), sagittal)
+    wanted = Inference(diameter="10px")
+    assert zoom_of(wanted, plan, grid) == 2.0
+    straight = replace(plan, spacing_mm=(1.0, 1.0, 1.0))
+    assert zoom_of(wanted, straight, grid) == pytest.approx(20 * 1.0 / 30)
+
+
+def test_a_deviation_of_zero_says_nothing_about_air():
+    how = Normalisation("clip and standardise", 0, 100, 0, 0.0)
+    plan = replace(plan_of(), normalisation=(how,))
+    prepared = prepare(Image(torch.zeros(1, 4, 4, 4), grid4()), plan)
+    assert empty_samples(prepared, plan).all()
+
+
+def test_an_image_of_another_kind_has_a_remark_and_no_infinite_distance():
+    usual = reference([appearance(torch.rand(1, 1, 9, 9 + i), (1.0, 1.0, 1.0)) for i in range(8)])
+    model = replace(model_of(plan_of(dims=2)), fingerprint={"appearance": usual})
+    stack = ramp(Grid.from_spacing((3, 20, 11), (1, 1, 1), origin_mm=(-5, -10, 0)))
+    found = predict(model, stack)
+    assert "which none of them has" in found.remarks[0]
+    assert all(math.isfinite(value) for value in found.values.values())

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vesalius.core import Grid, Image, Labels
+from vesalius.core import Grid, Image, Labels, resample_labels
 from vesalius.errors import ConfigError, IntensityError, ShapeError
 from vesalius.learn import UNetPlan
 from vesalius.segment._plan import Normalisation, Plan
@@ -142,3 +142,16 @@ def test_gives_the_image_on_the_lattice_of_the_plan():
 def test_refuses_what_the_model_cannot_see(image, zoom, error, match):
     with pytest.raises(error, match=match):
         prepare(Image(image, Grid.from_spacing(tuple(image.shape[1:]))), plan(), zoom=zoom)
+
+
+def test_labels_whose_spacing_only_seems_that_of_the_lattice_are_interpolated():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (1, 8, 9, 3), generator=generator, dtype=torch.int32)
+    grid = Grid.from_spacing((8, 9, 3), (1, 1, 3))  # sagittal slices
+    thick = lattice(grid, (3.0, 1.0, 1.0))  # axial ones: the same numbers along other axes
+    found = prepare_labels(Labels(labels, grid), thick)
+    shifted = Labels(labels + 1, grid)
+    smooth = resample_labels(shifted, thick, method="onehot").data[0] - 1
+    nearest = resample_labels(shifted, thick, method="nearest").data[0] - 1
+    assert torch.equal(found, smooth)
+    assert not torch.equal(found, nearest)

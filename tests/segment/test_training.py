@@ -8,7 +8,7 @@ import pytest
 import torch
 from made_cases import make_dataset
 
-from vesalius.errors import ConfigError, ConvergenceError, FormatError, OutputError
+from vesalius.errors import ConfigError, ConvergenceError, FormatError, OutputError, ShapeError
 from vesalius.learn import UNetPlan
 from vesalius.segment import _memory, _training
 from vesalius.segment._checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -275,3 +275,12 @@ def test_refuses_a_regime_that_cannot_be():
 def test_refuses_a_network_of_other_outputs():
     with pytest.raises(ConfigError, match=r"must have the 3 outputs of its head 'classes'"):
         make_head(replace(PLAN, network=UNetPlan(3, 1, 2, width=2)))
+
+
+def test_a_case_that_does_not_fit_the_plan_is_named(data, tmp_path):
+    channels = replace(PLAN.network, inputs=2)
+    plan = replace(
+        PLAN, channels=("T1", "T2"), normalisation=PLAN.normalisation * 2, network=channels
+    )
+    with pytest.raises(ShapeError, match=r"case 'case_0': the image must have the 2 channels"):
+        train_model(data, plan, folder=tmp_path / "m")

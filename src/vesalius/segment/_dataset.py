@@ -3,7 +3,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -32,6 +33,8 @@ LABELS = ("labels", "label", "masks", "labelsTr")
 REGIONS = ("regions", "region", "fov")
 ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt")
 """What the name of a label file may have behind the name of its image."""
+LARGEST = 1 << 30
+"""Largest label value: room is left in 32 bits for what is not known, and for sums."""
 _CHANNEL = re.compile(r"(.+)_(\d{4})$")
 
 
@@ -239,16 +242,26 @@ def read_case(dataset: Dataset, case: Case) -> Sample:
             unknown, or empty. The text begins with the name of the case; the type is that of the
             fault.
     """
-    try:
+    with naming(case.name):
         image, kind = _read_image(case)
         if case.labels is None:
             return Sample(case, image, None, format=kind)
         labels, remarks = _read_labels(case.labels, case, image)
         _check_values(labels, dataset)
         return Sample(case, image, _masked(labels, case, image, dataset.ignore), remarks, kind)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Let an error begin with the name of the case that it is about; its type stays.
+
+    Args:
+        name: Of the case.
+    """
+    try:
+        yield
     except VesaliusError as error:
-        text = str(error)
-        start = f"case {case.name!r}: "
+        text, start = str(error), f"case {name!r}: "
         raise type(error)(text if text.startswith(start) else start + text) from error
 
 
@@ -304,6 +317,11 @@ def _check_values(labels: Labels, dataset: Dataset) -> None:
     values = [value for _, value in labels.values]
     if values and values[0] < 0 and values[0] != dataset.ignore:
         raise FormatError(f"labels must be 0 or more, got {values[0]}: 0 is the background")
+    if values and values[-1] > LARGEST:
+        raise FormatError(
+            f"labels must be at most {LARGEST}, got {values[-1]}: number classes and objects from "
+            "1 on"
+        )
     unknown = [v for v in values if dataset.names and v not in dataset.names]
     unknown = [v for v in unknown if v != dataset.ignore]
     if unknown:

@@ -13,7 +13,7 @@ from vesalius.core import Image, Labels, Step
 from vesalius.errors import ConfigError
 from vesalius.ops._contingency import contingency
 from vesalius.ops._matching import detection, match_objects, object_overlaps
-from vesalius.segment._dataset import Dataset, read_case
+from vesalius.segment._dataset import Dataset, naming, read_case
 from vesalius.segment._inference import Inference
 from vesalius.segment._model import Model
 from vesalius.segment._plan import Plan
@@ -113,7 +113,8 @@ def evaluate_model(
     for i, case in enumerate(cases):
         sample = read_case(dataset, case)
         assert sample.labels is not None
-        found = predict(model, sample.image, inference=inference).labels
+        with naming(case.name):
+            found = predict(model, sample.image, inference=inference).labels
         done.append(score_case(model.plan, case.name, found, sample.labels))
         if on_case is not None:
             on_case(case.name, sample.image, found, sample.labels)

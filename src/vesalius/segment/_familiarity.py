@@ -159,9 +159,7 @@ def familiarity(usual: Mapping[str, Any], found: Mapping[str, float]) -> Familia
             f"high and farthest that fit together, got {sorted(usual)}: train again"
         )
     if sorted(found) != names:
-        lost = sorted(set(names) ^ set(found))
-        text = f"unlike the training data: it has no {lost[0]}" if lost else ""
-        return Familiarity(math.inf, BEYOND * farthest, (text,))
+        return Familiarity(math.inf, BEYOND * farthest, (_other_kind(names, found),))
     row = np.array([found[name] for name in names])
     distance, limit = _distance(row, mean, precision), BEYOND * farthest
     if distance <= limit:
@@ -173,6 +171,13 @@ def familiarity(usual: Mapping[str, Any], found: Mapping[str, float]) -> Familia
         f"training cases reach {farthest:.1f}; {parts}"
     )
     return Familiarity(distance, limit, (text,))
+
+
+def _other_kind(names: Sequence[str], found: Mapping[str, float]) -> str:
+    """Say that an image has other axes or channels than all training cases."""
+    lost, more = sorted(set(names) - set(found)), sorted(set(found) - set(names))
+    what = f"it has no {lost[0]}" if lost else f"it has a {more[0]}, which none of them has"
+    return f"the image is unlike the training data, the labels may be wrong: {what}"
 
 
 def _thinned(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from vesalius.errors import FormatError, VesaliusError
 from vesalius.ops._components import components
 from vesalius.segment._dataset import Dataset, Sample, read_case
 from vesalius.segment._prepare import percentiles, upright
-from vesalius.segment._training_cases import typical_diameter
+from vesalius.segment._training_cases import label_counts, typical_diameter
 
 Kind = Literal["CT", "scan", "picture"]
 Task = Literal["classes", "objects"]
@@ -287,7 +287,20 @@ class _Seen:
         )
 
     def _judge(self, labelled: list[CaseFacts], totals: dict[int, int], names: object) -> None:
-        """Say what is odd about all labels together."""
+        """Say what is odd about all cases together."""
+        flat = [case for case in self.cases if case.shape[0] == 1]
+        deep = [case for case in self.cases if case.shape[0] > 1]
+        fewer, more = (flat, deep) if len(flat) <= len(deep) else (deep, flat)
+        own, other = ("2-D", "volumes") if fewer is flat else ("a volume", "2-D")
+        self.faults.extend(
+            Fault(
+                case.name,
+                "ShapeError",
+                f"case {case.name!r}: all cases must be 2-D or all volumes, it is {own}, "
+                f"{len(more)} others are {other}: train them apart (--only)",
+            )
+            for case in fewer
+        )
         values = [v for v in totals if v >= 0]
         if labelled and not any(v > 0 for v in values):
             self.faults.append(
@@ -351,8 +364,8 @@ class _Seen:
 
 def _with_labels(facts: CaseFacts, labels: Tensor) -> CaseFacts:
     """Add what the labels of a case are like."""
-    counts = torch.bincount((labels + 1).reshape(-1).to(torch.int64))
-    present = {int(v) - 1: int(counts[v]) for v in counts.nonzero()}
+    values, counts = label_counts(labels)
+    present = dict(zip(values.tolist(), counts.tolist(), strict=True))
     found = components(labels.clamp_min(0), full=True).values.tolist()
     objects = {v: found.count(v) for v in present if v > 0} if len(present) <= FEW else {}
     return replace(facts, counts=present, objects=objects, diameter=typical_diameter(labels))

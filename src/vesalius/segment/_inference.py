@@ -9,6 +9,7 @@ from typing import Literal, final
 from vesalius.core import Grid
 from vesalius.errors import ConfigError
 from vesalius.segment._plan import Plan
+from vesalius.segment._prepare import across
 
 Precision = Literal["plan", "float32", "bfloat16"]
 
@@ -91,7 +92,7 @@ def zoom_of(inference: Inference, plan: Plan, grid: Grid) -> float:
             f"{', '.join(plan.names.values()) or 'classes'}: leave it out"
         )
     value, factor = _length(inference.diameter)
-    own = grid.spacing_mm[2]
+    own = grid.spacing_mm[across(grid)]
     wanted_mm = value * factor if factor else value * own
     return plan.diameter * (plan.spacing_mm[2] or own) / wanted_mm
 

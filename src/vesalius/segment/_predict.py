@@ -1,6 +1,7 @@
 """Predict: a trained model on an image of any orientation, spacing and size, in bounded memory."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import final
@@ -82,8 +83,23 @@ class Trained(Method):
     inference: Inference = STANDARD
 
     def apply(self, image: Image, hints: Hints, on_step: OnStep | None = None) -> Segmentation:
-        """Segment one image; see :func:`predict`. Hints are not used beside the mask."""
-        return predict(self.model, image, inference=self.inference, on_step=on_step)
+        """Segment one image; see :func:`predict`. Hints are not used beside the mask.
+
+        Outside of a mask labels are 0, and what is counted is counted inside; an interval that was
+        learned for whole labels does not hold for a part of them and is left out.
+        """
+        found = predict(self.model, image, inference=self.inference, on_step=on_step)
+        return found if hints.mask is None else _inside(found, hints.mask, self.model)
+
+
+def _inside(found: Segmentation, mask: Labels, model: Model) -> Segmentation:
+    """Clear the labels outside of a mask, and count again."""
+    where = (mask.data != 0).any(dim=0, keepdim=True).to(found.labels.device)
+    labels = replace(found.labels, data=found.labels.data * where)
+    quantities = volumes(labels, model.plan.names, {}) if found.quantities else ()
+    counted = {"objects": float(len(labels.values))} if "objects" in found.values else {}
+    values = {**found.values, **counted}
+    return replace(found, labels=labels, quantities=quantities, values=values)
 
 
 def _compared(model: Model, prepared: Prepared, found: Segmentation) -> Segmentation:
@@ -94,8 +110,8 @@ def _compared(model: Model, prepared: Prepared, found: Segmentation) -> Segmenta
     told = familiarity(usual, appearance(prepared.data, prepared.grid.spacing_mm))
     values = {"distance from training data": told.distance, "training data reach": told.limit}
     return replace(
-        found,
-        values={**found.values, **values},
+        found,  # of another kind altogether there is no distance, and JSON has no infinity
+        values={**found.values, **{k: v for k, v in values.items() if math.isfinite(v)}},
         remarks=(*told.remarks, *found.remarks),
     )
 

@@ -82,7 +82,10 @@ def prepare_labels(labels: Labels, grid: Grid) -> Integer[Tensor, "z y x"]:
     # 0 is what lies outside when labels are resampled: -1 goes through as 0, and all else is + 1
     shifted = Labels(labels.data.to(torch.int32) + 1, labels.grid)
     classes = int(shifted.data.max()) <= MOST_ONEHOT
-    same = all(_close(a, b) for a, b in zip(_sorted(labels.grid), _sorted(grid), strict=True))
+    own, order = labels.grid.spacing_mm, _turn(labels.grid)[0]
+    flat = labels.grid.shape[0] == 1
+    turned = own if flat else tuple(own[a] for a in order)
+    same = all(_close(a, b) for a, b in zip(turned, grid.spacing_mm, strict=True))
     smooth = classes and not same
     found = resample_labels(shifted, grid, method="onehot" if smooth else "nearest")
     return found.data[0] - 1
@@ -90,10 +93,6 @@ def prepare_labels(labels: Labels, grid: Grid) -> Integer[Tensor, "z y x"]:
 
 MOST_ONEHOT = 64
 """Labels with more values (objects) are looked up: one indicator each would cost too much."""
-
-
-def _sorted(grid: Grid) -> list[float]:
-    return sorted(grid.spacing_mm)
 
 
 def upright(image: Image) -> Image:
@@ -130,6 +129,15 @@ def _turn(grid: Grid) -> tuple[tuple[int, ...], list[int]]:
     )
     flips = [i for i, (w, a) in enumerate(zip(worlds, order, strict=True)) if direction[w][a] < 0]
     return order, flips
+
+
+def across(grid: Grid) -> int:
+    """Say which axis of an image becomes x when it is turned upright: the last one in 2-D.
+
+    Args:
+        grid: Of the image.
+    """
+    return 2 if grid.shape[0] == 1 else _turn(grid)[0][2]
 
 
 def lattice(grid: Grid, spacing_mm: Triple, *, zoom: float = 1.0) -> Grid:

@@ -13,7 +13,7 @@ from vesalius.learn._sliding_window import Window
 from vesalius.segment._inference import Inference
 from vesalius.segment._memory import free_bytes
 from vesalius.segment._plan import Plan
-from vesalius.segment._prepare import Prepared
+from vesalius.segment._prepare import FLAT, Prepared
 
 Size = tuple[int, int, int]
 
@@ -105,7 +105,7 @@ def empty_samples(prepared: Prepared, plan: Plan) -> Bool[Tensor, "z y x"]:
     for channel, how in zip(prepared.data, plan.normalisation, strict=True):
         least, most = (float(v) for v in channel.aminmax())
         if how.scheme == "clip and standardise":
-            least = max(least, (how.low - how.mean) / how.sd)
+            least = max(least, (how.low - how.mean) / max(how.sd, FLAT))
         empty &= channel <= least + 1e-5 * max(most - least, 1e-12)
     return empty
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vesalius.core import Labels, Step
 from vesalius.errors import OutputError
-from vesalius.segment._dataset import Case, Dataset, read_case
+from vesalius.segment._dataset import Case, Dataset, Sample, naming, read_case
 from vesalius.segment._head import Head
 from vesalius.segment._plan import Plan
 from vesalius.segment._prepare import prepare, prepare_labels
@@ -113,8 +113,16 @@ def make_case(dataset: Dataset, case: Case, plan: Plan, head: Head) -> TrainingC
         case: With labels or without.
         plan: Of the network.
         head: Makes the targets.
+
+    Raises:
+        VesaliusError: The case is not sound, or does not fit the plan; the text names it.
     """
     sample = read_case(dataset, case)
+    with naming(case.name):
+        return _made(sample, plan, head)
+
+
+def _made(sample: Sample, plan: Plan, head: Head) -> TrainingCase:
     zoom = 1.0 if sample.labels is None else zoom_of(sample.labels, plan)
     prepared = prepare(sample.image, plan, zoom=zoom)
     labels = torch.zeros(prepared.grid.shape, dtype=torch.int32)
@@ -126,7 +134,7 @@ def make_case(dataset: Dataset, case: Case, plan: Plan, head: Head) -> TrainingC
     spacing = prepared.grid.spacing_mm
     targets = head.targets(labels, spacing)
     picks = _picks(labels, classes=plan.head == "classes")
-    return TrainingCase(case.name, prepared.data, targets, labels, picks, spacing)
+    return TrainingCase(sample.case.name, prepared.data, targets, labels, picks, spacing)
 
 
 def zoom_of(labels: Labels, plan: Plan) -> float:
@@ -156,8 +164,7 @@ def typical_diameter(labels: Integer[Tensor, "z y x"]) -> float:
     Returns:
         0 where there is no object.
     """
-    counts = torch.bincount(labels[labels > 0].to(torch.int64))
-    sizes = counts[counts > 0].double()
+    sizes = label_counts(labels[labels > 0])[1].double()
     if not len(sizes):
         return 0.0
     size = float(sizes.median())
@@ -165,10 +172,27 @@ def typical_diameter(labels: Integer[Tensor, "z y x"]) -> float:
     return 2 * math.sqrt(size / math.pi) if flat else (6 * size / math.pi) ** (1 / 3)
 
 
+def label_counts(labels: Integer[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
+    """Count the voxels of each value that occurs, whatever numbers the values are.
+
+    Args:
+        labels: Any shape; -1 or more.
+
+    Returns:
+        Values, rising, and the number of voxels of each.
+    """
+    flat = labels.reshape(-1).to(torch.int64)
+    if flat.numel() and int(flat.max()) > 65_536 + flat.numel():  # a count of every number is long
+        values, counts = torch.unique(flat, return_counts=True)
+        return values, counts
+    found = torch.bincount(flat + 1)
+    values = found.nonzero()[:, 0]
+    return values - 1, found[values]
+
+
 def _picks(labels: Tensor, *, classes: bool) -> tuple[Tensor, ...]:
     """Some voxels of each class (or of any object), the same ones every time."""
-    counts = torch.bincount(labels[labels > 0].to(torch.int64)) if classes else torch.ones(1)
-    values = [int(v) for v in counts.nonzero()]
+    values = label_counts(labels[labels > 0])[0].tolist() if classes else [0]
     generator = torch.Generator().manual_seed(0)
     out = []
     for value in values:
