@@ -111,3 +111,10 @@ def test_gives_the_same_on_the_gpu(generator):
     x = torch.rand(2, 9, 10, 11, generator=generator)
     cpu, gpu = gaussian(x, (1.0, 0.5, 2.0)), gaussian(x.cuda(), (1.0, 0.5, 2.0))
     assert (gpu.cpu() - cpu).abs().max() < 2e-6
+
+
+@pytest.mark.parametrize("sigma", [3.0, 40.0, 1000.0])
+def test_a_kernel_longer_than_the_axis_is_folded_onto_its_ends(sigma):
+    x = torch.rand(2, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    wanted = ndi.gaussian_filter(x.numpy(), sigma, mode="nearest")
+    torch.testing.assert_close(gaussian(x, (sigma, sigma, sigma)), torch.from_numpy(wanted))

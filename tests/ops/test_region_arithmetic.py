@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vesalius.errors import ConfigError, ConvergenceError, RegionError, ShapeError
+from vesalius.errors import ConfigError, ConvergenceError, IntensityError, RegionError, ShapeError
 from vesalius.ops._box_mean import box_sum
 from vesalius.ops._components import components, kept, largest_of_each, touching_border
 from vesalius.ops._criteria import li, otsu
@@ -118,10 +118,14 @@ def test_components_are_chosen_by_size_and_by_border():
     assert int(kept(found, largest_of_each(found), values).sum()) == 6
 
 
+SHAPE = (256, 256, 256)
+"""Of an image that bounds no element here."""
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.tuples(*[st.just(0.0) | st.floats(0.1, 4)] * 3))
 def test_rows_of_an_ellipsoid_hold_what_its_equation_says(radii):
-    rows = ellipsoid_rows(radii)
+    rows = ellipsoid_rows(radii, SHAPE)
     rz, ry = rows.shape[0] // 2, rows.shape[1] // 2
     for z in range(-5, 6):
         for y in range(-5, 6):
@@ -137,9 +141,11 @@ def test_rows_of_an_ellipsoid_hold_what_its_equation_says(radii):
 @pytest.mark.parametrize("radii", [(1.0, 2.0, 3.0), (0.0, 4.2, 1.0), (2.5, 2.5, 2.5)])
 def test_growing_and_shrinking_by_distance_agree_with_rows(radii):
     mask = torch.from_numpy((np.random.default_rng(5).random((8, 15, 17)) < 0.04).astype(np.uint8))
-    assert np.array_equal(grown(mask, radii), dilate_rows(mask, ellipsoid_rows(radii)).numpy())
+    assert np.array_equal(
+        grown(mask, radii), dilate_rows(mask, ellipsoid_rows(radii, SHAPE)).numpy()
+    )
     most = 1 - mask
-    eroded = complement(dilate_rows(complement(most), ellipsoid_rows(radii))).numpy()
+    eroded = complement(dilate_rows(complement(most), ellipsoid_rows(radii, SHAPE))).numpy()
     assert np.array_equal((shrunk(most, radii) & (most.numpy() != 0)), eroded != 0)
 
 
@@ -150,7 +156,7 @@ def test_many_threads_give_what_one_gives():
     found = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        rows = dilate_rows(x, box_rows((1.0, 2.0, 2.0)))
+        rows = dilate_rows(x, box_rows((1.0, 2.0, 2.0), SHAPE))
         found.append((rows, grown(spots, (2.0, 2.0, 2.0)), shrunk(x // 400, (1.0, 1.0, 1.0))))
     torch.set_num_threads(before)
     assert torch.equal(found[0][0], found[1][0])
@@ -218,3 +224,21 @@ def test_the_slope_is_scipys_sobel_in_the_unit_of_the_spacing():
     plane = sobel(x[:1], (2.0, 0.5, 1.0))
     assert not plane.parts[0].any()
     np.testing.assert_allclose(plane.parts[1][0], ndi.sobel(x[0], 0) / 8 / 0.5, atol=1e-12)
+
+
+def test_elements_are_no_larger_than_the_image_however_large_their_radii():
+    rows = ellipsoid_rows((1e9, 1e9, 1e9), (3, 5, 7))
+    assert rows.shape == (7, 11)
+    assert (rows == 7).all()
+    assert box_rows((1e9, 0.5, 1e9), (3, 5, 7)).tolist() == [[7]] * 7
+
+
+def test_labels_of_64_bits_that_agree_in_32_stay_apart():
+    values = torch.tensor([[[1, 1, 1, 2**32 + 1, 2**32 + 1]]])
+    assert shrunk(values, (1.0, 1.0, 1.0)).ravel().tolist() == [True, True, False, False, True]
+
+
+def test_values_that_differ_by_less_than_a_bin_can_count_as_equal():
+    x = torch.tensor([0.0, 5e-324], dtype=torch.float64)
+    with pytest.raises(IntensityError, match="must have two different values to be parted"):
+        value_histogram(x, bins=256)

@@ -171,3 +171,9 @@ def test_refuses_limits_that_make_no_sense():
     mask = Labels(torch.from_numpy(thin)[None], PLANE)
     with pytest.raises(RegionError, match="the mask must be thicker than two voxels"):
         segment(image, Canny(), hints=Hints(mask=mask))
+
+
+def test_a_gaussian_larger_than_the_image_is_refused():
+    image = Image(torch.rand(1, 1, 20, 20), Grid.from_spacing((1, 20, 20), (1e-4, 1e-4, 1e-4)))
+    with pytest.raises(ConfigError, match="sigma_mm must not exceed the image"):
+        segment(image, Canny())

@@ -179,3 +179,24 @@ def test_refuses_what_makes_no_sense():
         hysteresis(image.map(lambda x: x + float("nan")), 0.0, 1.0)
     with pytest.raises(ConfigError, match="objects are parted in one layer, got 2"):
         separate(Labels(torch.ones(2, *SHAPE, dtype=torch.uint8), GRID), 1.0)
+
+
+def test_many_labels_are_parted_each_in_its_own_box():
+    grid = Grid.from_spacing((1, 12, 300), (1.0, 1.0, 1.0))
+    data = torch.zeros(1, 1, 12, 300, dtype=torch.int64)
+    for k in range(25):  # dumbbells: two squares and a neck
+        at = 12 * k
+        data[0, 0, 2:7, at + 1 : at + 5] = 7 * k + 3
+        data[0, 0, 2:7, at + 7 : at + 11] = 7 * k + 3
+        data[0, 0, 4, at + 5 : at + 7] = 7 * k + 3
+    found = separate(Labels(data, grid), 1.0).data
+    assert sorted(found.unique().tolist()) == list(range(51))
+    assert torch.equal(found != 0, data != 0)
+    for k in range(25):
+        assert len(found[data == 7 * k + 3].unique()) == 2
+
+
+def test_labels_that_are_not_known_are_not_parted():
+    grid = Grid.from_spacing((1, 3, 6), (1.0, 1.0, 1.0))
+    data = torch.tensor([[[[1, 1, 0, -1, -1, 0]] * 3]], dtype=torch.int16)
+    assert separate(Labels(data, grid), 0.5).data[0, 0, 1].tolist() == [1, 1, 0, 0, 0, 0]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesalius.core import Grid, Image, Labels
-from vesalius.errors import ConfigError, GeometryError, ShapeError
+from vesalius.errors import ConfigError, GeometryError, IntensityError, ShapeError
 from vesalius.segment.morphology import (
     Ball,
     Box,
@@ -264,3 +264,28 @@ def test_refuses_a_marker_on_another_grid_or_of_another_type():
         reconstruct(one.map(lambda x: x.float()), one)
     with pytest.raises(ShapeError, match="marker and within must have as many channels"):
         reconstruct(Image(torch.zeros(2, *SHAPE), GRID), one)
+
+
+@pytest.mark.parametrize("element", [Ball(1e7), Ellipsoid((1e7, 1e7, 1e7)), Box((1e7, 1e7, 1e7))])
+def test_an_element_larger_than_the_image_takes_all_of_it(element):
+    grid = Grid.from_spacing((3, 4, 5), (1.0, 1.0, 1.0))
+    values = torch.arange(60.0).reshape(1, 3, 4, 5)
+    assert bool((dilate(Image(values, grid), element).data == 59).all())
+    assert bool((erode(Image(values, grid), element).data == 0).all())
+    spot = torch.zeros(1, 3, 4, 5, dtype=torch.uint8)
+    spot[0, 1, 1, 1] = 3
+    assert bool((dilate(Labels(spot, grid), element).data == 3).all())
+
+
+def test_nan_is_refused_by_grey_morphology():
+    grid = Grid.from_spacing((1, 2, 3), (1.0, 1.0, 1.0))
+    image = Image(torch.tensor([[[[0.0, float("nan"), 2.0], [1.0, 2.0, 3.0]]]]), grid)
+    for work in (dilate, erode, opening, closing):
+        with pytest.raises(IntensityError, match="1 samples are NaN"):
+            work(image, Ball(1.0))
+    with pytest.raises(IntensityError, match="1 samples are NaN"):
+        reconstruct(image, image)
+    endless = Image(
+        torch.tensor([[[[0.0, -float("inf"), 2.0]]]]), Grid.from_spacing((1, 1, 3), (1.0,) * 3)
+    )
+    assert dilate(endless, Ball(1.0)).data.ravel().tolist() == [0.0, 2.0, 2.0]

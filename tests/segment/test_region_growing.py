@@ -166,3 +166,19 @@ def test_steps_are_told():
     hints = Hints(seeds_mm=(_world(PLANE, (0, 14, 14)),))
     found = segment(_image(ball, PLANE), RegionGrowing(), hints=hints, on_step=told.append)
     assert len(told) == found.values["rounds"]
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1e5 + 0.1])
+def test_an_object_of_one_value_is_found_without_rounding(value):
+    grid = Grid.from_spacing((1, 20, 20), (1.0, 1.0, 1.0))
+    data = torch.full((1, 1, 20, 20), -value, dtype=torch.float64)
+    data[..., 4:15, 4:15] = value
+    found = segment(Image(data, grid), RegionGrowing(), hints=Hints(seeds_mm=((9.0, 9.0, 0.0),)))
+    assert torch.equal(found.labels.data != 0, data == value)
+
+
+def test_a_first_sample_larger_than_the_image_is_refused():
+    grid = Grid.from_spacing((1, 20, 20), (1e-4, 1e-4, 1e-4))
+    image = Image(torch.rand(1, 1, 20, 20), grid)
+    with pytest.raises(ConfigError, match="start_radius_mm must not exceed the image"):
+        segment(image, RegionGrowing(), hints=Hints(seeds_mm=((1e-3, 1e-3, 0.0),)))

@@ -331,3 +331,37 @@ def test_nuclei_of_real_images_are_found_by_otsu(data_dir):
         scores.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
     assert len(scores) >= 10
     assert np.median(scores) > 0.85
+
+
+def test_a_band_of_a_constant_image_is_all_or_nothing():
+    image = Image(torch.full((1, 2, 3, 4), 300.0), Grid.from_spacing((2, 3, 4), (1.0, 1.0, 1.0)))
+    found = segment(image, Fixed(low=200.0))
+    assert int(found.labels.data.sum()) == 24
+    assert found.curves == ()
+    assert int(segment(image, Fixed(low=301.0)).labels.data.sum()) == 0
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1e5 + 0.1])
+@pytest.mark.parametrize("around", ["mean", "gaussian", "niblack", "sauvola"])
+def test_rounding_is_no_contrast_around(value, around):
+    data = torch.full((1, 1, 9, 31), value, dtype=torch.float64)
+    image = Image(data, Grid.from_spacing((1, 9, 31), (1.0, 1.0, 1.0)))
+    with pytest.raises(RegionError, match="two different values around"):
+        segment(image, Local(around=around))
+
+
+def test_a_neighbourhood_larger_than_the_image_is_refused_with_its_size():
+    data = torch.rand(1, 1, 30, 40)
+    cells = Image(data, Grid.from_spacing((1, 30, 40), (1e-4, 1e-4, 1e-4)))
+    with pytest.raises(ConfigError, match="radius_mm must not exceed the image, whose diagonal is"):
+        segment(cells, Local())
+    found = segment(cells, Local(radius_mm=1e-3)).labels.data
+    wide = Image(data, Grid.from_spacing((1, 30, 40), (1.0, 1.0, 1.0)))
+    assert torch.equal(found, segment(wide, Local(radius_mm=10.0)).labels.data)
+
+
+def test_too_many_classes_are_refused_before_they_are_sought():
+    data = torch.arange(65536, dtype=torch.int32).reshape(1, 1, 256, 256)
+    image = Image(data, Grid.from_spacing((1, 256, 256), (1.0, 1.0, 1.0)))
+    with pytest.raises(ConfigError, match="classes must be at most 255, got 60000"):
+        segment(image, MultiOtsu(classes=60_000))

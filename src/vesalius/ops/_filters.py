@@ -67,5 +67,10 @@ def _gaussian_band(size: int, sigma: float, radius: int) -> Band:
     steps = np.arange(-radius, radius + 1)
     weight = np.exp(-0.5 * (steps / sigma) ** 2)
     weight /= weight.sum()
+    if (far := radius - size) > 0:  # steps longer than the axis all end on its outermost samples
+        before, after = weight[:far].sum(), weight[-far:].sum()
+        steps, weight = steps[far:-far], weight[far:-far]
+        weight[0] += before
+        weight[-1] += after
     index = np.clip(np.arange(size)[:, None] + steps, 0, size - 1)
     return Band(index, np.broadcast_to(weight, index.shape), size)

@@ -22,37 +22,36 @@ SLACK = 5e-7
 """A voxel this much farther than the radius, relative, still counts: rounding, not geometry."""
 
 
-def ellipsoid_rows(radii: Radii) -> Halves:
+def ellipsoid_rows(radii: Radii, shape: tuple[int, int, int]) -> Halves:
     """Describe an ellipsoid of voxels by the half width of each of its rows.
 
     Args:
         radii: Semi-axes along (z, y, x), samples, at least 0.
+        shape: Of the image: rows that no voxel of it can see are left out, whatever the radii.
 
     Returns:
         (2 rz + 1, 2 ry + 1) samples on each side along x; -1 where there is no row.
     """
-    steps = [1 / r if r > 0 else math.inf for r in radii]
-    rz, ry = (math.floor(r * (1 + SLACK)) for r in radii[:2])
-    halves = np.full((2 * rz + 1, 2 * ry + 1), -1, np.int64)
-    for z in range(-rz, rz + 1):
-        for y in range(-ry, ry + 1):
-            square = sum((k * s) ** 2 for k, s in ((z, steps[0]), (y, steps[1])) if k)
-            if square <= 1 + SLACK:
-                wide = radii[2] * math.sqrt(max(0.0, 1 + SLACK - square))
-                halves[z + rz, y + ry] = math.floor(wide)
-    return halves
+    squares = []
+    for radius, size in zip(radii[:2], shape[:2], strict=True):
+        reach = math.floor(min(radius * (1 + SLACK), size))
+        squares.append((np.arange(-reach, reach + 1) / radius) ** 2 if reach else np.zeros(1))
+    left = 1 + SLACK - (squares[0][:, None] + squares[1])
+    wide = np.minimum(radii[2] * np.sqrt(np.maximum(left, 0.0)), shape[2])
+    return np.where(left >= 0, np.floor(wide), -1).astype(np.int64)
 
 
-def box_rows(radii: Radii) -> Halves:
+def box_rows(radii: Radii, shape: tuple[int, int, int]) -> Halves:
     """Describe a box of voxels as ``ellipsoid_rows`` does.
 
     Args:
         radii: Half of the sides along (z, y, x), samples, at least 0.
+        shape: Of the image.
 
     Returns:
         (2 rz + 1, 2 ry + 1) half widths.
     """
-    rz, ry, rx = (math.floor(r * (1 + SLACK)) for r in radii)
+    rz, ry, rx = (math.floor(min(r * (1 + SLACK), n)) for r, n in zip(radii, shape, strict=True))
     return np.full((2 * rz + 1, 2 * ry + 1), rx, np.int64)
 
 

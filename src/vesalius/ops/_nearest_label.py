@@ -15,6 +15,9 @@ from vesalius.ops._parts import in_parts
 
 Labels = Integer[Tensor, "z y x"]
 
+_FARTHEST = float(1 << 31)
+"""Samples: no image is wider."""
+
 
 def grown(labels: Labels, radii: Radii) -> NDArray[np.int32]:
     """Let each label take the background within an ellipsoid around it; the nearest one wins.
@@ -52,8 +55,6 @@ def shrunk(labels: Labels, radii: Radii) -> NDArray[np.bool_]:
         (z, y, x) True where all voxels within the ellipsoid have the voxel's own label.
     """
     values = np.ascontiguousarray(labels.detach().cpu().numpy())
-    if values.dtype.itemsize > 4:
-        values = values.astype(np.int32)
     steps, reach = _steps(radii)
     square, other = np.empty(values.shape, np.float32), np.empty(values.shape, np.float32)
     _other_in_row(values, steps[2], reach[2], square)
@@ -67,7 +68,7 @@ def shrunk(labels: Labels, radii: Radii) -> NDArray[np.bool_]:
 def _steps(radii: Radii) -> tuple[list[float], list[int]]:
     """Squares of a sample's length in radii, and how many samples lie within one."""
     steps = [1 / (r * r) if r > 0.5 else math.inf for r in radii]  # below one sample: unused
-    return steps, [math.floor(r * (1 + SLACK)) for r in radii]
+    return steps, [math.floor(min(r, _FARTHEST) * (1 + SLACK)) for r in radii]
 
 
 def _box(mask: NDArray[np.bool_], reach: list[int]) -> tuple[slice, slice, slice]:

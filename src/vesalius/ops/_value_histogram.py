@@ -15,6 +15,9 @@ from vesalius.ops._jit import kernel
 EXACT = 1 << 16
 """Integers that span up to this many values have a bin each; wider ones are binned like floats."""
 
+_THINNEST = 1e-300
+"""Bins thinner than this have no reciprocal: such values are as good as equal."""
+
 Floats = NDArray[np.float64]
 
 
@@ -136,10 +139,10 @@ def _binned(
     part = flat if counted is None else flat[counted != 0]
     least, most = torch.aminmax(torch.from_numpy(part)) if part.dtype.kind == "f" else _ends(part)
     low, high = float(least), float(most)
-    if not high > low:
-        _refuse_constant(low)
     # halves before they are subtracted: the span of all floats is not a float
     width = (high / bins) - (low / bins)
+    if not width > _THINNEST:
+        _refuse_constant(low)
     table = _count_bins(part, low, 1.0 / width, bins).astype(np.float64)
     share = (np.arange(bins, dtype=np.float64) + 0.5) / bins
     values: Floats = low * (1 - share) + high * share

@@ -20,6 +20,7 @@ from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
     as_floats,
+    check_reach,
     one_channel,
     orthogonal_spacing,
     settings_of,
@@ -67,6 +68,7 @@ class Canny(Method):
         self._check()
         x = as_floats(one_channel(image, "Canny"))
         spacing = orthogonal_spacing(image.grid, "Canny")
+        check_reach("sigma_mm", self.sigma_mm, image.grid)
         mask = where_to_work(hints)
         slope, inside = _slope(x, None if mask is None else mask.cpu(), self.sigma_mm, spacing)
         if not inside.any():
@@ -126,7 +128,8 @@ def _within(mask: Mask) -> Mask:
     from vesalius.ops._flat_morphology import box_rows, complement, dilate_rows
 
     values = torch.from_numpy(mask.astype(np.uint8))
-    eroded = complement(dilate_rows(complement(values), box_rows((1.0, 1.0, 1.0))))
+    rows = box_rows((1.0, 1.0, 1.0), (mask.shape[0], mask.shape[1], mask.shape[2]))
+    eroded = complement(dilate_rows(complement(values), rows))
     inside: Mask = eroded.numpy() != 0
     return inside
 

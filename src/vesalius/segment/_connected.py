@@ -17,6 +17,7 @@ from vesalius.ops._components import Components, kept, largest_of_each, touching
 from vesalius.ops._components import components as numbered
 from vesalius.ops._enclosed import fill_enclosed
 from vesalius.ops._geodesic import geodesic
+from vesalius.ops._object_boxes import object_boxes
 from vesalius.segment._elements import Ball
 from vesalius.segment._morphology import erode
 from vesalius.segment._one_channel import one_channel, orthogonal_spacing
@@ -160,7 +161,7 @@ def separate(labels: Labels, neck_mm: float) -> Labels:
     """Part objects that hang together by a neck: shrink, count, and let each grow back.
 
     Args:
-        labels: One layer; each label by itself.
+        labels: One layer; each label by itself; negative ones (not known) are left out.
         neck_mm: Half the width of the widest neck that is cut. Objects thinner than it stay whole.
 
     Returns:
@@ -177,12 +178,13 @@ def separate(labels: Labels, neck_mm: float) -> Labels:
     cores = numbered(erode(labels, Ball(neck_mm)).data[0], full=True)
     data = labels.data[0].detach().cpu().numpy()
     out = torch.zeros(data.shape, dtype=torch.int32)
-    for value in np.unique(data):
-        if value != 0:
-            inside = torch.from_numpy(data == value)
-            seeds = torch.from_numpy(cores.numbers) * inside
-            out += geodesic(seeds, inside, spacing).nearest
-    out = _with_thin(out, data, len(cores.sizes))
+    found = object_boxes(labels.data[0])
+    for number, box in enumerate(found.boxes, 1):
+        part = tuple(slice(int(box[2 * a]), int(box[2 * a + 1])) for a in range(3))
+        inside = torch.from_numpy(found.numbers[part] == number)
+        seeds = torch.from_numpy(cores.numbers[part]) * inside
+        out[part] += geodesic(seeds, inside, spacing).nearest
+    out = _with_thin(out, np.where(found.numbers > 0, data, 0), len(cores.sizes))
     return Labels(out[None].to(labels.device), labels.grid)
 
 

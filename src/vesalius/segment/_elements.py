@@ -109,7 +109,7 @@ def _check(lengths: tuple[float, ...], name: str) -> None:
 
 
 def radii_in_samples(element: Ball | Ellipsoid | Box, grid: Grid) -> Radii:
-    """Turn millimetres into samples; no farther than the image is wide.
+    """Turn millimetres into samples.
 
     Args:
         element: With radii.
@@ -146,15 +146,4 @@ def rows_of(element: Ball | Ellipsoid | Box, grid: Grid) -> Halves:
         See ``ops._flat_morphology.ellipsoid_rows``; no larger than the image.
     """
     radii = radii_in_samples(element, grid)
-    if isinstance(element, Box):
-        z, y, x = (min(r, float(n)) for r, n in zip(radii, grid.shape, strict=True))
-        return box_rows((z, y, x))
-    return _within(ellipsoid_rows(radii), grid.shape)
-
-
-def _within(halves: Halves, shape: tuple[int, int, int]) -> Halves:
-    """Cut off the rows that no voxel of the image can see."""
-    rz, ry = (n // 2 for n in halves.shape)
-    z, y = min(rz, shape[0]), min(ry, shape[1])
-    part = halves[rz - z : rz + z + 1, ry - y : ry + y + 1]
-    return np.ascontiguousarray(np.minimum(part, shape[2]))
+    return (box_rows if isinstance(element, Box) else ellipsoid_rows)(radii, grid.shape)

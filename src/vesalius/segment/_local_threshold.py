@@ -16,6 +16,7 @@ from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
     as_floats,
+    check_reach,
     one_channel,
     orthogonal_spacing,
     settings_of,
@@ -65,10 +66,13 @@ class Local(Method):
         x = as_floats(one_channel(image, "Local"))
         inside = where_to_work(hints)
         counted = torch.ones_like(x) if inside is None else inside.cpu().double()
-        sd = float(x[counted != 0].std(correction=0)) if bool(counted.any()) else 0.0
-        if sd == 0:
+        known = x[counted != 0]
+        # by the extremes: the mean of equal values may differ from them by its rounding
+        if not len(known) or float(known.min()) == float(known.max()):
             raise RegionError("an image must have two different values around to compare, got one")
+        sd = float(known.std(correction=0))
         spacing = orthogonal_spacing(image.grid, "Local")
+        check_reach("radius_mm", self.radius_mm, image.grid)
         level = self._level(x, counted, spacing)
         sign = 1.0 if self.foreground == "bright" else -1.0
         found = (sign * (x - level) > self.offset_sd * sd) & (counted != 0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesalius.core import Grid, Image, Labels, differences
-from vesalius.errors import GeometryError, ShapeError
+from vesalius.errors import GeometryError, IntensityError, ShapeError
 from vesalius.ops import _flat_morphology as flat
 from vesalius.ops._components import components, kept
 from vesalius.ops._nearest_label import grown, shrunk
@@ -46,10 +46,11 @@ def dilate(subject: Subject, element: Element) -> Subject:
     Raises:
         GeometryError: The grid is sheared.
         ConfigError: Half precision floats.
+        IntensityError: A sample is NaN, which is neither greater nor less.
     """
     if isinstance(subject, Labels):
         return _each_layer(subject, lambda layer: _grown(layer, element, subject.grid))
-    return subject.map(lambda x: _each(x, lambda c: _greatest(c, element, subject.grid)))
+    return _sound(subject).map(lambda x: _each(x, lambda c: _greatest(c, element, subject.grid)))
 
 
 def erode(subject: Subject, element: Element) -> Subject:
@@ -68,10 +69,11 @@ def erode(subject: Subject, element: Element) -> Subject:
     Raises:
         GeometryError: The grid is sheared.
         ConfigError: Half precision floats.
+        IntensityError: A sample is NaN, which is neither greater nor less.
     """
     if isinstance(subject, Labels):
         return _each_layer(subject, lambda layer: _shrunk(layer, element, subject.grid))
-    return subject.map(lambda x: _each(x, lambda c: _least(c, element, subject.grid)))
+    return _sound(subject).map(lambda x: _each(x, lambda c: _least(c, element, subject.grid)))
 
 
 def opening(subject: Subject, element: Element) -> Subject:
@@ -156,6 +158,7 @@ def reconstruct(
     Raises:
         GeometryError: The grids differ.
         ShapeError: The channels or number types differ.
+        IntensityError: A sample is NaN.
     """
     unlike = differences(within.grid, marker.grid)
     if unlike:
@@ -170,9 +173,21 @@ def reconstruct(
             f"{len(within.data)}"
         )
     parts = [
-        flat.reconstruct(m, w, full=full) for m, w in zip(marker.data, within.data, strict=True)
+        flat.reconstruct(m, w, full=full)
+        for m, w in zip(_sound(marker).data, _sound(within).data, strict=True)
     ]
     return within.map(lambda x: torch.stack(parts).to(x.device))
+
+
+def _sound(image: Image | Labels) -> Image:
+    """Refuse NaN; infinity is a value like others."""
+    assert isinstance(image, Image)
+    if image.data.is_floating_point() and bool(torch.isnan(image.data.amax())):
+        raise IntensityError(
+            f"morphology needs numbers, {int(torch.isnan(image.data).sum())} samples are NaN: "
+            "replace them first (torch.nan_to_num)"
+        )
+    return image
 
 
 def _touched(layer: Layer, marked: NDArray[np.bool_], full: bool) -> Layer:

@@ -6,13 +6,15 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vesalius.core import Grid, Image
-from vesalius.errors import GeometryError, ShapeError
+from vesalius.core import Grid, Image, Labels
+from vesalius.errors import ConfigError, GeometryError, ShapeError
 from vesalius.segment._hints import Hints
+
+Spacing = tuple[float, float, float]
 
 
 def one_channel(image: Image, what: str) -> Shaped[Tensor, "z y x"]:
@@ -41,6 +43,39 @@ def where_to_work(hints: Hints) -> Bool[Tensor, "z y x"] | None:
     return None if hints.mask is None else (hints.mask.data != 0).any(dim=0)
 
 
+def marks_of(labels: Labels) -> Int64[Tensor, "z y x"]:
+    """Give the highest value of any layer at each voxel, on the CPU, from any integer type."""
+    # torch has no maximum of unsigned numbers of 16 bits and more
+    return labels.data.detach().cpu().long().amax(dim=0)
+
+
+def held_inside(
+    x: Float[Tensor, "*c z y x"], mask: Bool[Tensor, "mz my mx"] | None, spacing: Spacing
+) -> Float[Tensor, "*c z y x"]:
+    """Give each sample outside a mask the value of the nearest one inside.
+
+    What is smoothed or differentiated then hears nothing from outside, and has no edge at the rim.
+
+    Args:
+        x: Samples, on the CPU.
+        mask: True inside; None leaves the samples as they are.
+        spacing: Along (z, y, x).
+
+    Returns:
+        Same shape; inside as it was.
+    """
+    if mask is None or bool(mask.all()):
+        return x
+    from scipy.ndimage import distance_transform_edt
+
+    inside = mask.cpu().numpy()
+    at = distance_transform_edt(
+        ~inside, sampling=spacing, return_distances=False, return_indices=True
+    )
+    z, y, w = torch.from_numpy(at.astype(np.int64))
+    return x[..., z, y, w]
+
+
 def orthogonal_spacing(grid: Grid, what: str) -> tuple[float, float, float]:
     """Give the spacing of a grid whose axes meet at right angles, mm.
 
@@ -60,6 +95,26 @@ def orthogonal_spacing(grid: Grid, what: str) -> tuple[float, float, float]:
             "resample first with core.resample"
         )
     return grid.spacing_mm
+
+
+def check_reach(name: str, length_mm: float, grid: Grid) -> None:
+    """Refuse a length beyond the whole image: nothing in it is as large as that.
+
+    Args:
+        name: Of the setting.
+        length_mm: Its value.
+        grid: Of the image.
+
+    Raises:
+        ConfigError: It is longer than the diagonal of the image.
+    """
+    sizes = zip(grid.shape, grid.spacing_mm, strict=True)
+    longest = math.hypot(*(n * mm for n, mm in sizes if n > 1))
+    if length_mm > max(longest, min(grid.spacing_mm)):
+        raise ConfigError(
+            f"{name} must not exceed the image, whose diagonal is {longest:.4g} mm, got "
+            f"{length_mm:g} mm: give it in the size of what is looked for, or check the spacing"
+        )
 
 
 def settings_of(method: object) -> dict[str, object]:

@@ -23,6 +23,7 @@ from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
     above,
     at_least,
+    check_reach,
     numbers_of,
     one_channel,
     orthogonal_spacing,
@@ -83,6 +84,7 @@ class RegionGrowing(Method):
         """Segment one image; see ``Method.apply``."""
         self._check()
         values = numbers_of(one_channel(image, "RegionGrowing"))
+        check_reach("start_radius_mm", self.start_radius_mm, image.grid)
         mask = where_to_work(hints)
         inside = np.ones(values.shape, np.bool_) if mask is None else mask.cpu().numpy()
         seeds = _painted(hints, image.grid, inside)
@@ -114,7 +116,9 @@ class RegionGrowing(Method):
         region, growth = scene.start, _Growth(scene.start)
         for step in range(self.steps):
             sample = scene.values[region].astype(np.float64)
-            mean, sd = float(sample.mean()), float(sample.std())
+            # from one of them: the mean of equal values is then that value, without rounding
+            mean = float(sample[0] + (sample - sample[0]).mean())
+            sd = float((sample - sample[0]).std())
             sd /= _spread_within(self.k_sd) if step > 0 else 1.0
             growth = self._guarded(scene, mean - self.k_sd * sd, mean + self.k_sd * sd)
             growth.numbers.update({"mean": mean, "sd": sd, "rounds": step + 1.0})

@@ -9,12 +9,12 @@ from typing import Literal, final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vesalius.core import Image, Labels, Step
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, IntensityError
 from vesalius.ops import _criteria as criteria
 from vesalius.ops._criteria import Cut
 from vesalius.ops._value_histogram import ValueHistogram, value_histogram
@@ -31,6 +31,9 @@ from vesalius.segment._one_channel import (
 from vesalius.segment._segmentation import Curve, Segmentation
 
 Foreground = Literal["bright", "dark"]
+
+LARGEST = 255
+"""Labels that one byte holds."""
 
 
 @final
@@ -81,6 +84,8 @@ class MultiOtsu(Method):
 
     def apply(self, image: Image, hints: Hints, on_step: OnStep | None = None) -> Segmentation:
         """Segment one image; see ``Method.apply``."""
+        if self.classes > LARGEST:
+            raise ConfigError(f"classes must be at most {LARGEST}, got {self.classes}")
         decide = partial(criteria.multi_otsu, classes=self.classes)
         rule = _Rule(decide, "variance between classes, by the last cut", "variance")
         return _cut(self, image, hints, on_step, rule)
@@ -231,10 +236,8 @@ class Fixed(Method):
         known = {name: end for name, end in ends.items() if math.isfinite(end)}
         samples = numbers_of(x)
         found = (at_least(samples, self.low) & ~above(samples, self.high)).view(np.uint8)
-        curve = _histogram_curve(
-            value_histogram(x, bins=self.bins, inside=inside), image.unit, tuple(known.values())
-        )
-        return _told(self, image, _kept(found, inside), Told((curve,), known), on_step)
+        curves = _shown(x, inside, self.bins, (image.unit, tuple(known.values())))
+        return _told(self, image, _kept(found, inside), Told(curves, known), on_step)
 
 
 @final
@@ -294,6 +297,19 @@ def _cut(
     return _told(method, image, _kept(found, inside), Told(curves, values), on_step)
 
 
+def _shown(
+    x: Shaped[Tensor, "z y x"],
+    inside: Tensor | None,
+    bins: int,
+    words: tuple[str, tuple[float, ...]],
+) -> tuple[Curve, ...]:
+    """Draw the histogram under a band that is known already; one value alone has none."""
+    try:
+        return (_histogram_curve(value_histogram(x, bins=bins, inside=inside), *words),)
+    except IntensityError:
+        return ()
+
+
 def _histogram_curve(histogram: ValueHistogram, unit: str, marks: tuple[float, ...]) -> Curve:
     values, counts = torch.from_numpy(histogram.values), torch.from_numpy(histogram.counts)
     return Curve("histogram", values, counts, f"value ({unit})", "samples", marks)
@@ -313,8 +329,6 @@ def _told(
     names = (
         {(0, 1): "object"} if classes == 2 else {(0, k): f"class {k}" for k in range(1, classes)}
     )
-    if classes > 255:
-        raise ConfigError(f"classes must be at most 255, got {classes}")
     labels = Labels(found[None].to(image.device), image.grid, names)
     return Segmentation(
         labels=labels, curves=told.curves, values=told.values, settings=settings_of(method)
