@@ -9,7 +9,7 @@ import torch
 from segment_scenes import BLOCK, PLANE, circle, corner, dice, marks, middle, scene, start, truth
 
 import vesalius.segment
-from vesalius.core import Labels
+from vesalius.core import Image, Labels
 from vesalius.errors import ConfigError, GeometryError, IntensityError, RegionError
 from vesalius.segment import Hints, Method, Segmentation, segment
 
@@ -105,7 +105,36 @@ def test_nothing_is_found_outside_the_mask(cls):
 
 
 @pytest.mark.parametrize("cls", METHODS)
-@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.float64])
+def test_what_lies_outside_the_mask_changes_nothing_inside(cls):
+    inside = torch.zeros(PLANE.shape, dtype=torch.bool)
+    inside[:, :, :30] = True
+    mask = Labels(inside.to(torch.uint8)[None], PLANE)
+    image, said = scene(PLANE), hints(PLANE, mask=mask)
+    other = Image(torch.where(inside, image.data, 50.0), PLANE)
+    drawn = torch.where(inside, said.marks.data, 3 - said.marks.data.clamp(1, 2))
+    turned = hints(PLANE, mask=mask, marks=Labels(drawn, PLANE))
+    found = segment(image, cls(), hints=said).labels.data
+    assert torch.equal(segment(other, cls(), hints=said).labels.data, found)
+    assert torch.equal(segment(image, cls(), hints=turned).labels.data, found)
+
+
+@pytest.mark.parametrize("cls", METHODS)
+def test_hints_may_be_of_any_integer_type(cls):
+    said = hints(PLANE, mask=Labels(torch.ones(1, *PLANE.shape, dtype=torch.uint8), PLANE))
+    wide = hints(
+        PLANE,
+        marks=Labels(said.marks.data.to(torch.uint16), PLANE),
+        start=Labels(said.start.data.to(torch.uint16), PLANE),
+        mask=Labels(said.mask.data.to(torch.uint16), PLANE),
+    )
+    found = segment(scene(PLANE), cls(), hints=said).labels.data
+    assert torch.equal(segment(scene(PLANE), cls(), hints=wide).labels.data, found)
+
+
+@pytest.mark.parametrize("cls", METHODS)
+@pytest.mark.parametrize(
+    "dtype", [torch.int16, torch.uint16, torch.int32, torch.float16, torch.float64]
+)
 def test_takes_integers_and_doubles_alike(cls, dtype):
     found = segment(scene(PLANE, dtype=dtype), cls(), hints=hints(PLANE))
     if cls.__name__ not in NOT_A_BALL and cls.__name__ != "Fixed":

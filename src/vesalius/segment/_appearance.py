@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vesalius.graph import Mixture, fit_mixture
 from vesalius.segment._hints import Hints
+from vesalius.segment._one_channel import marks_of
 from vesalius.segment._voxels import Voxels, drawn
 
 _SAMPLE = 20_000
@@ -52,7 +53,7 @@ def marked(points: Voxels, hints: Hints) -> Marked:
     hard, soft = unknown.clone(), unknown.clone()
     names: tuple[int, ...] = ()
     if hints.marks is not None:
-        drawn_ = hints.marks.data.amax(dim=0).to(unknown.device)[points.inside].long()
+        drawn_ = marks_of(hints.marks).to(unknown.device)[points.inside]
         names = tuple(v for v in _values(drawn_) if v != 0)
         for k, value in enumerate(names):
             hard[drawn_ == value] = k
@@ -64,7 +65,7 @@ def marked(points: Voxels, hints: Hints) -> Marked:
                 field[_index(points, seed)] = k
         hard = field[points.inside]
     if hints.start is not None:
-        first = hints.start.data.amax(dim=0).to(unknown.device)[points.inside].long()
+        first = marks_of(hints.start).to(unknown.device)[points.inside]
         values = _values(first)
         if len(names) < 2:
             names, hard = values, unknown

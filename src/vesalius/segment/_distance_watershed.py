@@ -20,7 +20,13 @@ from vesalius.ops._watershed import split_touching
 from vesalius.segment._hints import Hints
 from vesalius.segment._local_threshold import Local
 from vesalius.segment._method import Method, OnStep
-from vesalius.segment._one_channel import one_channel, orthogonal_spacing, settings_of
+from vesalius.segment._one_channel import (
+    held_inside,
+    one_channel,
+    orthogonal_spacing,
+    settings_of,
+    where_to_work,
+)
 from vesalius.segment._segmentation import Curve, Segmentation
 from vesalius.segment._thresholds import Otsu
 
@@ -68,14 +74,15 @@ class DistanceWatershed(Method):
 
     def apply(self, image: Image, hints: Hints, on_step: OnStep | None = None) -> Segmentation:
         """Segment one image; see ``Method.apply``."""
-        x = one_channel(image, "DistanceWatershed").double()
+        x = one_channel(image, "DistanceWatershed").detach().cpu().double()
         spacing = orthogonal_spacing(image.grid, "DistanceWatershed")
         finest = min(spacing)
         z, y, x_sigma = (
             0.0 if n == 1 else self.blur_samples * finest / mm
             for n, mm in zip(x.shape, spacing, strict=True)
         )
-        smooth = Image(gaussian(x[None], (z, y, x_sigma)), image.grid, image.unit)
+        held = held_inside(x, where_to_work(hints), spacing)
+        smooth = Image(gaussian(held[None], (z, y, x_sigma)), image.grid, image.unit)
         cut = self._method().apply(smooth, hints)
         mask = cut.labels.data[0] != 0
         objects = _split(mask, spacing, self.depth_share)

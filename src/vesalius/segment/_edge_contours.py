@@ -29,6 +29,7 @@ from vesalius.segment._contour_start import (
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
+    held_inside,
     one_channel,
     orthogonal_spacing,
     settings_of,
@@ -141,14 +142,15 @@ def _stop(
             "edge_percentile must lie between 0 and 100 and sigma_voxels not below 0, got "
             f"{method.edge_percentile} and {method.sigma_voxels}"
         )
-    x = one_channel(image, what).detach().cpu().double()
     spacing = orthogonal_spacing(image.grid, what)
+    mask = where_to_work(hints)
+    x = held_inside(one_channel(image, what).detach().cpu().double(), mask, spacing)
     smooth = smoothed(x, spacing, method.sigma_voxels)
     slope = slope_size(smooth, spacing)
-    mask = where_to_work(hints)
     counted = (slope if mask is None else slope[mask.cpu()]).numpy()
     contrast = float(np.percentile(counted, method.edge_percentile)) or float(counted.max())
-    if contrast <= 0:
+    # smoothing a constant image leaves slopes of its rounding
+    if contrast <= 0 or float(x.min()) == float(x.max()):
         raise IntensityError(f"{what} needs edges to stop at, the image is constant")
     return edge_stop(smooth, spacing, contrast).float(), spacing
 

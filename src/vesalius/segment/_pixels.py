@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vesalius.core import Image, Labels, Step
@@ -17,6 +17,7 @@ from vesalius.learn._boosted_trees import BoostedTrees, Boosting, grow_trees
 from vesalius.ops._local_features import Feature, feature_names, local_features
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
+from vesalius.segment._one_channel import held_inside, marks_of
 from vesalius.segment._segmentation import Curve, Segmentation
 from vesalius.segment._voxels import finest_mm, region
 
@@ -59,18 +60,20 @@ class Pixels(Method):
                 "the pixel classifier needs marks: scribbles of two classes or more "
                 "(Hints(marks=...)), got none"
             )
-        model = PixelClassifier(self).fit([image], [hints.marks])
+        inside = region(image, hints)
+        marks = marks_of(hints.marks).to(image.device) * inside
+        known = _known(image, inside)
+        model = PixelClassifier(self).fit([known], [Labels(marks[None], image.grid)])
         if on_step is not None:
             on_step(Step("trees", 1, 2))
-        share = model.predict_probability(image)
+        share = model.predict_probability(known)
         labels = model.labels_of(share)
         if on_step is not None:
             on_step(Step("prediction", 2, 2))
         uses = model.importance()
-        inside = region(image, hints)
         return Segmentation(
             Labels(labels.data * inside, image.grid),
-            maps={"probability": share},
+            maps={"probability": Image(share.data * inside, image.grid)},
             curves=(
                 Curve(
                     "How often each feature decides",
@@ -138,10 +141,10 @@ class PixelClassifier:
                     f"all images must have the same channels, got {images[0].data.shape[0]} and "
                     f"{image.data.shape[0]}"
                 )
-            known = drawn.data.amax(dim=0).cpu()
+            known = marks_of(drawn)
             here = known != 0
             rows.append(_described(image, self.settings)[:, here].T)
-            values.append(known[here].long())
+            values.append(known[here])
         names, classes = torch.unique(torch.cat(values), return_inverse=True)
         self.trees_ = grow_trees(
             torch.cat(rows).contiguous(),
@@ -261,6 +264,14 @@ def load_pixels(path: str | Path) -> PixelClassifier:
             "PixelClassifier.save"
         ) from error
     return model
+
+
+def _known(image: Image, inside: Bool[Tensor, "z y x"]) -> Image:
+    """Replace what lies outside the mask, so that no feature of a voxel inside looks there."""
+    if bool(inside.all()):
+        return image
+    held = held_inside(image.data.cpu().float(), inside, image.grid.spacing_mm)
+    return Image(held.to(image.device), image.grid, image.unit, image.channels)
 
 
 def _described(image: Image, settings: Pixels) -> Float[Tensor, "f z y x"]:

@@ -15,6 +15,7 @@ from vesalius.segment._contour_start import painted, seed_indices
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
+    marks_of,
     one_channel,
     orthogonal_spacing,
     settings_of,
@@ -47,7 +48,7 @@ class RandomWalker(Method):
 
     def apply(self, image: Image, hints: Hints, on_step: OnStep | None = None) -> Segmentation:
         """Segment one image; see ``Method.apply``."""
-        x = one_channel(image, "RandomWalker").detach().cpu()
+        x = one_channel(image, "RandomWalker").detach().cpu().double()
         spacing = orthogonal_spacing(image.grid, "RandomWalker")
         marks, names = _marks(image, hints)
         mask = where_to_work(hints)
@@ -55,7 +56,8 @@ class RandomWalker(Method):
         found = random_walker(
             x, marks, spacing, walk=walk, mask=None if mask is None else mask.cpu()
         )
-        values = torch.tensor(found.values, dtype=torch.int32)
+        wide = torch.int64 if found.values[-1] > torch.iinfo(torch.int32).max else torch.int32
+        values = torch.tensor(found.values, dtype=wide)
         data = values[found.probability.argmax(dim=0)] * (found.probability.sum(dim=0) > 0)
         if hints.marks is None:
             data = (data == 1).to(torch.uint8)
@@ -74,13 +76,13 @@ class RandomWalker(Method):
 def _marks(image: Image, hints: Hints) -> tuple[Int[Tensor, "z y x"], dict[int, str]]:
     if hints.marks is not None:
         names = {value: name for (_, value), name in hints.marks.names.items()}
-        return hints.marks.data.amax(dim=0).cpu().to(torch.int32), names
+        return marks_of(hints.marks), names
     if not hints.seeds_mm or not hints.outside_mm:
         raise RegionError(
             "RandomWalker needs marks: give hints with marks=labels of two values, or with "
             "seeds_mm inside and outside_mm outside the object"
         )
-    marks = torch.zeros(image.grid.shape, dtype=torch.int32)
+    marks = torch.zeros(image.grid.shape, dtype=torch.int64)
     for points, value in ((hints.outside_mm, 2), (hints.seeds_mm, 1)):
         for at in seed_indices(image, points):
             marks[at] = value

@@ -17,7 +17,13 @@ from vesalius.ops._snake import Elastic, Rested, snake
 from vesalius.segment._contour_start import energy_curve, finest_mm, painted, smoothed
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
-from vesalius.segment._one_channel import one_channel, orthogonal_spacing, settings_of
+from vesalius.segment._one_channel import (
+    held_inside,
+    one_channel,
+    orthogonal_spacing,
+    settings_of,
+    where_to_work,
+)
 from vesalius.segment._segmentation import Segmentation
 
 Line = Float[Tensor, "n 2"]
@@ -76,6 +82,7 @@ class Snake(Method):
         line = _in_plane(image.grid, hints.contour, "contour")
         pins = None if hints.fixed is None else _in_plane(image.grid, hints.fixed, "fixed")
         plane = one_channel(image, "Snake").detach().cpu().double()
+        plane = held_inside(plane, where_to_work(hints), spacing)
         # the line moves where both axes have the finest spacing
         fine = finest_mm(image.grid)
         pace = torch.tensor([spacing[1] / fine, spacing[2] / fine], dtype=torch.float64)

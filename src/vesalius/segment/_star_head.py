@@ -13,7 +13,7 @@ from vesalius.ops._object_boxes import object_boxes
 from vesalius.ops._star_distances import edge_shares, ray_directions, star_distances
 from vesalius.ops._star_objects import peaks, star_objects, star_polygons
 from vesalius.segment._flow_head import found_share
-from vesalius.segment._head import Head, Outputs, Targets, Weights
+from vesalius.segment._head import Head, Outputs, Targets, Turned, Weights
 
 GAIN = 8.0
 """Samples of distance for 1 in the outputs, so that outputs are about 1."""
@@ -96,7 +96,7 @@ class StarHead(Head):
         codes = torch.where(labels.cpu() < 0, 0, numbers).float()
         return torch.stack([codes, edge_shares(labels[0])[None]])
 
-    def turned(self, targets: Targets, matrix: Float[Tensor, "batch d d"]) -> Targets:
+    def turned(self, targets: Targets, matrix: Float[Tensor, "batch d d"]) -> Turned:
         """Measure the distances of the moved objects.
 
         Args:

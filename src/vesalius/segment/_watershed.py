@@ -17,6 +17,9 @@ from vesalius.segment._contour_start import finest_mm, painted, seed_indices, sm
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
+    Spacing,
+    held_inside,
+    marks_of,
     one_channel,
     orthogonal_spacing,
     settings_of,
@@ -75,7 +78,7 @@ class Watershed(Method):
         markers, outside = _markers(image, hints)
         flood = Flood(self.touch, self.lines, self.compactness, spacing)
         mask = where_to_work(hints)
-        data = watershed(self._relief(image, spacing), markers, _cpu(mask), flood)
+        data = watershed(self._relief(image, mask, spacing), markers, _cpu(mask), flood)
         if outside:
             data[data == outside] = 0
         names = {}
@@ -88,9 +91,11 @@ class Watershed(Method):
             settings=settings_of(self),
         )
 
-    def _relief(self, image: Image, spacing: tuple[float, float, float]) -> Float[Tensor, "z y x"]:
+    def _relief(
+        self, image: Image, mask: Bool[Tensor, "z y x"] | None, spacing: Spacing
+    ) -> Float[Tensor, "z y x"]:
         x = one_channel(image, "Watershed").detach().cpu().double()
-        smooth = smoothed(x, spacing, self.sigma_voxels)
+        smooth = smoothed(held_inside(x, mask, spacing), spacing, self.sigma_voxels)
         if self.relief == "slope":
             return slope_size(smooth, spacing)
         return smooth if self.relief == "values" else -smooth
@@ -123,8 +128,8 @@ def _cpu(mask: Bool[Tensor, "z y x"] | None) -> Bool[Tensor, "z y x"] | None:
 def _markers(image: Image, hints: Hints) -> tuple[Int[Tensor, "z y x"], int]:
     """Give the markers, and the value that stands for the background; 0 if none does."""
     if hints.marks is not None:
-        return hints.marks.data.amax(dim=0).cpu().to(torch.int32), 0
-    markers = torch.zeros(image.grid.shape, dtype=torch.int32)
+        return marks_of(hints.marks), 0
+    markers = torch.zeros(image.grid.shape, dtype=torch.int64)
     outside = len(hints.seeds_mm) + 1 if hints.outside_mm else 0
     for at in seed_indices(image, hints.outside_mm):
         markers[at] = outside
