@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import vesalius
 from vesalius.cli._main import app
-from vesalius.core import Labels
+from vesalius.core import Labels, hash_samples
 
 
 @pytest.fixture
@@ -183,3 +183,17 @@ def test_colour_images_give_up_one_channel(files):
     done = run(files / "three.nii.gz", "-o", files / "l.nii.gz", "-m", "otsu", "--channel", 1)
     assert done.exit_code == 0, done.output
     assert overlap(files / "l.nii.gz", PLANE) > 0.97
+
+
+def test_the_record_names_every_hint_by_its_content(files):
+    half = torch.zeros(1, *PLANE.shape, dtype=torch.uint8)
+    half[..., :30] = 1
+    vesalius.save(Labels(half, PLANE), files / "mask.nii.gz")
+    seed = text(middle(PLANE))
+    words = ("-m", "grow", f"--seed={seed}", "--mask", files / "mask.nii.gz", "-o", files / "out")
+    assert run(files / "plane.nii.gz", *words).exit_code == 0
+    record = json.loads((files / "out" / "segmentation.json").read_text())["provenance"]
+    assert set(record["inputs"]) == {"image", "mask"}
+    assert record["inputs"]["mask"] == hash_samples(half, PLANE.affine)
+    assert text(record["parameters"]["seeds_mm"][0]) == seed
+    assert "outside_mm" not in record["parameters"]

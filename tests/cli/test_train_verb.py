@@ -1,6 +1,7 @@
 """``vesalius train``: from a folder to a model that segments, with scores and a report."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from vesalius import io
 from vesalius.cli._main import app
 from vesalius.core import Image
 from vesalius.errors import ConfigError, FormatError, OutputError
+from vesalius.segment._store import model_hash
 from vesalius.segment.networks import evaluate_model, load_model, predict, read_dataset
 from vesalius.study.train import Job, hold_out_names, run_evaluate, run_plan, run_train
+from vesalius.study.train._run import _cases_hash, _file_hash, _worst
 
 SMALL = ["--steps", "3", "--progress", "none"]
 
@@ -107,3 +110,66 @@ def test_refuses_to_score_where_nothing_is_known(trained, tmp_path):
     data = read_dataset(make_dataset(tmp_path, cases=0, unlabelled=1))
     with pytest.raises(ConfigError, match=r"must have labelled cases"):
         evaluate_model(load_model(trained[1]), data)
+
+
+def test_the_record_of_a_training_hangs_on_the_content_of_its_files(trained, tmp_path):
+    data, folder, _ = trained
+    record = json.loads((folder / "scores.json").read_text())["provenance"]
+    assert len(record["inputs"]["model"]) == 16
+    again = make_dataset(tmp_path / "data", cases=4, told=True)
+    told = [read_dataset(root) for root in (data, again)]
+    assert _cases_hash(told[0]) == record["inputs"]["cases"]
+    image, _ = make_case(0)
+    io.save(image.map(lambda x: x + 1), again / "images" / "case_0.nii.gz")
+    assert _cases_hash(told[1]) != record["inputs"]["cases"]
+
+
+def test_the_files_of_a_folder_are_part_of_its_hash(tmp_path):
+    (tmp_path / "series" / "a").mkdir(parents=True)
+    (tmp_path / "series" / "a" / "1.dcm").write_bytes(b"one")
+    before = _file_hash(tmp_path / "series")
+    (tmp_path / "series" / "2.dcm").write_bytes(b"two")
+    assert _file_hash(tmp_path / "series") != before
+
+
+def test_a_model_is_named_by_its_content_and_its_record_tells_it(trained, tmp_path):
+    _, folder, _ = trained
+    image, _ = make_case(9)
+    io.save(image, tmp_path / "image.nii.gz")
+    done = CliRunner().invoke(
+        app,
+        ["segment", str(tmp_path / "image.nii.gz"), "--model", str(folder), "-o", str(tmp_path)],
+    )
+    assert done.exit_code == 0, done.output
+    record = json.loads((tmp_path / "segmentation.json").read_text())["provenance"]
+    model = load_model(folder)
+    assert record["inputs"]["model"] == model_hash(model)
+    other = replace(model, calibration={"temperature": 2.0})
+    assert model_hash(other) != model_hash(model)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "nothing"])
+def test_a_damaged_plan_is_not_gone_on_with(trained, tmp_path, text):
+    data, _, _ = trained
+    (tmp_path / "plan.json").write_text(text)
+    (tmp_path / "fingerprint.json").write_text(text)
+    with pytest.raises(FormatError, match=r"fingerprint.json must be as vesalius train wrote it"):
+        run_train(data, Job(steps=1), tmp_path, resume=True)
+
+
+def test_the_worst_cases_are_shown_as_their_own_network_sees_them(trained, tmp_path):
+    data, folder, _ = trained
+    dataset, model = read_dataset(data), load_model(folder)
+    silent = load_model(folder).networks[0]
+    for parameter in silent.parameters():
+        parameter.data.zero_()
+    silent.leave.bias.data[0] = 1.0  # background everywhere
+    both = replace(model, networks=(*model.networks, silent))
+    names = tuple(case.name for case in dataset.cases)
+    found = evaluate_model(both, dataset)
+    shown = _worst(both, dataset, found, [(0, names[:1]), (1, names[1:])])
+    assert [name for name, *_ in shown] == [case.case for case in found.worst]
+    silenced = {name: not bool(ours.data.any()) for name, _, ours, _ in shown}
+    assert all(silenced[name] for name in names[1:])
+    alone = predict(model, shown[[name for name, *_ in shown].index(names[0])][1])
+    assert silenced[names[0]] == (not bool(alone.labels.data.any()))

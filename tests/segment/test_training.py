@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from vesalius.segment._memory import fitted_to_memory, needed_bytes, out_of_memo
 from vesalius.segment._patches import draw_patches, fixed_patches
 from vesalius.segment._plan import Normalisation, Plan
 from vesalius.segment._regime import Regime, make_splits
-from vesalius.segment._store import load_model
+from vesalius.segment._store import load_model, save_model
 from vesalius.segment._training import train_model
 from vesalius.segment._training_cases import Room, load_cases, typical_diameter
 
@@ -284,3 +285,82 @@ def test_a_case_that_does_not_fit_the_plan_is_named(data, tmp_path):
     )
     with pytest.raises(ShapeError, match=r"case 'case_0': the image must have the 2 channels"):
         train_model(data, plan, folder=tmp_path / "m")
+
+
+def stopped(data, folder):
+    """A training that was stopped after its first checkpoints."""
+
+    def stop(step):
+        if step.what.startswith("train: loss") and step.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_model(data, PLAN, folder=folder, regime=OFTEN, on_step=stop)
+
+
+def test_memory_that_runs_out_after_a_checkpoint_loses_nothing(data, tmp_path, monkeypatch):
+    stopped(data, tmp_path / "m")
+    first = load_checkpoint(tmp_path / "m" / "training" / "fold_0.safetensors")
+
+    def full(ran, splits):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_training, "_train_all", full)
+        with pytest.raises(
+            ConfigError, match=r"it ran out: 2 patches of .* the checkpoint is kept"
+        ):
+            train_model(data, PLAN, folder=tmp_path / "m", regime=OFTEN, resume=True)
+    kept = load_checkpoint(tmp_path / "m" / "training" / "fold_0.safetensors")
+    assert int(kept.state["step"]) == int(first.state["step"]) > 0
+
+
+def test_goes_on_with_the_patches_it_began_with_though_memory_is_short(data, tmp_path, monkeypatch):
+    whole = train_model(data, PLAN, folder=tmp_path / "whole", regime=OFTEN)
+    stopped(data, tmp_path / "m")
+    monkeypatch.setattr(_training, "device_bytes", lambda: needed_bytes(PLAN))  # less than asked
+    run = train_model(data, PLAN, folder=tmp_path / "m", regime=OFTEN, resume=True)
+    assert run.model.plan == PLAN
+    assert torch.equal(weights(run.model), weights(whole.model))
+
+
+def test_a_model_does_not_know_what_held_out_images_look_like(tmp_path):
+    data = read_dataset(make_dataset(tmp_path / "d", cases=9))
+    plan = replace(PLAN, steps=1)
+    one = train_model(data, plan, folder=tmp_path / "m", regime=Regime(hold_out=("case_8",)))
+    assert one.splits[0].watched == ("case_8",)
+    assert one.model.fingerprint["appearance"]["cases"] == 8
+
+
+@contextmanager
+def full_disk(most=2000):
+    """No file may become longer, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, Checkpoint({"a": torch.ones(3)}, {"step": 1}))
+    with full_disk(), pytest.raises(OutputError, match=r"must be writable"):
+        save_checkpoint(path, Checkpoint({"a": torch.zeros(9000)}, {"step": 2}))
+    assert load_checkpoint(path).run == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_disk_that_fills_up_keeps_the_last_model(data, tmp_path):
+    run = train_model(data, replace(PLAN, steps=1), folder=tmp_path / "m")
+    with full_disk(), pytest.raises(OutputError, match=r"must be writable"):
+        save_model(tmp_path / "m", replace(run.model, networks=run.model.networks * 2))
+    assert torch.equal(weights(load_model(tmp_path / "m")), weights(run.model))
+    assert not list((tmp_path / "m").glob(".*.tmp"))
+
+
+def test_a_disk_that_fills_up_with_prepared_cases_is_told(data, tmp_path):
+    with full_disk(), pytest.raises(OutputError, match=r"must be written to 'x'"):
+        load_cases(data, PLAN, make_head(PLAN), room=Room(tmp_path / "x", 0))

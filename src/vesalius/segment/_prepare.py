@@ -212,7 +212,7 @@ def _check(image: Image, plan: Plan, zoom: float) -> None:
         raise ShapeError(
             f"the image must have the {len(plan.channels)} channels of the model "
             f"({', '.join(plan.channels)}), it has {image.data.shape[0]}: give those it was "
-            "trained on, in that order"
+            "trained on, in that order (--channel picks one of several)"
         )
     if plan.dims == 3 and image.grid.shape[0] == 1:
         raise ShapeError(

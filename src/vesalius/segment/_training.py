@@ -21,6 +21,7 @@ from vesalius.segment._memory import (
     device_bytes,
     fitted_to_memory,
     free_bytes,
+    needed_bytes,
     out_of_memory,
     shrunk,
     smaller,
@@ -91,7 +92,8 @@ def train_model(
     Raises:
         VesaliusError: A case is not sound; the text names it.
         ConfigError: Too few cases, a case that is held out is absent, no checkpoint to resume, or
-            one of another run; or not even the smallest patch fits in memory.
+            one of another run; or not even the smallest patch fits in memory, or it ran out after
+            the first checkpoint, which is kept.
         ConvergenceError: The loss became NaN: lower the learning rate. The checkpoint is kept.
         OutputError: The folder is not writable or the disk is full; the last checkpoint is kept.
     """
@@ -101,8 +103,8 @@ def train_model(
     splits = make_splits(dataset, regime)
     if plan.consistency:
         splits = _joined(splits, dataset, regime)
-    plan = _begun(root, plan) if resume else plan
-    plan, remarks = fitted_to_memory(plan, device_bytes())
+    # one that goes on has the patches it began with, whatever memory there is by now
+    plan, remarks = (_begun(root, plan), ()) if resume else fitted_to_memory(plan, device_bytes())
     if plan.supervision != "full":
         remarks = (*remarks, WEAK.format(plan.supervision))
     ran = _Ran(dataset, plan, regime, root, resume, on_step)
@@ -113,6 +115,7 @@ def train_model(
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
+            _check_unbegun(root, ran.plan)
             less = smaller(ran.plan, device_bytes())
             remarks = (*remarks, shrunk(ran.plan, less, device_bytes()))
             ran = replace(ran, plan=less)
@@ -158,6 +161,17 @@ def _check_place(root: Path, *, resume: bool) -> None:
         ) from error
 
 
+def _check_unbegun(root: Path, plan: Plan) -> None:
+    """Refuse to begin again with a smaller plan what has come as far as a checkpoint."""
+    if any((root / STATES).glob("fold_*.safetensors")):
+        raise ConfigError(
+            f"memory must last for the whole training, it ran out: {plan.batch} patches of "
+            f"{plan.patch} need about {needed_bytes(plan) / 2**30:.2g} GiB, "
+            f"{device_bytes() / 2**30:.2g} GiB are free; the checkpoint is kept: close other "
+            "programs and go on with --resume"
+        )
+
+
 def _joined(splits: tuple[Split, ...], dataset: Dataset, regime: Regime) -> tuple[Split, ...]:
     """The splits with the cases without labels, which every network may see."""
     names = tuple(case.name for case in dataset.without(regime.hold_out).unlabelled)
@@ -192,7 +206,8 @@ def _train_all(
         one = FoldTraining(order, head, ran.on_step)
         parts = (split.trained, split.watched, split.unlabelled)
         done.append(one.run(*(tuple(by_name[n] for n in part) for part in parts)))
-    usual = reference_or_none([appearance(case.data, case.spacing) for case in cases])
+    seen = [case for case in cases if case.name not in ran.regime.hold_out]
+    usual = reference_or_none([appearance(case.data, case.spacing) for case in seen])
     return tuple(network for network, _ in done), tuple(looks for _, looks in done), usual
 
 

@@ -9,6 +9,8 @@ from io import StringIO
 from pathlib import Path
 from typing import cast
 
+import torch
+
 from vesalius import io
 from vesalius.core import Step, hash_samples
 from vesalius.core._provenance import Provenance
@@ -191,7 +193,7 @@ def _one(
     _save_labels(found, labels)
     for name, image in found.maps.items():
         io.save(image, out / f"{name.replace(' ', '_')}.nii.gz")
-    record = _record(path, job, found, loaded)
+    record = _record(job, method, hints, found, loaded)
     remarks = (*loaded.remarks, *found.remarks)
     body = {
         "values": dict(found.values),
@@ -227,9 +229,28 @@ def _quantity(found: Segmentation, k: int) -> dict[str, object]:
     return {name: getattr(one, name) for name in one.__dataclass_fields__}
 
 
-def _record(path: Path, job: Job, found: Segmentation, loaded: Loaded) -> dict[str, object]:
-    hashes = {"image": hash_samples(loaded.image.data, loaded.image.grid.affine)}
-    record = Provenance("segment", job.to_json(), hashes)
+def _record(
+    job: Job, method: Method, files: HintFiles, found: Segmentation, loaded: Loaded
+) -> dict[str, object]:
+    """Say what the result was made from: image, model and hints by their content."""
+    from vesalius.segment._predict import Trained
+    from vesalius.segment._store import model_hash
+
+    image, hints = loaded.image, loaded.hints
+    hashes = {"image": hash_samples(image.data, image.grid.affine)}
+    if isinstance(method, Trained):
+        hashes["model"] = model_hash(method.model)
+    for name in ("marks", "mask", "start"):
+        labels = getattr(hints, name)
+        if labels is not None:
+            hashes[name] = hash_samples(labels.data, labels.grid.affine)
+    for name in ("contour", "fixed"):
+        points = getattr(hints, name)
+        if points is not None:
+            hashes[name] = hash_samples(points.data, torch.eye(4))
+    said = {"seeds_mm": files.seeds_mm, "outside_mm": files.outside_mm}
+    parameters = job.to_json() | {k: [list(p) for p in v] for k, v in said.items() if v}
+    record = Provenance("segment", parameters, hashes)
     return {**record.to_json(), "settings": dict(found.settings)}
 
 

@@ -1,6 +1,7 @@
 """Run: a data set looked at, planned for, trained on, scored; everything written, and a report."""
 # SPDX-License-Identifier: Apache-2.0
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from vesalius import io
 from vesalius.core import Image, Labels, Step
 from vesalius.core._provenance import Provenance, hash_json
 from vesalius.errors import FormatError, OutputError, VesaliusError
+from vesalius.segment._store import model_hash
 from vesalius.segment.networks import (
     CaseScore,
     Dataset,
@@ -40,6 +42,8 @@ from vesalius.study.train._job import Job, hold_out_names
 from vesalius.study.train._tell import TITLES, Shown, evaluation_page, training_page
 
 OnStep = Callable[[Step], None]
+Parts = list[tuple[int, tuple[str, ...]]]
+"""Number of a network (-1 for all of them) and the cases it is judged by."""
 
 REPORT, PLAN, FINGERPRINT = "report.html", "plan.json", "fingerprint.json"
 SCORES = "scores.json"
@@ -145,7 +149,7 @@ def run_train(
         put(out / REPORT, render_page(page))
         raise
     save_model(out, scored.model, half=job.half)
-    record = _record(job, data, run)
+    record = _record(job, data, scored.model)
     put(out / SCORES, _json({**scores_json(scored.evaluation), "provenance": record}))
     remarks = (*found.remarks[:MOST_FAULTS], *run.remarks, *scored.remarks)
     shown = Shown(scored.evaluation, scored.worst, scored.what)
@@ -177,9 +181,9 @@ def run_evaluate(
     loaded = load_model(model)
     data = read_dataset(dataset, only=only)
     found = evaluate_model(loaded, data, on_step=on_step)
-    worst = _worst(loaded, data, found)
+    worst = _worst(loaded, data, found, [(-1, tuple(case.name for case in data.cases))])
     record = Provenance(
-        "train evaluate", {"only": only}, {"model": hash_json(plan_to_json(loaded.plan))}
+        "train evaluate", {"only": only}, {"model": model_hash(loaded), "cases": _cases_hash(data)}
     ).to_json()
     put(out / SCORES, _json({**scores_json(found), "provenance": record}))
     what = f"{len(found.cases)} cases of {data.name}"
@@ -233,14 +237,25 @@ def _planned(
 ) -> tuple[Fingerprint, Plan]:
     """Fingerprint and plan: made and written, or those of the run that goes on."""
     if resume and (out / PLAN).is_file() and (out / FINGERPRINT).is_file():
-        text = json.loads((out / FINGERPRINT).read_text(encoding="utf-8"))
-        plan = plan_from_json(json.loads((out / PLAN).read_text(encoding="utf-8")))
-        return fingerprint_from_json(text), plan
+        return fingerprint_from_json(_object(out / FINGERPRINT)), plan_from_json(
+            _object(out / PLAN)
+        )
     found = _sound(fingerprint(data, on_step=on_step))
     plan = plan_training(found, job.to_budget(), measure=seconds_per_step)
     put(out / FINGERPRINT, _json(found.to_json()))
     put(out / PLAN, _json(plan_to_json(plan)))
     return found, plan
+
+
+def _object(path: Path) -> dict[str, object]:
+    """Read the JSON object of a run that goes on."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FormatError(
+            f"{path.name} must be as vesalius train wrote it for a run to go on, reading it failed "
+            f"({type(error).__name__}): train again without --resume"
+        ) from error
 
 
 def _sound(found: Fingerprint) -> Fingerprint:
@@ -274,8 +289,7 @@ def _scored(
         remarks.append("No case could be spared: the scores are those of the training cases.")
     cases: list[CaseScore] = []
     for number, names in parts:
-        one = model if number < 0 else replace(model, networks=(model.networks[number],))
-        cases.extend(evaluate_model(one, data.only(names), on_step=on_step).cases)
+        cases.extend(evaluate_model(_judge(model, number), data.only(names), on_step=on_step).cases)
     found = Evaluation(tuple(cases))
     unseen = not remarks
     if unseen and model.plan.head == "classes":
@@ -284,12 +298,15 @@ def _scored(
         )
     metrics = {f"mean {name}, {what}": value for name, value in found.means.items()}
     model = replace(model, card=replace(model.card, metrics=metrics))
-    return _Scored(model, found, what, _worst(model, data, found), tuple(remarks))
+    return _Scored(model, found, what, _worst(model, data, found, parts), tuple(remarks))
 
 
-def _unseen(
-    data: Dataset, parts: list[tuple[int, tuple[str, ...]]], folds: bool
-) -> Iterator[Unseen]:
+def _judge(model: Model, number: int) -> Model:
+    """The network that is judged by some cases; -1 is all of them together."""
+    return model if number < 0 else replace(model, networks=(model.networks[number],))
+
+
+def _unseen(data: Dataset, parts: Parts, folds: bool) -> Iterator[Unseen]:
     for number, names in parts:
         for name in names:
             sample = read_case(data, data.case(name))
@@ -298,21 +315,45 @@ def _unseen(
 
 
 def _worst(
-    model: Model, data: Dataset, found: Evaluation
+    model: Model, data: Dataset, found: Evaluation, parts: Parts
 ) -> tuple[tuple[str, Image, Labels, Labels], ...]:
-    """The worst cases, segmented once more to be shown."""
+    """The worst cases, segmented once more to be shown, each by the network it was scored by."""
     shown: list[tuple[str, Image, Labels, Labels]] = []
     names = tuple(case.case for case in found.worst[:SHOWN])
-    evaluate_model(model, data.only(names), on_case=lambda *told: shown.append(told))
+    for number, members in parts:
+        some = tuple(name for name in names if name in members)
+        if some:
+            judged = data.only(some)
+            evaluate_model(_judge(model, number), judged, on_case=lambda *told: shown.append(told))
     return tuple(sorted(shown, key=lambda told: names.index(told[0])))
 
 
-def _record(job: Job, data: Dataset, run: TrainingRun) -> dict[str, object]:
+def _record(job: Job, data: Dataset, model: Model) -> dict[str, object]:
     hashes = {
-        "plan": hash_json(plan_to_json(run.model.plan)),
-        "cases": hash_json({"names": [case.name for case in data.cases]}),
+        "plan": hash_json(plan_to_json(model.plan)),
+        "model": model_hash(model),
+        "cases": _cases_hash(data),
     }
     return dict(Provenance("train run", job.to_json(), hashes).to_json())
+
+
+def _cases_hash(data: Dataset) -> str:
+    """Hash of the content of every file of a data set, under the names of its cases."""
+    told: dict[str, list[str]] = {}
+    for case in data.cases:
+        files = [*case.images, *(f for f in (case.labels, case.region) if f is not None)]
+        told[case.name] = [_file_hash(path) for path in files]
+    return hash_json(told)
+
+
+def _file_hash(path: Path) -> str:
+    """Hash of a file, or of the files of a folder (a DICOM series, a Zarr store)."""
+    digest = hashlib.sha256()
+    every = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for one in every:
+        with one.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _json(body: object) -> str:
