@@ -291,13 +291,15 @@ def show(out: Path) -> None:
 def main() -> None:
     """Measure the parts that were asked for; print all that is known."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", help=f"all where none is named: {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--minutes", type=float, default=0.0)
     args = parser.parse_args()
+    if unknown := set(args.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(unknown)}")
     with tempfile.TemporaryDirectory() as scratch:
         out = args.out or Path(scratch)
-        for part in args.parts:
+        for part in args.parts or PARTS:
             (out / part).mkdir(parents=True, exist_ok=True)
             figures = PARTS[part](out / part, args.minutes or MINUTES[part])
             (out / part / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
