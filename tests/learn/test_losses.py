@@ -295,6 +295,20 @@ def test_boxes_are_content_with_what_touches_all_sides_and_stays_inside():
     assert float(losses.boxes(hard(outside, 2), target, one)) > 0.3
 
 
+def test_a_box_that_is_cut_off_asks_for_nothing_along_the_cut():
+    """Its object may lie beyond the edge; across the cut every line still meets it."""
+    target = torch.zeros(1, 1, 12, 12, dtype=torch.int64)
+    target[..., 3:7, 8:] = 1  # reaches the right edge
+    column = torch.zeros_like(target)
+    column[..., 3, 8:] = 1  # each column is met, three of four rows are not
+    one = torch.ones(target.shape, dtype=torch.float64)
+    assert float(losses.boxes(hard(column, 2), target, one)) == pytest.approx(0.0, abs=1e-5)
+    assert float(losses.boxes(hard(0 * column, 2), target, one)) > 0.5
+    target[..., 11] = 0  # one sample short of the edge: the rows count
+    column[..., 11] = 0
+    assert float(losses.boxes(hard(column, 2), target, one)) > 0.1
+
+
 def test_like_neighbours_want_one_class_and_unlike_ones_do_not_care():
     image = torch.zeros(1, 1, 6, 12, dtype=torch.float64)
     image[..., 6:] = 5.0

@@ -38,7 +38,8 @@ def boxes(logits: Logits, target: Classes, weight: Weight, *, tightness: float =
     References:
         Hsu (2019), NeurIPS 32, 6586-6597, eq. 3 (bags); Tian (2021), arXiv:2012.02310, eq. 3
         (Dice of projections). Differs from them in: bags are runs of the box map, so that a line
-        through two boxes is two bags.
+        through two boxes is two bags; runs that reach an edge, where a patch may have cut the
+        box, are left out.
     """
     if tightness < 0:
         raise ConfigError(f"tightness must not be negative, got {tightness}")
@@ -57,15 +58,24 @@ def boxes(logits: Logits, target: Classes, weight: Weight, *, tightness: float =
 
 
 def _bags(p: Tensor, inside: Tensor, axis: int) -> Tensor | None:
-    """1 - Dice of the largest probability in each run along an axis, against 1; None without."""
+    """1 - Dice of the largest probability in each run along an axis, against 1; None without.
+
+    A run that reaches the edge may be cut off there, and its object lie beyond: it counts not.
+    """
     p, inside = p.movedim(axis, -1).reshape(-1, p.shape[axis]), inside.movedim(axis, -1)
     inside = inside.reshape(p.shape)
     if not bool(inside.any()):
         return None
     starts = inside.clone()
     starts[:, 1:] &= ~inside[:, :-1]
-    run = starts.reshape(-1).cumsum(0).reshape(p.shape)[inside] - 1
-    most = p.new_zeros(int(run.max()) + 1).scatter_reduce(0, run, p[inside], "amax")
+    run = starts.reshape(-1).cumsum(0).reshape(p.shape) - 1
+    most = p.new_zeros(int(run.max()) + 1).scatter_reduce(0, run[inside], p[inside], "amax")
+    whole = torch.ones_like(most, dtype=torch.bool)
+    for end in (0, -1):
+        whole[run[:, end][inside[:, end]]] = False
+    most = most[whole]
+    if not len(most):
+        return None
     return 1 - (2 * most.sum() + SMOOTH) / (most.square().sum() + len(most) + SMOOTH)
 
 
