@@ -58,7 +58,7 @@ def star_polygons(
 
 def star_objects(
     polygons: Float[Tensor, "n rays 2"],
-    probabilities: Float[Tensor, " n"],
+    probabilities: Float[Tensor, " m"],
     shape: tuple[int, int],
     *,
     overlap: float = 0.4,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 Outputs = Float[Tensor, "batch k *space"]
 Targets = Float[Tensor, "batch t *space"]
+Turned = Float[Tensor, "batch turned *space"]
 Weights = Float[Tensor, "batch 1 *space"]
 
 
@@ -38,7 +39,7 @@ class Head(ABC):
         """
 
     @abstractmethod
-    def turned(self, targets: Targets, matrix: Float[Tensor, "batch d d"]) -> Targets:
+    def turned(self, targets: Targets, matrix: Float[Tensor, "batch d d"]) -> Turned:
         """Correct targets after a spatial augmentation that pulled samples through ``matrix``.
 
         Or make them only now, of what :meth:`targets` gave (stars).
