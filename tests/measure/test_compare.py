@@ -228,3 +228,26 @@ def test_hippocampi_moved_by_a_millimetre_are_a_millimetre_apart(data_dir):
         assert score.nsd == 1
         assert 0.75 < score.dice < 0.95
         assert score.volume_error == 0
+
+
+def test_labels_of_one_name_keep_their_own_figures():
+    data = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    data[0, 0, :2], data[0, 0, 2:], data[1, 0, 0] = 1, 2, 1
+    names = {(0, 1): "lesion", (0, 2): "lesion", (1, 1): MEAN}
+    truth = Labels(data, Grid.from_spacing((1, 4, 4), (1.0, 1.0, 1.0)), names)
+    turned = Labels(data.where(data != 2, torch.zeros_like(data)), truth.grid)
+    found = compare(turned, truth, measures=("overlap",))
+    assert [one.name for one in found.labels] == [
+        "lesion (layer 0, label 1)",
+        "lesion (layer 0, label 2)",
+        f"{MEAN} (layer 1, label 1)",
+    ]
+    figures = found.figures()
+    assert [figures[one.name, "dice"] for one in found.labels] == [1.0, 0.0, 1.0]
+    assert figures[MEAN, "dice"] == pytest.approx(2 / 3)
+
+
+def test_a_layer_that_is_not_there_is_refused():
+    one = labels(3)
+    with pytest.raises(RegionError, match=r"values must lie in layers 0 to 0.*got layers \[2\]"):
+        compare(one, one, values=((0, 1), (2, 1)))

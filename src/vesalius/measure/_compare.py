@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, NamedTuple, final
 
@@ -168,7 +169,8 @@ def compare(
         GeometryError: The grids differ; says in what and how to resample. Or the axes are not at
             right angles and distances are asked for.
         ShapeError: The numbers of layers differ.
-        RegionError: There is no label in either, and none is asked for.
+        RegionError: There is no label in either, and none is asked for; or in a layer that is
+            not there.
         UnitError: ``measures`` has an unknown word, or a length is not one.
 
     References:
@@ -192,11 +194,16 @@ def compare(
             "there must be a label in the prediction or the truth to be compared, both hold only "
             "background: check the files, or say which values should be there"
         )
-    names = dict(pred.names) | dict(truth.names)
+    if beyond := sorted({k for k, _ in wanted} - set(range(truth.data.shape[0]))):
+        raise RegionError(
+            f"values must lie in layers 0 to {truth.data.shape[0] - 1} of the labels, got layers "
+            f"{beyond}: give (layer, value)"
+        )
+    names = _names(wanted, dict(pred.names) | dict(truth.names))
     how = _How(truth.grid, measures, tau_mm, rim_mm)
     found: list[LabelScore] = []
     for layer in range(truth.data.shape[0]):
-        known = {v: names.get((layer, v), f"label {v}") for k, v in wanted if k == layer}
+        known = {v: names[k, v] for k, v in wanted if k == layer}
         found += _layer(pred.data[layer], truth.data[layer], layer, known, how)
     return Comparison(tuple(found), measures, tau_mm, rim_mm)
 
@@ -226,6 +233,18 @@ def plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
+
+
+def _names(
+    wanted: list[tuple[int, int]], known: dict[tuple[int, int], str]
+) -> dict[tuple[int, int], str]:
+    """Name each label; where several share a name, figures by name need layer and value too."""
+    found = {key: known.get(key, f"label {key[1]}") for key in wanted}
+    often = Counter([*found.values(), MEAN])
+    return {
+        (k, v): name if often[name] == 1 else f"{name} (layer {k}, label {v})"
+        for (k, v), name in found.items()
+    }
 
 
 class _How(NamedTuple):
