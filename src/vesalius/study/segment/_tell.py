@@ -1,10 +1,12 @@
 """Tell: the page of a finished segmentation, made of its image and its result."""
 # SPDX-License-Identifier: Apache-2.0
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vesalius.core import Image, Labels
 from vesalius.segment import Curve, Segmentation
@@ -26,6 +28,9 @@ TITLES = Titles(
 
 _OUTLINED = 24
 """So many regions are drawn as outlines with a name; more are drawn as coloured objects."""
+
+_DRAWN = 2000
+"""Points of a line that a page draws; a histogram of 16 bits has 65,536."""
 
 _LISTED = 500
 """So many regions are listed in the report; the files hold all."""
@@ -161,12 +166,32 @@ def _intervals(found: Segmentation) -> tuple[Table, ...]:
 
 def _chart(curve: Curve) -> Chart:
     x, y = curve.x.double().cpu().numpy(), curve.y.double().cpu().numpy()
-    drawn = [Line("", x, y)]
+    kept = thinned(y)
+    drawn = [Line("", x[kept], y[kept])]
     for mark in curve.marks[:3]:
         low, high = float(np.min(y, initial=0.0)), float(np.max(y, initial=1.0))
         drawn.append(Line(f"{mark:.5g}", np.array([mark, mark]), np.array([low, high])))
     note = "The upright line is where the decision fell." if curve.marks else ""
     return lines(curve.title, note, drawn, axes=(curve.x_name, curve.y_name))
+
+
+def thinned(y: NDArray[np.float64], *, most: int = _DRAWN) -> NDArray[np.int64]:
+    """Choose the points of a line that are drawn: of many the lowest and highest of each stretch.
+
+    Args:
+        y: (n,) ordinates.
+        most: Points that are kept, about.
+
+    Returns:
+        Their places, ascending: all, or the ends and two of each stretch, peaks among them.
+    """
+    if len(y) <= most:
+        return np.arange(len(y))
+    edges = np.linspace(0, len(y), (most - 2) // 2 + 1).astype(np.int64)
+    places = [0, len(y) - 1]
+    for a, b in itertools.pairwise(edges.tolist()):
+        places += [a + int(np.argmin(y[a:b])), a + int(np.argmax(y[a:b]))]
+    return np.unique(np.array(places, np.int64))
 
 
 def _methods(job: Job, found: Segmentation) -> str:
