@@ -29,7 +29,7 @@ bodies = (
     Ellipsoid((22.0, 20.0, 0.0), (17.0, 15.0, 9.0), 1.0, (0.0, 0.0, 60.0)),
 )
 clean = rasterise(Phantom(bodies), grid)
-image = add_noise(clean, 0.4, generator=torch.Generator().manual_seed(2))
+image = add_noise(clean, 0.2, generator=torch.Generator().manual_seed(2))
 around = Hints(seeds_mm=((0.0, 0.0, 0.0),))
 
 # %%
@@ -40,15 +40,15 @@ def show(axis, image: Image, labels, title: str) -> None:
     axis.imshow(image.data[0, 0])
     axis.contour(labels.data[0, 0], [0.5], colors="#e08a6d", linewidths=1.8)
     count = len(components(labels).values)
-    axis.set(title=f"{title}: {count} part{'s' * (count != 1)}", xticks=[], yticks=[])
+    axis.set(title=f"{title}: {count} region{'s' * (count != 1)}", xticks=[], yticks=[])
     axis.grid(False)
 
 
 figure, axes = plt.subplots(1, 5, figsize=(13.5, 2.9), width_ratios=(1, 1, 1, 1, 1.2))
-for axis, steps in zip(axes[:4], (1, 5, 15, 100), strict=True):
-    method = ChanVese(weight=2.0, radius_mm=60.0, steps=steps)
+for axis, steps in zip(axes[:4], (1, 50, 90, 300), strict=True):
+    method = ChanVese(weight=1.5, radius_mm=40.0, steps=steps)
     found = segment(image, method, hints=around)
-    show(axis, image, found.labels, f"{found.values['steps']:.0f} steps")
+    show(axis, image, found.labels, f"Step {found.values['steps']:.0f}")
 curve = found.curves[0]
 axes[4].plot(curve.x, curve.y)
 axes[4].set(title="Energy", xlabel="step")
@@ -61,5 +61,5 @@ figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.2))
 for axis, steps in zip(axes, (20, 60, 300), strict=True):
     method = GeodesicContour(balloon=-1.0, radius_mm=60.0, steps=steps)
     found = segment(quiet, method, hints=around)
-    show(axis, quiet, found.labels, f"{found.values['steps']:.0f} steps")
+    show(axis, quiet, found.labels, f"Step {found.values['steps']:.0f}")
 plt.show()

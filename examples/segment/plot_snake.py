@@ -51,10 +51,10 @@ def show(axis, method: Snake, start: Points, title: str) -> None:
 # %%
 # From the same circle (dotted), with Dice to the U.
 
-figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.7))
+figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.5))
 soft = {"elasticity": 0.05, "rigidity": 0.0, "steps": 2000}
 show(axes[0], Snake(field="gradient", **soft), circle(40.0), "Slope alone")
 show(axes[1], Snake(field="vector flow", **soft), circle(40.0), "Vector flow")
 show(axes[2], Snake(field="generalised", **soft), circle(40.0), "Generalised")
-show(axes[3], Snake(field="vector flow", **soft), circle(9.0, 34.0), "From a corner")
+show(axes[3], Snake(field="vector flow", **soft), circle(22.0, 72.0), "From the side")
 plt.show()
