@@ -338,3 +338,20 @@ def test_refuses_blocks_that_do_not_fit():
     change = a.draw_change(only("gain"), batch=1, channels=2, generator=gen())
     with pytest.raises(ShapeError, match="to fit the changes"):
         a.changed(torch.zeros(1, 1, 4, 4), change)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize(("outside", "beyond"), [("edge", 3.0), ("zero", 0.0)])
+def test_truth_says_what_lies_beyond_the_old_block(outside, beyond, share):
+    target = torch.full((1, 1, 6, 6), 3.0)
+    motion = a.Motion(share_rotated=share, share_scaled=0.0, share_bent=0.0)
+    done = a.augment(
+        torch.zeros(1, 1, 6, 6),
+        a.Truth(target, torch.ones_like(target), "nearest", outside),
+        size=(10, 10),
+        spacing=(1.0, 1.0),
+        augmentation=a.Augmentation(motion, a.NONE.appearance),
+        generator=gen(),
+    )
+    assert float(done.targets[0, 0, 0, 0]) == beyond
+    assert float(done.targets[0, 0, 5, 5]) == 3.0
