@@ -74,9 +74,9 @@ class Budget:
         kind: ``"laptop"`` fits network and steps to the time; ``"nnunet"`` takes nnU-Net v2's own
             patch, batch, strides, kernels and widths, whatever they cost.
         steps: Fixed number of steps, which no clock changes; 0 takes what fits in ``minutes``.
-        task: What the labels are: classes, or objects learned by flows or stars; ``"auto"`` takes
-            flows where labels are numbers of objects.
-        supervision: What the labels are: full, marks, or boxes.
+        task: What the labels are: classes, or objects learned by flows or (2-D, round ones) by
+            stars; ``"auto"`` takes flows where labels are numbers of objects.
+        supervision: What is learned from the labels: all, marks, boxes, or which classes occur.
         unlabelled: Whether cases without labels are learned from as well (mean teacher).
 
     Raises:
@@ -115,7 +115,7 @@ def plan_training(found: Fingerprint, budget: Budget, *, measure: Measure) -> Pl
 
     Raises:
         RegionError: No case has labels, nothing is labelled, or marks leave nothing unknown or
-            do not show the background.
+            do not show the background, or tags do not tell cases apart.
         ConfigError: Not even the smallest network fits in memory; or the labels cannot be what
             the budget says.
     """
