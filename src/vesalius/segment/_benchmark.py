@@ -43,10 +43,11 @@ def _step(model: torch.nn.Module, data: torch.Tensor, *, free: int) -> torch.Ten
     """Some loss of all levels; ``free`` patches are seen once more, as by a teacher."""
     assert isinstance(model, UNet)
     total = sum((y.float().square().mean() for y in model.deep(data)), data.new_zeros(()))
-    if free:
-        with torch.no_grad():
-            total = total + model(data[:free]).float().mean()
-    return total
+    if not free:
+        return total
+    with torch.no_grad():
+        again = model(data[:free]).float().mean()
+    return total + again
 
 
 def _now(device: torch.device) -> float:
