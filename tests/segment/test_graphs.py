@@ -188,3 +188,12 @@ def test_refuses_probabilities_that_do_not_fit():
         sharpen(one, scene(PLANE), DenseCrf())
     with pytest.raises(GeometryError, match="probabilities must lie on the grid of the image"):
         sharpen(one, scene(BLOCK), DenseCrf())
+
+
+@pytest.mark.parametrize("method", [GraphCut(), DenseCrf()])
+def test_a_seed_outside_the_image_is_refused(method):
+    hints = Hints(seeds_mm=((500.0, 0.0, 0.0),), outside_mm=(corner(PLANE),))
+    with pytest.raises(
+        GeometryError, match=r"seeds must lie inside the image, \(500.0, 0.0, 0.0\)"
+    ):
+        segment(scene(PLANE), method, hints=hints)

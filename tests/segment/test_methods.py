@@ -174,6 +174,21 @@ def test_does_without_hints_or_names_the_one_that_is_missing(cls):
         assert found.labels.data.shape == (1, *PLANE.shape)
 
 
+@pytest.mark.parametrize("cls", METHODS)
+@pytest.mark.parametrize("value", [0.1, 1e5 + 0.3])
+def test_the_rounding_of_a_constant_image_divides_nothing(cls, value):
+    image = Image(torch.full((1, *PLANE.shape), value, dtype=torch.float64), PLANE)
+    try:
+        found = segment(image, cls(), hints=hints(PLANE))
+    except (IntensityError, RegionError) as error:
+        assert any(word in str(error) for word in ("constant", "different", "vary", "least"))
+    else:
+        plain = Image(torch.ones(1, *PLANE.shape, dtype=torch.float64), PLANE)
+        again = segment(plain, cls(), hints=hints(PLANE))
+        if cls.__name__ != "Fixed":
+            assert torch.equal(found.labels.data, again.labels.data)
+
+
 def test_hints_on_another_grid_are_refused():
     with pytest.raises(GeometryError, match="marks must lie on the grid of the image"):
         segment(scene(BLOCK), METHODS[0](), hints=Hints(marks=marks(PLANE)))

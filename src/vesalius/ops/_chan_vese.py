@@ -222,9 +222,10 @@ def standardised(
     if not counted.numel():
         raise RegionError("mask must have a voxel to segment in, got an empty one")
     middle, spread = float(counted.mean()), float(counted.std(correction=0))
-    if not 0 < spread < np.inf:
+    low, high = float(counted.min()), float(counted.max())
+    if not (low < high and spread < np.inf):  # equal values may spread by their rounding
         raise IntensityError(
-            f"values must be finite and vary to be told apart, their spread is {spread:g}"
+            f"values must be finite and vary to be told apart, they run from {low:g} to {high:g}"
         )
     return ((values - middle) / spread).float().contiguous().numpy(), (middle, spread)
 

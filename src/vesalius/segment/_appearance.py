@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vesalius.graph import Mixture, fit_mixture
+from vesalius.segment._contour_start import seed_indices
 from vesalius.segment._hints import Hints
 from vesalius.segment._one_channel import marks_of
 from vesalius.segment._voxels import Voxels, drawn
@@ -48,6 +49,9 @@ def marked(points: Voxels, hints: Hints) -> Marked:
 
     Returns:
         Classes of each voxel; ``names`` is empty where nothing is known.
+
+    Raises:
+        GeometryError: A seed is outside the image.
     """
     unknown = torch.full((len(points.values),), -1, dtype=torch.int64, device=points.inside.device)
     hard, soft = unknown.clone(), unknown.clone()
@@ -61,8 +65,8 @@ def marked(points: Voxels, hints: Hints) -> Marked:
         names = (0, 1)
         field = torch.full(points.inside.shape, -1, dtype=torch.int64, device=unknown.device)
         for k, seeds in enumerate((hints.outside_mm, hints.seeds_mm)):
-            for seed in seeds:
-                field[_index(points, seed)] = k
+            for at in seed_indices(points.image, seeds):
+                field[at] = k
         hard = field[points.inside]
     if hints.start is not None:
         first = marks_of(hints.start).to(unknown.device)[points.inside]
@@ -77,13 +81,6 @@ def marked(points: Voxels, hints: Hints) -> Marked:
 
 def _values(x: Tensor) -> tuple[int, ...]:
     return tuple(int(v) for v in np.unique(x.cpu().numpy()))
-
-
-def _index(points: Voxels, seed: tuple[float, float, float]) -> tuple[int, int, int]:
-    """Give the voxel of a world point, the nearest one of the image."""
-    at = points.image.grid.to_index(torch.tensor(seed, dtype=torch.float64)).round().long()
-    z, y, x = (min(max(int(i), 0), n - 1) for i, n in zip(at, points.inside.shape, strict=True))
-    return z, y, x
 
 
 def log_likelihoods(

@@ -13,15 +13,10 @@ from vesalius.ops._chan_vese import Listener
 from vesalius.ops._filters import gaussian
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import OnStep
+from vesalius.segment._one_channel import finest_mm
 from vesalius.segment._segmentation import Curve
 
 Triple = tuple[float, float, float]
-
-
-def finest_mm(grid: Grid) -> float:
-    """Give the smallest spacing of the axes that have more than one sample, mm."""
-    felt = [s for s, n in zip(grid.spacing_mm, grid.shape, strict=True) if n > 1]
-    return min(felt or grid.spacing_mm)
 
 
 def seed_indices(image: Image, points: tuple[Triple, ...]) -> list[tuple[int, int, int]]:

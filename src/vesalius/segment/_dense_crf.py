@@ -17,8 +17,9 @@ from vesalius.ops._permutohedral import permutohedral
 from vesalius.segment._appearance import log_likelihoods, marked
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
+from vesalius.segment._one_channel import finest_mm
 from vesalius.segment._segmentation import Curve, Segmentation
-from vesalius.segment._voxels import Voxels, check_count, drawn, finest_mm, voxels
+from vesalius.segment._voxels import Voxels, check_count, drawn, voxels
 
 Kernel = Callable[[Tensor], Tensor]
 
@@ -179,7 +180,7 @@ def _mean_field(
 
 def _smoother(points: Voxels, crf: DenseCrf) -> Kernel:
     """Give the kernel in place alone, by a separable Gaussian."""
-    unit = finest_mm(points.image) * crf.smooth_voxel
+    unit = finest_mm(points.image.grid) * crf.smooth_voxel
     z, y, x = (unit / mm for mm in points.image.grid.spacing_mm)
     inside: Bool[Tensor, "z y x"] = points.inside
 
@@ -193,7 +194,7 @@ def _bilateral(points: Voxels, crf: DenseCrf) -> Kernel:
     """Give the kernel in place and value, on the permutohedral lattice."""
     grid = points.image.grid
     place = torch.nonzero(points.inside).double()
-    unit = finest_mm(points.image) * crf.edge_voxel
+    unit = finest_mm(points.image.grid) * crf.edge_voxel
     felt = [axis for axis in range(3) if grid.shape[axis] > 1]
     columns = [place[:, axis] * (grid.spacing_mm[axis] / unit) for axis in felt]
     features = torch.cat([*(c[:, None] for c in columns), points.scaled / crf.edge_sd], dim=1)

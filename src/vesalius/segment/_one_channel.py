@@ -97,6 +97,12 @@ def orthogonal_spacing(grid: Grid, what: str) -> tuple[float, float, float]:
     return grid.spacing_mm
 
 
+def finest_mm(grid: Grid) -> float:
+    """Give the smallest spacing of the axes that have more than one sample, mm."""
+    felt = [s for s, n in zip(grid.spacing_mm, grid.shape, strict=True) if n > 1]
+    return min(felt or grid.spacing_mm)
+
+
 def check_reach(name: str, length_mm: float, grid: Grid) -> None:
     """Refuse a length beyond the whole image: nothing in it is as large as that.
 

@@ -17,9 +17,9 @@ from vesalius.learn._boosted_trees import BoostedTrees, Boosting, grow_trees
 from vesalius.ops._local_features import Feature, feature_names, local_features
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
-from vesalius.segment._one_channel import held_inside, marks_of
+from vesalius.segment._one_channel import finest_mm, held_inside, marks_of
 from vesalius.segment._segmentation import Curve, Segmentation
-from vesalius.segment._voxels import finest_mm, region
+from vesalius.segment._voxels import region
 
 _SLAB_BYTES = 400 << 20
 """Features held at once; larger images are described slab by slab."""
@@ -275,7 +275,7 @@ def _known(image: Image, inside: Bool[Tensor, "z y x"]) -> Image:
 
 
 def _described(image: Image, settings: Pixels) -> Float[Tensor, "f z y x"]:
-    unit = finest_mm(image)
+    unit = finest_mm(image.grid)
     found = [
         local_features(
             channel.float(),
@@ -306,6 +306,6 @@ def _slabs(image: Image, settings: Pixels, axis: int) -> list[tuple[int, int]]:
 
 def _widened(image: Image, settings: Pixels, axis: int, span: tuple[int, int]) -> tuple[int, int]:
     """Add what the features of a slab look at beyond it; begin at a multiple of the step."""
-    ratio = finest_mm(image) / image.grid.spacing_mm[axis]
+    ratio = finest_mm(image.grid) / image.grid.spacing_mm[axis]
     margin = -(-int(_REACH * max(settings.sigmas_voxel) * ratio) // _STEP) * _STEP
     return max(0, span[0] - margin), min(image.grid.shape[axis], span[1] + margin)

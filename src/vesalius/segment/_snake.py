@@ -14,10 +14,11 @@ from vesalius.ops._gradient_vectors import gradient_vector_flow
 from vesalius.ops._level_set import slope_size
 from vesalius.ops._polygon import fill_polygons
 from vesalius.ops._snake import Elastic, Rested, snake
-from vesalius.segment._contour_start import energy_curve, finest_mm, painted, smoothed
+from vesalius.segment._contour_start import energy_curve, painted, smoothed
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
+    finest_mm,
     held_inside,
     one_channel,
     orthogonal_spacing,

@@ -112,12 +112,6 @@ def check_count(count: int, what: str) -> None:
         raise ConfigError(f"{what} must be 2 to {LARGEST}, got {count}")
 
 
-def finest_mm(image: Image) -> float:
-    """Give the smallest spacing along the axes that have more than one sample, mm."""
-    felt = [s for s, n in zip(image.grid.spacing_mm, image.grid.shape, strict=True) if n > 1]
-    return min(felt or image.grid.spacing_mm)
-
-
 def drawn(count: int, most: int) -> tuple[Tensor, torch.Generator]:
     """Draw at most so many of ``count`` rows, always the same ones; with the generator."""
     generator = torch.Generator().manual_seed(0)

@@ -13,11 +13,12 @@ from vesalius.core import Image, Step
 from vesalius.errors import ConfigError
 from vesalius.ops._level_set import slope_size
 from vesalius.ops._watershed import Flood, Touch, split_touching, watershed
-from vesalius.segment._contour_start import finest_mm, painted, seed_indices, smoothed
+from vesalius.segment._contour_start import painted, seed_indices, smoothed
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
 from vesalius.segment._one_channel import (
     Spacing,
+    finest_mm,
     held_inside,
     marks_of,
     one_channel,
