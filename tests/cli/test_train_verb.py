@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from vesalius import io
 from vesalius.cli._main import app
 from vesalius.core import Image
-from vesalius.errors import ConfigError, FormatError, OutputError
+from vesalius.errors import ConfigError, FormatError, OutputError, VesaliusError
 from vesalius.segment._store import model_hash
 from vesalius.segment.networks import evaluate_model, load_model, predict, read_dataset
 from vesalius.study.train import Job, hold_out_names, run_evaluate, run_plan, run_train
@@ -173,3 +173,20 @@ def test_the_worst_cases_are_shown_as_their_own_network_sees_them(trained, tmp_p
     assert all(silenced[name] for name in names[1:])
     alone = predict(model, shown[[name for name, *_ in shown].index(names[0])][1])
     assert silenced[names[0]] == (not bool(alone.labels.data.any()))
+
+
+def test_a_model_that_cannot_be_scored_is_kept_and_the_report_says_so(tmp_path):
+    data = make_dataset(tmp_path / "data", cases=3)
+
+    def spoil(step):
+        if step.what.startswith("train: loss"):  # by then every case was read for the training
+            (data / "images" / "case_0.nii.gz").write_bytes(b"no image")
+
+    with pytest.raises(VesaliusError, match=r"case_0"):
+        run_train(data, Job(steps=1), tmp_path / "m", on_step=spoil)
+    assert len(load_model(tmp_path / "m").networks) == 1
+    page = (tmp_path / "m" / "report.html").read_text()
+    assert "not scored" in page
+    assert "No model was trained" not in page
+    with pytest.raises(ConfigError, match=r"it is finished \(vesalius train evaluate scores it\)"):
+        run_train(data, Job(steps=1), tmp_path / "m", resume=True)

@@ -364,3 +364,16 @@ def test_a_disk_that_fills_up_keeps_the_last_model(data, tmp_path):
 def test_a_disk_that_fills_up_with_prepared_cases_is_told(data, tmp_path):
     with full_disk(), pytest.raises(OutputError, match=r"must be written to 'x'"):
         load_cases(data, PLAN, make_head(PLAN), room=Room(tmp_path / "x", 0))
+
+
+def test_a_training_whose_time_ends_between_two_looks_is_still_looked_at(data, tmp_path):
+    plan = replace(PLAN, steps=5000)  # a look every hundred steps
+    regime = Regime(seconds=2e-3, clock="cpu", save_every_s=1e9)
+    run = train_model(data, plan, folder=tmp_path / "m", regime=regime)
+    assert len(run.looks[0]) == 1
+    assert run.looks[0][0].step >= 1
+
+
+def test_refuses_a_time_that_is_over_at_once(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"the time must last for one step at least, 1e-09 s"):
+        train_model(data, PLAN, folder=tmp_path / "m", regime=Regime(seconds=1e-9))

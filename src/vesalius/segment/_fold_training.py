@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -47,10 +47,11 @@ AUGMENTATION: dict[str, tuple[float, Augmentation]] = {
     "none": (0.0, NONE),
 }
 """What is cut around a patch, as a share of it, and what may happen to both."""
-SAMPLED: dict[HeadKind, tuple[Sampling, Outside]] = {
+SAMPLED: dict[HeadKind | Literal["tags"], tuple[Sampling, Outside]] = {
     "classes": ("classes", "edge"),
     "flows": ("linear", "edge"),
     "stars": ("nearest", "zero"),
+    "tags": ("nearest", "edge"),
 }
 """How the targets of a head are moved, and what they are beyond the patch."""
 
@@ -136,6 +137,9 @@ class FoldTraining:
 
         Returns:
             The network with its averaged (or best) weights, on the CPU, and what was seen.
+
+        Raises:
+            ConfigError: The checkpoint is of another training, or the time was over at once.
         """
         plan, regime = self.order.plan, self.order.regime
         generator = torch.Generator().manual_seed(1000 * regime.seed + self.order.split.fold)
@@ -145,7 +149,7 @@ class FoldTraining:
         resumed = self._resumed()
         asked = Asked(plan, self.head)
         self.written = time.monotonic()
-        train(
+        trained = train(
             network,
             Drawn(lambda g: self._draw(cases, unlabelled, g), generator),
             Taught(lambda *told: self._counted(asked.taught(*told)))
@@ -156,6 +160,13 @@ class FoldTraining:
             save=self._save,
             on_step=self._tell,
         )
+        if self.losses:  # the time was over between two looks
+            self._look(trained.state)
+        if not self.looks:
+            raise ConfigError(
+                f"the time must last for one step at least, {regime.seconds:g} s did not: give "
+                "more minutes"
+            )
         network = network.to("cpu")
         if self.best and regime.keep == "best":
             network.load_state_dict(self.best)
@@ -180,7 +191,7 @@ class FoldTraining:
         z, y, x = (s or 1.0 for s in plan.spacing_mm)
         found = augment(
             data,
-            Truth(targets, weight, *SAMPLED[plan.head]),
+            Truth(targets, weight, *SAMPLED["tags" if plan.supervision == "tags" else plan.head]),
             size=plan.patch[3 - plan.dims :],
             spacing=(z, y, x)[3 - plan.dims :],
             augmentation=kind,

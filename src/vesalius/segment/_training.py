@@ -148,7 +148,11 @@ def _check_place(root: Path, *, resume: bool) -> None:
     if resume and not states:
         raise ConfigError(
             f"a training must have a checkpoint to be resumed, {root.name!r} has none"
-            + (": it is finished" if done else ": train without --resume")
+            + (
+                ": it is finished (vesalius train evaluate scores it)"
+                if done
+                else ": train without --resume"
+            )
         )
     try:
         if not resume:

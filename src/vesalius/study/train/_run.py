@@ -129,6 +129,7 @@ def run_train(
         OutputError: The folder cannot be written.
     """
     make_folder(out)
+    run: TrainingRun | None = None
     try:
         data = read_dataset(dataset, only=job.only)
         held = hold_out_names(data, job.hold_out)
@@ -139,9 +140,8 @@ def run_train(
         )
         scored = _scored(run, data, held, on_step)
     except VesaliusError as error:
-        lead = "The training was refused or broke off; see below."
         page = Page(
-            Heading("No model was trained", lead),
+            _broken(run),
             errors=(str(error),),
             provenance=job.to_json(),
             titles=TITLES,
@@ -156,6 +156,15 @@ def run_train(
     page = training_page(found, run, shown, remarks=remarks, record=record)
     put(out / REPORT, render_page(page))
     return Done(out, out / REPORT, headline(scored.evaluation, scored.what), remarks)
+
+
+def _broken(run: TrainingRun | None) -> Heading:
+    """Say how far a run came that broke off."""
+    if run is None:
+        lead = "The training was refused or broke off; see below."
+        return Heading("No model was trained", lead)
+    lead = "The model is saved, but could not be scored and calibrated; see below."
+    return Heading(f"Model of {run.model.card.name}, not scored", lead)
 
 
 def run_evaluate(
