@@ -99,7 +99,8 @@ def test_lines_separate_all_basins_and_are_thin(seed):
     full = watershed(height, torch.from_numpy(markers))[0].numpy()
     assert (found[markers[0] > 0] == markers[0][markers[0] > 0]).all()
     assert 0 < (found == 0).sum() < 0.5 * found.size
-    assert (found == full)[found > 0].mean() > 0.8
+    # a line is dry: what could be reached only across it is flooded from the other side
+    assert (found == full)[found > 0].mean() > 0.93
 
 
 def test_a_pass_in_sixteen_bits_is_seen_exactly():

@@ -35,15 +35,19 @@ def slopes(phi, state, steps, ratio, band, size):
 @kernel
 @no_type_check
 def geodesic(phi, state, steps, ratio, band, fields, numbers):
-    """Move by edge-stopped curvature and balloon and towards edges; all but curvature upwind."""
+    """Move by edge-stopped curvature and balloon and towards edges; all but curvature upwind.
+
+    Each voxel takes the longest step that is stable there: where they come to rest is the same.
+    """
     stop, size = fields
-    curvature, balloon, attraction, dt = numbers
+    curvature, balloon, attraction, longest = numbers
     change = np.empty(len(band), np.float32)
     for k in range(len(band)):
         i = band[k]
         g, p = stop[i], phi[i]
         push = balloon * g
         grow, shrink, carried, bent = 0.0, 0.0, 0.0, 0.0
+        fastest, stiff = abs(push), 0.0
         for a in range(3):
             step = steps[a]
             if step == 0:
@@ -58,13 +62,19 @@ def geodesic(phi, state, steps, ratio, band, fields, numbers):
             shrink += low * low + high * high
             towards = attraction * 0.5 * ratio[a] * (stop[i + step] - stop[i - step])
             carried += towards * (ahead if towards > 0 else back)
+            # at twice the stable step a contour would hop to and fro across the valley
+            fastest += 2 * abs(towards) * ratio[a]
             for j in (i - step, i + step):
                 if state[j] < 2:
                     beside = size[j] if state[j] == 1 else size[i]
                     w = size[i] / max(0.5 * (size[i] + beside), 0.05)
-                    bent += ratio[a] * ratio[a] * w * (phi[j] - p)
+                    w *= ratio[a] * ratio[a]
+                    bent += w * (phi[j] - p)
+                    stiff += w
         speed = carried + (push * np.sqrt(grow) if push > 0 else push * np.sqrt(shrink))
-        change[k] = dt * (speed + curvature * g * bent)
+        bend = curvature * g
+        dt = min(longest, 0.9 / max(fastest, bend * stiff, 1e-6))
+        change[k] = dt * (speed + bend * bent)
     for k in range(len(band)):
         phi[band[k]] += change[k]
 
