@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vesalius.core import Grid, Image, Labels, Step
+from vesalius.core import Image, Labels, Step
 from vesalius.errors import ConfigError, GeometryError, RegionError
 from vesalius.ops._chan_vese import Listener
 from vesalius.ops._filters import gaussian
