@@ -167,7 +167,6 @@ def _for_objects(plan: Plan) -> Plan:
         levels=levels,
         widest=OBJECT_WIDEST,
         block="residual",
-        norm="batch",  # a tile is seen alike whatever else it holds: tiled equals untiled
         anisotropy=plan.network.anisotropy[: levels - 1],
         kernels=plan.network.kernels[:levels],
     )
