@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ def test_docstring_examples_run(name):
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUNNING = [
+    ROOT / "docs" / "concepts" / f"{name}.md"
+    for name in ("agreement", "instances", "segment", "train")
+]
 CONFIGS = sorted((ROOT / "examples").glob("ibsi*/*.yaml"))
 
 
@@ -42,6 +47,16 @@ def test_configurations_and_names_in_the_pages_are_valid(page):
         assert parse_config(block).digest
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         compile(code, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=lambda p: p.name)
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), names)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.name}")

@@ -27,6 +27,7 @@ def test_each_word_names_a_method_that_says_what_it_does(word):
     cls = method_class(word)
     assert build(cls, {}) == cls()
     assert purpose(word).endswith(".")
+    assert "`" not in purpose(word)
 
 
 def test_settings_are_listed_with_defaults_and_choices():

@@ -276,7 +276,7 @@ def _read_image(case: Case) -> tuple[Image, str]:
             raise GeometryError(
                 f"the channels of an image must share a grid, {path.name!r} differs from "
                 f"{case.images[0].name!r}: {'; '.join(unlike)}: "
-                f"vesalius convert {path.name} --like {case.images[0].name} -o {path.name}"
+                f"vesalius convert {path.name} OUT --like {case.images[0].name}"
             )
     image = first
     if len(parts) > 1:
@@ -308,7 +308,8 @@ def _read_labels(path: Path, case: Case, image: Image) -> tuple[Labels, tuple[st
         raise GeometryError(
             f"labels must lie on the grid of their image, {path.name!r} does not: "
             f"{'; '.join(unlike)}: check that they belong together, then "
-            f"vesalius convert {path.name} --like {case.images[0].name} -o {path.name}"
+            f"vesalius convert {path.parent.name}/{path.name} OUT --labels --like "
+            f"{case.images[0].parent.name}/{case.images[0].name}"
         )
     return Labels(labels.data, image.grid, labels.names), ()
 

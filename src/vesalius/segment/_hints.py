@@ -60,5 +60,6 @@ class Hints:
             if unlike:
                 raise GeometryError(
                     f"{name} must lie on the grid of the image, they differ: {'; '.join(unlike)}: "
-                    "use core.resample(labels, like=image.grid)"
+                    "use core.resample_labels(labels, image.grid), or 'vesalius convert LABELS OUT "
+                    "--labels --like IMAGE'"
                 )

@@ -230,7 +230,7 @@ def _painted(hints: Hints, grid: Grid, inside: Mask) -> Mask:
     if not hints.seeds_mm:
         raise RegionError(
             "RegionGrowing needs a seed inside the object: give "
-            "hints=Hints(seeds_mm=((left, posterior, superior),))"
+            "hints=Hints(seeds_mm=((left, posterior, superior),)), or --seed L,P,S in the shell"
         )
     seeds = np.zeros(grid.shape, np.bool_)
     for point in hints.seeds_mm:

@@ -232,3 +232,16 @@ def test_the_resampling_that_an_error_names_brings_the_labels_together(folders):
     assert not stop.value.code
     done = run_compare(folders / "fine.nii.gz", pair[1], None, job=Job())
     assert next(iter(done.cases.values())).mean("dice") > 0.7
+
+
+def test_the_folders_of_a_segmentation_of_many_images_are_its_predictions(folders):
+    for k in range(3):
+        made = folders / "many" / f"case{k}"
+        made.mkdir(parents=True)
+        (folders / "good" / f"case{k}.nii.gz").rename(made / "labels.nii.gz")
+        (made / "segmentation.json").write_text("{}")
+    (folders / "many" / "refused").mkdir()
+    cases, remarks = find_cases(folders / "many", folders / "truth")
+    assert [case.name for case in cases] == ["case0", "case1", "case2"]
+    assert {case.pred.name for case in cases} == {"labels.nii.gz"}
+    assert remarks == ()

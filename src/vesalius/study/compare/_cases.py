@@ -30,6 +30,8 @@ class Case:
 def find_cases(pred: Path, truth: Path) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Pair predictions with truths: two files, or the equally named files of two folders.
 
+    In place of a file a folder may hold ``NAME/labels.*``, as ``vesalius segment`` writes it.
+
     Args:
         pred: File or folder.
         truth: File or folder.
@@ -113,15 +115,24 @@ def _is_volume(path: Path) -> bool:
 def _named(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not _suffix(path):
+        held = path if _suffix(path) else _labels_in(path)
+        if path.name.startswith(".") or held is None:
             continue
         if stem(path) in found:
             raise FormatError(
                 f"a folder must hold one file for each case, {folder.name!r} has "
                 f"{found[stem(path)].name!r} and {path.name!r}: move one away"
             )
-        found[stem(path)] = path
+        found[stem(path)] = held
     return found
+
+
+def _labels_in(path: Path) -> Path | None:
+    """Give the labels in a folder that ``vesalius segment`` wrote, if it is one."""
+    if not path.is_dir():
+        return None
+    files = (p for p in sorted(path.iterdir()) if _suffix(p) and stem(p) == "labels")
+    return next(files, None)
 
 
 def _list(names: list[str]) -> str:

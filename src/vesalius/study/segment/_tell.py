@@ -114,7 +114,8 @@ def headline(found: Segmentation) -> tuple[tuple[str, str], ...]:
     said = [("regions", str(len(found.labels.values)))]
     said += [(name, f"{value:.6g}") for name, value in found.values.items()]
     for one in found.quantities:
-        between = f" ({one.low:.4g} to {one.high:.4g})" if one.coverage else ""
+        sure = f"{one.low:.4g} to {one.high:.4g}, {100 * one.coverage:.0f} %"
+        between = f" ({sure})" if one.coverage else ""
         said.append((f"{one.what} of {one.name}", f"{one.value:.4g} {one.unit}{between}"))
     return tuple(said[:12])
 

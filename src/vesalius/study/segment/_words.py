@@ -92,7 +92,7 @@ def purpose(word: str) -> str:
         The first sentence of its description.
     """
     text = method_class(word).__doc__ or ""
-    return " ".join(text.strip().split("\n\n")[0].split())
+    return " ".join(text.strip().split("\n\n")[0].replace("``", "").split())
 
 
 def settings(cls: type[Any]) -> tuple[Setting, ...]:
