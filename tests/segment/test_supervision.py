@@ -23,13 +23,14 @@ from vesalius.segment._regime import Regime
 from vesalius.segment._store import load_model, plan_from_json, plan_to_json
 from vesalius.segment._supervision import (
     CONSISTENCY,
+    SHARPNESS,
     Asked,
     check_supervision,
     draw_views,
     fitting,
 )
 from vesalius.segment._training import train_model
-from vesalius.segment._training_cases import Room, load_cases
+from vesalius.segment._training_cases import Room, load_cases, tag_planes
 
 SIZE = 32
 PLAN = Plan(
@@ -92,13 +93,17 @@ def discs(root, kind, *, cases=12, unlabelled=0):
     ignored = ', "ignore": 2' if kind == "scribbles" else ""
     (root / "dataset.json").write_text(f'{{"labels": {{"background": 0, "disc": 1{ignored}}}}}')
     grid = Grid.from_spacing((1, SIZE, SIZE), (1.0, 1.0, 1.0))
+    chance = torch.Generator().manual_seed(cases)
     for i in range(cases + unlabelled):
         data, inside = disc(i)
+        if kind == "tags" and i % 2 and i < cases - 2:  # no disc, and no trace of one
+            data, inside = 0.3 * torch.randn(data.shape, generator=chance), 0 * inside
         name = f"case_{i:02d}.nii.gz"
         io.save(Image(data[None, None], grid), root / "images" / name)
         if i >= cases:
             continue
-        weak = {"full": inside, "scribbles": marks(inside, i), "boxes": box(inside)}[kind]
+        weak = marks(inside, i) if kind == "scribbles" else inside
+        weak = box(inside) if kind == "boxes" else weak
         truth = inside if i >= cases - 2 else weak
         io.save(Labels(truth[None, None], grid), root / "labels" / name)
     return read_dataset(root)
@@ -131,6 +136,14 @@ def test_learns_discs_from_boxes_better_than_by_taking_them_for_discs(tmp_path):
     assert scores[0] > scores[1] + 0.03
 
 
+def test_learns_discs_from_which_pictures_have_one(tmp_path):
+    """Where they are is never told: one voxel of the truth would do."""
+    data = discs(tmp_path / "data", "tags", cases=18)
+    plan = replace(LONG, supervision="tags")
+    run = train_model(data, plan, folder=tmp_path / "m", regime=held(18))
+    assert run.looks[0][-1].score > 0.6
+
+
 def test_learns_discs_with_a_teacher_and_says_from_what(tmp_path):
     data = discs(tmp_path / "data", "full", cases=4, unlabelled=8)
     plan = replace(LONG, steps=60, consistency=5.0)
@@ -154,7 +167,7 @@ def weights(model):
     return torch.cat([p.detach().flatten() for n in model.networks for p in n.parameters()])
 
 
-@pytest.mark.parametrize("kind", ["scribbles", "boxes", "full"])
+@pytest.mark.parametrize("kind", ["scribbles", "boxes", "tags", "full"])
 def test_goes_on_exactly_where_it_was_stopped(kind, tmp_path):
     """The full labels with a teacher, whose memory must come back as well."""
     teacher = kind == "full"
@@ -238,6 +251,28 @@ def test_the_loss_of_boxes_is_that_of_boxes_and_of_like_neighbours_about_them():
     torch.testing.assert_close(found, expected)
 
 
+def test_only_whether_a_class_occurs_counts_as_a_tag():
+    student, _ = networks()
+    plan = replace(PLAN, supervision="tags")
+    data, target, one = batch()[:3]
+    labels = torch.zeros(2, 5, 6, dtype=torch.int32)
+    labels[1, 2, 3] = 4
+    planes = tag_planes(labels, (1, 4))
+    assert planes.shape == (2, 2, 5, 6)
+    assert planes.amin((1, 2, 3)).tolist() == planes.amax((1, 2, 3)).tolist() == [0.0, 1.0]
+    y = student(data)
+    for planes in (target, target.amax((2, 3), keepdim=True).expand_as(target)):
+        found = Asked(plan, make_head(plan)).alone(student, (data, planes, one))
+        held_there = torch.ones(2, 1, dtype=torch.bool)
+        torch.testing.assert_close(found, losses.image_tags(y, held_there, sharpness=SHARPNESS))
+
+
+def test_a_plan_of_tags_sees_cases_whole(tmp_path):
+    plan = planned(discs(tmp_path, "tags", cases=4), supervision="tags")
+    assert plan.patch == (1, SIZE, SIZE)
+    assert "a tag is of a case" in plan.reasons["patch"]
+
+
 def test_views_are_moved_alike_and_drawn_alike(tmp_path):
     data = discs(tmp_path / "data", "full", cases=0, unlabelled=2)
     plan = replace(PLAN, patch=(1, 40, 40))
@@ -269,9 +304,9 @@ def planned(data, **asked):
     return plan_training(fingerprint(data), Budget(steps=5, **asked), measure=seconds_per_step)
 
 
-@pytest.mark.parametrize("kind", ["scribbles", "boxes"])
+@pytest.mark.parametrize("kind", ["scribbles", "boxes", "tags"])
 def test_a_plan_says_what_the_labels_are(kind, tmp_path):
-    plan = planned(discs(tmp_path, kind, cases=3), supervision=kind)
+    plan = planned(discs(tmp_path, kind, cases=4), supervision=kind)
     assert plan.supervision == kind
     assert plan.reasons["supervision"].startswith(f"{kind}, as asked for: ")
     assert plan.consistency == 0
@@ -303,6 +338,11 @@ def test_refuses_marks_without_background(tmp_path):
             Budget(steps=5, supervision="scribbles"),
             measure=seconds_per_step,
         )
+
+
+def test_refuses_tags_that_all_cases_share(tmp_path):
+    with pytest.raises(RegionError, match="tags must tell cases apart, class 1 is in 3 of 3"):
+        planned(discs(tmp_path, "full", cases=3), supervision="tags")
 
 
 def test_refuses_a_teacher_without_images_to_teach_on(tmp_path):

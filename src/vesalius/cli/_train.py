@@ -54,6 +54,7 @@ class SupervisionName(StrEnum):
     full = "full"
     scribbles = "scribbles"
     boxes = "boxes"
+    tags = "tags"
 
 
 Minutes = Annotated[float, typer.Option("--minutes", min=0.01, help="Of training, in all.")]
@@ -65,7 +66,10 @@ BudgetOption = Annotated[
 Task = Annotated[TaskName, typer.Option("--task", help="auto looks at the labels.")]
 Supervised = Annotated[
     SupervisionName,
-    typer.Option("--supervision", help="Labels of every voxel, some strokes, or filled boxes."),
+    typer.Option(
+        "--supervision",
+        help="Labels are full, strokes, filled boxes, or say only which classes a case holds.",
+    ),
 ]
 Unlabelled = Annotated[
     bool, typer.Option("--unlabelled", help="Learn from cases without labels, too.")

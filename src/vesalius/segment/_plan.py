@@ -14,7 +14,7 @@ Scheme = Literal["clip and standardise", "standardise", "percentiles", "none"]
 Precision = Literal["float32", "bfloat16"]
 Optimiser = Literal["adamw", "sgd"]
 Kind = Literal["volume", "microscopy", "none"]
-Supervision = Literal["full", "scribbles", "boxes"]
+Supervision = Literal["full", "scribbles", "boxes", "tags"]
 
 
 @final
@@ -65,7 +65,8 @@ class Plan:
         optimiser: ``"adamw"``, or ``"sgd"`` with Nesterov momentum.
         foreground: Share of the patches that are laid around a labelled voxel.
         augment: Which chances of change are drawn for each patch.
-        supervision: What the labels are: the class of every voxel, of some (marks), or boxes.
+        supervision: What is learned from labels: the class of every voxel, of some (marks), boxes,
+            or only which classes a case holds (tags).
         consistency: Strength of the agreement with the averaged network on cases without labels
             (mean teacher); 0 leaves those cases out.
         reasons: Why, by the name of the choice, in words.

@@ -1,6 +1,7 @@
-"""Supervision: what a network is asked for where little is known: boxes, no truth at all."""
+"""Supervision: what a network is asked for where little is known: boxes, tags, no truth."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
@@ -23,13 +24,14 @@ from vesalius.learn.augment import (
 from vesalius.segment._fingerprint import Fingerprint
 from vesalius.segment._head import Head
 from vesalius.segment._patches import draw_patches, flattened
-from vesalius.segment._plan import Plan, Supervision
+from vesalius.segment._plan import Plan, Size, Supervision
 from vesalius.segment._training_cases import TrainingCase
 
 Batch = tuple[Tensor, ...]
 
 MEANING = {
     "scribbles": "voxels that are not marked count for nothing",
+    "tags": "only which classes a case holds, so that a patch must hold the whole case",
     "boxes": "nothing outside, each line through a box meets its object, like neighbours agree",
 }
 NO_UNLABELLED = (
@@ -42,6 +44,9 @@ LIKENESS = 1.0
 """Strength of the likeness of neighbours beside boxes."""
 REACH = 2
 """Samples between neighbours that are compared beside boxes."""
+SHARPNESS = 0.3
+"""Of the pooling of tags. The 5 of the source marks the peak of an object alone: Dice .05 on made
+discs of noise 0.3, where 1 gives .36 and 0.3 gives .80."""
 STUDENT = Appearance(
     share_noise=0.5,
     share_blur=0.2,
@@ -85,13 +90,18 @@ def supervised(plan: Plan, found: Fingerprint, *, kind: Supervision, unlabelled:
 
     Raises:
         ConfigError: There is no case without labels, or as for :func:`check_supervision`.
-        RegionError: Marks leave nothing unknown, or do not mark the background.
+        RegionError: Marks leave nothing unknown or do not mark the background; a class is in all
+            cases or in none, so that tags say nothing of it.
     """
     why = dict(plan.reasons)
     if kind != "full":
         why["supervision"] = f"{kind}, as asked for: {MEANING[kind]}"
     if kind == "scribbles":
         _check_marks(found)
+    if kind == "tags":
+        _check_tags(found)
+        plan = replace(plan, patch=_whole(plan, found))
+        why["patch"] = "holds every case whole: a tag is of a case, not of a part of it"
     if unlabelled:
         if not found.unlabelled:
             raise ConfigError(NO_UNLABELLED.format(found.dataset))
@@ -120,6 +130,33 @@ def _check_marks(found: Fingerprint) -> None:
         )
 
 
+def _check_tags(found: Fingerprint) -> None:
+    cases = [case for case in found.cases if case.counts]
+    held = {v: sum(case.counts.get(v, 0) > 0 for case in cases) for v in found.names}
+    same = [v for v in held if held[v] in {0, len(cases)}]
+    if same:
+        raise RegionError(
+            f"tags must tell cases apart, class {same[0]} is in {held[same[0]]} of {len(cases)} "
+            f"cases of {found.dataset!r}: add cases with and without it"
+        )
+
+
+def _whole(plan: Plan, found: Fingerprint) -> Size:
+    """Size of a patch that holds every case."""
+    divisor = (1,) * (3 - plan.dims) + plan.network.divisor
+    sides = []
+    for axis in range(3):
+        most = max(
+            case.shape[axis]
+            * case.spacing_mm[axis]
+            / (plan.spacing_mm[axis] or case.spacing_mm[axis])
+            for case in found.cases
+        )
+        sides.append(math.ceil(round(most) / divisor[axis]) * divisor[axis])
+    z, y, x = sides
+    return z, y, x
+
+
 def fitting(augmentation: Augmentation, plan: Plan) -> Augmentation:
     """Leave out turns where the truth is a box: it would not be tight any more.
 
@@ -144,8 +181,9 @@ class Asked:
 
     References:
         Tarvainen and Valpola (2017), arXiv:1703.01780 (mean teacher); Hsu et al. (2019), NeurIPS
-        32, 6586-6597, and Tian et al. (2021), arXiv:2012.02310 (boxes). Differs from the first in:
-        the teacher sees the image as it is, the student one that is changed.
+        32, 6586-6597, and Tian et al. (2021), arXiv:2012.02310 (boxes); Pinheiro and Collobert
+        (2015), arXiv:1411.6228 (tags). Differs from the first in: the teacher sees the image as it
+        is, the student one that is changed.
     """
 
     plan: Plan
@@ -187,6 +225,9 @@ class Asked:
     def _known(
         self, outputs: Sequence[Tensor], data: Tensor, targets: Tensor, weight: Tensor
     ) -> Tensor:
+        if self.plan.supervision == "tags":
+            present = targets.flatten(2).amax(dim=2) > 0.5
+            return losses.image_tags(outputs[0], present, sharpness=SHARPNESS)
         if self.plan.supervision != "boxes":
             return losses.deep_supervision(outputs, targets, weight, loss=self.head.loss)
         classes = targets.round().to(torch.int64)

@@ -133,8 +133,26 @@ def _made(sample: Sample, plan: Plan, head: Head) -> TrainingCase:
         labels = torch.where(torch.isin(labels, known), labels, -1)
     spacing = prepared.grid.spacing_mm
     targets = head.targets(labels, spacing)
+    if plan.supervision == "tags":
+        targets = tag_planes(labels, tuple(sorted(plan.names)))
     picks = _picks(labels, classes=plan.head == "classes")
     return TrainingCase(sample.case.name, prepared.data, targets, labels, picks, spacing)
+
+
+def tag_planes(
+    labels: Integer[Tensor, "z y x"], values: tuple[int, ...]
+) -> Float[Tensor, "t z y x"]:
+    """Say everywhere which classes a case holds somewhere: 1 or 0 in one channel for each.
+
+    Args:
+        labels: Of the case.
+        values: Of the classes, background left out.
+
+    Returns:
+        A view that takes no memory.
+    """
+    there = torch.tensor([float((labels == value).any()) for value in values])
+    return there[:, None, None, None].expand(-1, *labels.shape)
 
 
 def zoom_of(labels: Labels, plan: Plan) -> float:

@@ -13,7 +13,7 @@ from vesalius.segment.networks import Budget, Dataset, Regime
 
 BudgetKind = Literal["laptop", "nnunet"]
 Task = Literal["auto", "classes", "flows", "stars"]
-Supervision = Literal["full", "scribbles", "boxes"]
+Supervision = Literal["full", "scribbles", "boxes", "tags"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Job:
         keep: Whether the last or the best averaged weights are kept.
         patience: Looks without a better score after which a training stops; 0 never.
         half: Store the weights in 16 bits.
-        supervision: What the labels are: of every voxel, marks, or boxes.
+        supervision: What is learned from the labels: all, marks, boxes, or which classes occur.
         unlabelled: Whether cases without labels are learned from as well.
     """
 
