@@ -65,7 +65,8 @@ def voxels(image: Image, hints: Hints) -> Voxels:
     inside = region(image, hints)
     values = image.data[:, inside].T.double()
     sd = values.std(dim=0, unbiased=False)
-    scaled = (values - values.mean(dim=0)) / torch.where(sd > 0, sd, torch.ones_like(sd))
+    varies = values.amax(dim=0) > values.amin(dim=0)  # rounding gives equal values a spread too
+    scaled = (values - values.mean(dim=0)) * varies / torch.where(varies, sd, torch.ones_like(sd))
     return Voxels(image, inside, values, scaled)
 
 
