@@ -33,7 +33,7 @@ def segment(
         str, typer.Option("--method", "-m", help="See 'vesalius segment methods'.")
     ] = "",
     model: Annotated[
-        str, typer.Option("--model", help="nuclei, hippocampus, or a trained model's folder.")
+        str, typer.Option("--model", help="nuclei, nuclei3d, hippocampus, or a model's folder.")
     ] = "",
     set_: Annotated[
         list[str] | None,
