@@ -64,7 +64,7 @@ def laplacian(graph: Graph, kind: LaplacianKind = "combinatorial") -> Float[Tens
             ``"random walk"`` D^-1 (D - W).
 
     Returns:
-        Sparse (COO, coalesced), dtype of the weights.
+        Sparse coordinates, coalesced; dtype of the weights.
     """
     degrees = graph.degrees
     left, right = graph.edges[:, 0], graph.edges[:, 1]

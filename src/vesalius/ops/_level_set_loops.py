@@ -62,7 +62,7 @@ def geodesic(phi, state, steps, ratio, band, fields, numbers):
             shrink += low * low + high * high
             towards = attraction * 0.5 * ratio[a] * (stop[i + step] - stop[i - step])
             carried += towards * (ahead if towards > 0 else back)
-            # at twice the stable step a contour would hop to and fro across the valley
+            # at twice the stable step a contour would jump back and forth across the valley
             fastest += 2 * abs(towards) * ratio[a]
             for j in (i - step, i + step):
                 if state[j] < 2:

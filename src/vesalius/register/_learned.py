@@ -139,7 +139,7 @@ class Registrar:
         """
         network = UNet(self.plan.network, generator=generator)
         with torch.no_grad():
-            network.leave.weight.mul_(FIRST)
+            network.leave.weight.mul_(FIRST)  # type: ignore[operator]
         base = int(torch.randint(1 << 40, (), generator=generator))
         if isinstance(examples, Shapes):
             loss = shapes_loss(examples, self.plan, self.regulariser)

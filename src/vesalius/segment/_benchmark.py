@@ -42,11 +42,11 @@ def seconds_per_step(plan: Plan) -> float:
 def _step(model: torch.nn.Module, data: torch.Tensor, *, free: int) -> torch.Tensor:
     """Some loss of all levels; ``free`` patches are seen once more, as by a teacher."""
     assert isinstance(model, UNet)
-    total = sum((y.float().square().mean() for y in model.deep(data)), data.new_zeros(()))
+    total = torch.stack([y.float().square().mean() for y in model.deep(data)]).sum()
     if not free:
         return total
     with torch.no_grad():
-        again = model(data[:free]).float().mean()
+        again: torch.Tensor = model(data[:free]).float().mean()
     return total + again
 
 
