@@ -50,7 +50,7 @@ from vesalius.segment.pixels import PixelClassifier
 
 ROOT = Path(os.environ.get("VESALIUS_TEST_DATA", HERE.parents[1] / "shared" / "data"))
 DATA = ROOT / "segmentation"
-MINUTES = {"ours": 10.0, "monai": 10.0, "nnunet": 10.0, "vessels": 8.0, "membranes": 6.0}
+MINUTES = {"ours": 10.0, "monai": 10.0, "nnunet": 10.0, "vessels": 3.0, "membranes": 2.5}
 MARKED = 0.04
 """Share of the pixels of each section that a pixel classifier learns from."""
 
