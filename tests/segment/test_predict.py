@@ -411,3 +411,11 @@ def test_an_image_of_another_kind_has_a_remark_and_no_infinite_distance():
     found = predict(model, stack)
     assert "which none of them has" in found.remarks[0]
     assert all(math.isfinite(value) for value in found.values.values())
+
+
+@pytest.mark.parametrize("diameter", ["9um", "1.5px", "500px"])
+def test_a_diameter_that_no_image_like_this_can_hold_is_refused(diameter):
+    plan = replace(plan_of(), diameter=30.0, spacing_mm=(0.0, 0.0, 0.0))
+    grid = Grid.from_spacing((1, 64, 64), (1.0, 1.0, 1.0))
+    with pytest.raises(ConfigError, match=r"a diameter must be from 2 samples .* such as 20px"):
+        zoom_of(Inference(diameter=diameter), plan, grid)

@@ -13,6 +13,9 @@ from vesalius.segment._prepare import across
 
 Precision = Literal["plan", "float32", "bfloat16"]
 
+_LEAST_PX = 2.0
+"""Samples across an object below which no lattice brings it back."""
+
 _LENGTHS = {"px": 0.0, "mm": 1.0, "um": 1e-3, "µm": 1e-3, "nm": 1e-6, "cm": 10.0}
 
 
@@ -82,7 +85,8 @@ def zoom_of(inference: Inference, plan: Plan, grid: Grid) -> float:
         Samples of the lattice for one sample of the plan's spacing; 1 where no diameter is given.
 
     Raises:
-        ConfigError: The model is not one of objects.
+        ConfigError: The model is not one of objects, or they would be smaller than two samples
+            or larger than the image.
     """
     if not inference.diameter:
         return 1.0
@@ -94,6 +98,12 @@ def zoom_of(inference: Inference, plan: Plan, grid: Grid) -> float:
     value, factor = _length(inference.diameter)
     own = grid.spacing_mm[across(grid)]
     wanted_mm = value * factor if factor else value * own
+    if not _LEAST_PX <= wanted_mm / own <= max(grid.shape):
+        raise ConfigError(
+            f"a diameter must be from {_LEAST_PX:g} samples to the whole image, "
+            f"{inference.diameter!r} is {wanted_mm / own:.3g} of its samples of {own:g} mm: where "
+            "the file has no true spacing say it in samples, such as 20px"
+        )
     return plan.diameter * (plan.spacing_mm[2] or own) / wanted_mm
 
 
