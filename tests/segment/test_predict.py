@@ -390,7 +390,7 @@ def test_pixels_of_a_diameter_are_those_of_x_in_a_volume_of_any_orientation():
     plan = replace(plan_of(), diameter=20.0)
     sagittal = torch.eye(4, dtype=torch.float64)  # array (x, z, y)
     sagittal[:3, :3] = torch.tensor([[3.0, 0, 0], [0, 0, 1.0], [0, 1.0, 0]])
-    grid = Grid((5, 9, 9), sagittal)
+    grid = Grid((12, 9, 9), sagittal)
     wanted = Inference(diameter="10px")
     assert zoom_of(wanted, plan, grid) == 2.0
     straight = replace(plan, spacing_mm=(1.0, 1.0, 1.0))
