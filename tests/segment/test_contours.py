@@ -97,6 +97,14 @@ def test_a_snake_is_as_round_where_samples_are_not_square():
     assert dice(inside(found), truth(grid)) > 0.93
 
 
+def test_a_snake_that_closed_on_nothing_says_so():
+    blank = Image(torch.zeros(1, *PLANE.shape), PLANE)
+    said = Hints(contour=circle(PLANE, 3.0))
+    found = segment(blank, Snake(elasticity=2.0, steps=2000), hints=said)
+    assert not bool(inside(found).any())
+    assert "the line closed on nothing" in found.remarks[0]
+
+
 def test_a_snake_says_what_it_needs():
     with pytest.raises(RegionError, match="Snake needs a first contour"):
         segment(scene(PLANE), Snake())

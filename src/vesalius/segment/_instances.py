@@ -252,7 +252,8 @@ def _told(
         remarks.append("no object was found: give --diameter, or a model for such images")
     if found.refused:
         remarks.append(
-            f"{found.refused} objects were left out because the flow inside contradicts them"
+            f"left out because the flow inside contradicts them: {found.refused} "
+            f"object{'s' * (found.refused != 1)}"
         )
     settings = {
         "model": model.card.name,

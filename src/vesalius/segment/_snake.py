@@ -140,12 +140,16 @@ class Snake(Method):
 
     def _told(self, image: Image, rest: Rested) -> Segmentation:
         inside = _filled(rest.points, (image.grid.shape[1], image.grid.shape[2]))[None]
+        gone = "the line closed on nothing: start nearer to the edge, or pull less"
         late = f"the line still moved after {self.steps} steps: allow more, or pull less"
         return Segmentation(
             painted(inside, image, {1: "object"}),
             curves=(energy_curve("Largest move of the line", rest.moves, "samples"),),
             values={"steps": float(len(rest.moves)), "points": float(len(rest.points))},
-            remarks=() if rest.settled else (late,),
+            remarks=(
+                *(() if bool(inside.any()) else (gone,)),
+                *(() if rest.settled else (late,)),
+            ),
             settings=settings_of(self),
         )
 

@@ -294,7 +294,10 @@ def _scored(
     elif folds or run.splits[0].watched != run.splits[0].trained:
         what = f"{sum(len(w) for _, w in parts)} cases that their network has not learned from"
     else:
-        what = f"the {len(run.splits[0].trained)} cases that it learned from"
+        count = len(run.splits[0].trained)
+        what = (
+            f"the {count} cases that it learned from" if count > 1 else "the case it learned from"
+        )
         remarks.append("No case could be spared: the scores are those of the training cases.")
     cases: list[CaseScore] = []
     for number, names in parts:
