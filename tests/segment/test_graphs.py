@@ -7,7 +7,7 @@ import torch
 from segment_scenes import BLOCK, PLANE, corner, dice, marks, middle, scene, start, truth
 
 from vesalius.core import Grid, Image, Labels
-from vesalius.errors import ConfigError, GeometryError, ShapeError
+from vesalius.errors import ConfigError, GeometryError, RegionError, ShapeError
 from vesalius.segment import Hints, segment
 from vesalius.segment.graphs import (
     DenseCrf,
@@ -197,3 +197,10 @@ def test_a_seed_outside_the_image_is_refused(method):
         GeometryError, match=r"seeds must lie inside the image, \(500.0, 0.0, 0.0\)"
     ):
         segment(scene(PLANE), method, hints=hints)
+
+
+@pytest.mark.parametrize("method", [SpectralClusters(), NormalisedCut()])
+def test_a_constant_image_has_nothing_to_part(method):
+    image = Image(torch.full((1, 1, 20, 20), 3.0), Grid.from_spacing((1, 20, 20), (1.0, 1.0, 1.0)))
+    with pytest.raises(RegionError, match="values must differ to be parted by likeness"):
+        segment(image, method)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vesalius.core import Image, Step
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, RegionError
 from vesalius.graph import Graph, normalised_cut, region_graph, slic, spectral_clusters, spectrum
 from vesalius.segment._hints import Hints
 from vesalius.segment._method import Method, OnStep
@@ -163,6 +163,11 @@ def _likeness(points: Voxels, pieces: int, contrast_sd: float) -> tuple[Tensor, 
     """Split into pieces and join neighbours: shared faces times likeness of the mean values."""
     if not contrast_sd > 0:
         raise ConfigError(f"contrast_sd must be positive, got {contrast_sd}")
+    if not bool(points.scaled.any()):
+        raise RegionError(
+            "values must differ to be parted by likeness, the image is constant where it counts: "
+            "there is nothing to part"
+        )
     labels = _pieces(points, pieces, 0.5 * contrast_sd, 10)
     graph = region_graph(labels)
     means = _means(labels[points.inside].long() - 1, points.scaled, graph.nodes)
