@@ -44,7 +44,7 @@ def skeleton(mask: Bool[Tensor, "z y x"]) -> Bool[Tensor, "z y x"]:
         >>> bar = torch.zeros(1, 5, 9, dtype=torch.bool)
         >>> bar[0, 1:4, 1:8] = True
         >>> int(skeleton(bar)[0, 2].sum()), int(skeleton(bar).sum())
-        (5, 5)
+        (7, 7)
 
     References:
         Lee, Kashyap and Chu (1994), doi:10.1006/cgip.1994.1042 (peeling by sides with a second
