@@ -24,12 +24,12 @@ from vesalius.measure.evaluate import (
     contest,
     summarise,
 )
+from vesalius.study._folder import make_folder, put
 from vesalius.study._report import Heading
 from vesalius.study._stage_page import Page, render_page
 from vesalius.study.compare._cases import Case, find_cases, lacks_spacing, read_labels
 from vesalius.study.compare._job import Job
 from vesalius.study.compare._tell import TITLES, Told, page_of, table_of
-from vesalius.study.register._run import make_folder, put
 
 OnStep = Callable[[Step], None]
 Scores = Comparison | ObjectComparison

@@ -12,6 +12,7 @@ from vesalius import io
 from vesalius.core import Image, Labels, hash_samples
 from vesalius.core._provenance import Provenance
 from vesalius.errors import OutputError
+from vesalius.study._folder import put
 from vesalius.study._report import Heading, image_facts
 from vesalius.study._stage_page import Page, Titles, render_page
 from vesalius.study._views import View, choose_window, outline, overview
@@ -19,7 +20,6 @@ from vesalius.study.deface._deface import STRICT, Defaced, Rules, Template, defa
 from vesalius.study.deface._gate import OnStep
 from vesalius.study.deface._head import head_of
 from vesalius.study.register._loaded import open_image
-from vesalius.study.register._run import put
 
 TITLES = Titles(
     findings="Before you pass the scan on",

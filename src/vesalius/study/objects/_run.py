@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vesalius import io
 from vesalius.core import Image, Labels, hash_samples
 from vesalius.core._provenance import Provenance
-from vesalius.errors import OutputError
 from vesalius.measure.objects import Objects, measure_objects
 from vesalius.study._charts import Chart, Line, lines
+from vesalius.study._folder import make_folder, put
 from vesalius.study._report import Heading, image_facts
 from vesalius.study._stage_page import Page, Table, Titles, render_page
 from vesalius.study._views import choose_window, overview
@@ -74,19 +73,14 @@ def run_objects(
         OutputError: The folder cannot be written.
     """
     found = measure_objects(image, labels, inside=inside)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {out.name!r} must be writable, got {type(error).__name__}: choose another"
-        ) from None
+    make_folder(out)
     hashes = {
         "image": hash_samples(image.data, image.grid.affine),
         "labels": hash_samples(labels.data, labels.grid.affine),
     }
     record = Provenance("measure objects", {"contains": inside is not None}, hashes).to_json()
-    _put(out / TABLE, found.table.to_csv(index=False, lineterminator="\n"))
-    _put(out / REPORT, render_page(_page(image, labels, found, findings, record)))
+    put(out / TABLE, found.table.to_csv(index=False, lineterminator="\n"))
+    put(out / REPORT, render_page(_page(image, labels, found, findings, record)))
     return Done(found, out / TABLE, out / REPORT)
 
 
@@ -171,8 +165,3 @@ def _methods(table: "pd.DataFrame") -> str:
         "whole samples, axes of the ellipse with the same second moments, perimeter from border "
         "pixels (Benkrid and Crookes 2000), solidity against the convex hull."
     )
-
-
-def _put(path: Path, text: str) -> None:
-    with io.atomic_write(path) as file:
-        file.write(text.encode())

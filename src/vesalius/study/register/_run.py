@@ -9,10 +9,11 @@ from pathlib import Path
 from vesalius import io
 from vesalius.core import Image, Step, resample
 from vesalius.core._provenance import Provenance
-from vesalius.errors import ConvergenceError, GeometryError, OutputError, VesaliusError
+from vesalius.errors import ConvergenceError, GeometryError, VesaliusError
 from vesalius.io import transforms
 from vesalius.register import Registration, register
 from vesalius.register.evaluate import RegistrationReport
+from vesalius.study._folder import make_folder, put
 from vesalius.study._report import Heading
 from vesalius.study._stage_page import Page, render_page
 from vesalius.study.register._job import Inputs, Job
@@ -133,19 +134,3 @@ def _forget(out: Path, *patterns: str) -> None:
 def _record(loaded: Loaded, job: Job, found: Registration) -> dict[str, object]:
     record = Provenance("register", job.to_json(), loaded.hashes())
     return {**record.to_json(), "transform": repr(found.transform), "seconds": found.seconds}
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder of the results, before anything costly is done."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {out.name!r} must be writable, got {type(error).__name__}: choose another"
-        ) from None
-
-
-def put(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with io.atomic_write(path) as file:
-        file.write(text.encode())

@@ -18,10 +18,11 @@ from vesalius.io import transforms
 from vesalius.register import Preset
 from vesalius.register.atlas import SeriesMotion, register_series
 from vesalius.study._charts import Chart, Line, lines
+from vesalius.study._folder import make_folder, put
 from vesalius.study._report import Heading, image_facts
 from vesalius.study._stage_page import Page, Titles, render_page
 from vesalius.study._views import choose_window, overview
-from vesalius.study.register._run import REPORT, make_folder, put
+from vesalius.study.register._run import REPORT
 
 TITLES = Titles(
     findings="Before you use the series",

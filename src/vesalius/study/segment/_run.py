@@ -17,6 +17,7 @@ from vesalius.core._provenance import Provenance
 from vesalius.errors import ConfigError, FormatError, OutputError, VesaliusError
 from vesalius.io import formats
 from vesalius.segment import Method, Segmentation, segment
+from vesalius.study._folder import make_folder, put
 from vesalius.study._report import Heading
 from vesalius.study._stage_page import Page, render_page
 from vesalius.study.segment._job import HintFiles, Job
@@ -88,14 +89,14 @@ def run_segment(
         io.save(found.labels, out)
         remarks = (*loaded.remarks, *found.remarks)
         return (Done(images[0].name, out, None, headline(found), remarks),)
-    _make_folder(out)
+    make_folder(out)
     if len(images) == 1:
         return (_one(images[0], job, method, hints, out, on_step),)
     done = tuple(
         _survived(path, job, method, out / name, on_step)
         for path, name in zip(images, stems(images), strict=True)
     )
-    _put(out / SUMMARY, _summary(done))
+    put(out / SUMMARY, _summary(done))
     return done
 
 
@@ -170,7 +171,7 @@ def _found(
 
 def _survived(path: Path, job: Job, method: Method, out: Path, on_step: OnStep | None) -> Done:
     try:
-        _make_folder(out)
+        make_folder(out)
         return _one(path, job, method, NO_HINTS, out, on_step)
     except OutputError:
         raise
@@ -187,7 +188,7 @@ def _one(
         lead = "The image was refused; see below. Nothing else was written."
         heading = Heading("Nothing was segmented", lead)
         page = Page(heading, errors=(str(error),), provenance=job.to_json(), titles=TITLES)
-        _put(out / REPORT, render_page(page))
+        put(out / REPORT, render_page(page))
         raise
     labels = out / f"labels{_suffix(path)}"
     _save_labels(found, labels)
@@ -205,9 +206,9 @@ def _one(
         "remarks": list(remarks),
         "provenance": record,
     }
-    _put(out / RECORD, json.dumps(body, indent=2, sort_keys=True) + "\n")
+    put(out / RECORD, json.dumps(body, indent=2, sort_keys=True) + "\n")
     page = page_of(_stem(path), loaded, job, found, record=record)
-    _put(out / REPORT, render_page(page))
+    put(out / REPORT, render_page(page))
     return Done(path.name, labels, out / REPORT, headline(found), remarks)
 
 
@@ -266,17 +267,3 @@ def _summary(done: tuple[Done, ...]) -> str:
         cells = [said.get(name, "") for name in columns]
         table.writerow([one.name, *cells, "; ".join(one.remarks), one.error])
     return text.getvalue()
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {out.name!r} must be writable, got {type(error).__name__}: choose another"
-        ) from None
-
-
-def _put(path: Path, text: str) -> None:
-    with io.atomic_write(path) as file:
-        file.write(text.encode())

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 
-from vesalius import io
 from vesalius.core import Image, Labels, Step
 from vesalius.core._provenance import Provenance, hash_json
-from vesalius.errors import FormatError, OutputError, VesaliusError
+from vesalius.errors import FormatError, VesaliusError
 from vesalius.segment._store import model_hash
 from vesalius.segment.networks import (
     CaseScore,
@@ -36,6 +35,7 @@ from vesalius.segment.networks import (
     train_model,
 )
 from vesalius.segment.uncertainty import Unseen, calibrate
+from vesalius.study._folder import make_folder, put
 from vesalius.study._report import Heading
 from vesalius.study._stage_page import Page, render_page
 from vesalius.study.train._job import Job, hold_out_names
@@ -370,19 +370,3 @@ def _file_hash(path: Path) -> str:
 
 def _json(body: object) -> str:
     return json.dumps(body, indent=2, sort_keys=True) + "\n"
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder of the results, before anything costly is done."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {out.name!r} must be writable, got {type(error).__name__}: choose another"
-        ) from None
-
-
-def put(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with io.atomic_write(path) as file:
-        file.write(text.encode())
