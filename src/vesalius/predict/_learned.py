@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -159,3 +159,29 @@ class Estimator(Learned, ABC):
             Changes of settings for ``fresh``; one empty change where nothing is tuned.
         """
         return ({},)
+
+    def path(
+        self,
+        values: Floats,
+        target: Target,
+        held_out: Floats,
+        settings: Sequence[Mapping[str, Any]],
+    ) -> Floats:
+        """Predict held-out cases with each of several settings.
+
+        Linear models override it, since a whole path of weights costs little more than one fit;
+        what they give must be what one fit for each setting gives.
+
+        Args:
+            values: (cases, features) of the training cases.
+            target: Their outcome.
+            held_out: (other cases, features) to predict.
+            settings: Changes of settings, as :meth:`grid` gives them.
+
+        Returns:
+            (settings, other cases, outputs).
+        """
+        import numpy as np
+
+        fitted = (self.fresh(change).fit(values, target) for change in settings)
+        return np.stack([one.predict(held_out) for one in fitted])
