@@ -20,7 +20,9 @@ from vesalius.predict._card import (
 from vesalius.predict._description import Description
 from vesalius.predict._learned import Estimator, Step
 from vesalius.predict._model import Model, Prediction
+from vesalius.predict._outcome import target_of
 from vesalius.predict._pipeline import Fitted, Recipe, Tuning, fit_recipe
+from vesalius.predict._read import as_table, read_table
 from vesalius.predict._table import Table
 from vesalius.predict._target import Target
 
@@ -43,5 +45,8 @@ __all__ = [
     "Threshold",
     "Tuning",
     "Validation",
+    "as_table",
     "fit_recipe",
+    "read_table",
+    "target_of",
 ]

@@ -6,16 +6,15 @@ import io
 import math
 from typing import TYPE_CHECKING
 
+from vesalius.io.tables import safe_cell
 from vesalius.measure import COLUMNS
 from vesalius.study._part import NUMBERS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FORMULA = ("=", "+", "-", "@", "\t")
 
-
-def csv_text(table: "DataFrame") -> str:
+def csvsafe_cell(table: "DataFrame") -> str:
     r"""Write the table as CSV: every float comes back exactly, no text can act as a formula.
 
     Args:
@@ -28,7 +27,7 @@ def csv_text(table: "DataFrame") -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = _columns(table)
-    writer.writerow([_text(name) for name in columns])
+    writer.writerow([safe_cell(name) for name in columns])
     cells = [_cells(table, name) for name in columns]
     writer.writerows(zip(*cells, strict=True))
     return out.getvalue()
@@ -75,7 +74,7 @@ def wide_csv(table: "DataFrame") -> str:
     rows = wide(table)
     writer.writerow(rows.columns)
     for row in rows.itertuples(index=False):
-        writer.writerow([_text(v) if isinstance(v, str) else _number(v) for v in row])
+        writer.writerow([safe_cell(v) if isinstance(v, str) else _number(v) for v in row])
     return out.getvalue()
 
 
@@ -91,7 +90,7 @@ def _columns(table: "DataFrame") -> list[str]:
 def _cells(table: "DataFrame", name: str) -> list[str]:
     if name in NUMBERS:
         return ["" if v is None else repr(v) for v in _numbers(table, name)]
-    return [_text(value) for value in _strings(table, name)]
+    return [safe_cell(value) for value in _strings(table, name)]
 
 
 def _numbers(table: "DataFrame", name: str) -> list[float | None]:
@@ -101,9 +100,3 @@ def _numbers(table: "DataFrame", name: str) -> list[float | None]:
 
 def _strings(table: "DataFrame", name: str) -> list[str]:
     return ["" if v is None or v != v else str(v) for v in table[name].tolist()]
-
-
-def _text(value: str) -> str:
-    # a carriage return would end the line for some readers
-    value = value.replace("\r", " ")
-    return "'" + value if value.startswith(_FORMULA) else value

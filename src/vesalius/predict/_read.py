@@ -1,0 +1,297 @@
+"""Read: a file or a frame as a table of features, with a reason for every gap."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from vesalius.core._provenance import Provenance
+from vesalius.errors import ConfigError, FormatError, UnitError
+from vesalius.io.tables import read_note, read_rows
+from vesalius.predict._description import Description
+from vesalius.predict._table import NOT_GIVEN, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDE = "wide.parquet"
+"""File of a cohort folder that holds a row for each case and region."""
+ABOUT = ("case", "subject", "session", "role", "label", "config_hash", "reason")
+"""Columns of our own tables that are no features."""
+PLAIN = Description()
+"""Nothing is known of the columns."""
+_CASE = ("case", "subject", "id")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which columns are features.
+
+    Attributes:
+        features: Patterns, such as ``original_*``; empty takes every number without a role.
+        leave_out: Patterns of columns that are no features.
+    """
+
+    features: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+
+
+def read_table(
+    path: str | Path,
+    description: Description = PLAIN,
+    *,
+    features: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+) -> Table:
+    """Read a table of features.
+
+    Args:
+        path: CSV, gzipped CSV, TSV or Parquet with one row a case, or the folder of a cohort.
+        description: What its columns mean; columns that it names are no features.
+        features: Patterns of the columns that are features (``original_*``); empty takes every
+            column of numbers that has no role.
+        leave_out: Patterns of columns that are no features.
+
+    Returns:
+        The table, with the parameters of the features where the file says them.
+
+    Raises:
+        FormatError: The file is absent, damaged or no table.
+        ConfigError: A named column is absent, a case occurs twice, features were made with
+            different parameters, or there is no feature.
+        UnitError: A feature has more than one unit.
+        IntensityError: A value is infinite.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / WIDE
+        if not path.is_file():
+            raise FormatError(
+                f"a folder must be that of a cohort, {path.parent.name!r} holds no {WIDE}: run "
+                "'vesalius cohort run' first, or give the table itself"
+            )
+    note = read_note(path)
+    return as_table(read_rows(path), description, features=features, leave_out=leave_out, note=note)
+
+
+def as_table(
+    frame: "pd.DataFrame",
+    description: Description = PLAIN,
+    *,
+    features: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+    note: dict[str, Any] | None = None,
+) -> Table:
+    """Take a data frame as a table of features.
+
+    Args:
+        frame: One row for each case.
+        description: What its columns mean.
+        features: Patterns of the columns that are features; empty takes every column of numbers
+            that has no role.
+        leave_out: Patterns of columns that are no features.
+        note: What a file of ours says of itself: features, units, parameters, history.
+
+    Returns:
+        The table.
+
+    Raises:
+        ConfigError: A named column is absent, a case occurs twice, features were made with
+            different parameters, a feature is no number, or there is none.
+        UnitError: A feature has more than one unit.
+        IntensityError: A value is infinite.
+    """
+    note = note or {}
+    frame = frame.reset_index(drop=True)
+    _check_columns(frame, description)
+    chosen = _features(frame, description, Choice(tuple(features), tuple(leave_out)), note)
+    cases = _cases(frame, description)
+    values = frame[chosen].to_numpy(dtype=np.float64)
+    kept = set(chosen)
+    others = frame[[name for name in frame.columns if name not in kept]]
+    return Table(
+        cases,
+        tuple(chosen),
+        values,
+        others,
+        _reasons(frame, cases, chosen, values),
+        _units(note, kept),
+        _parameters(frame, note),
+        tuple(_record(entry) for entry in note.get("history", ())),
+    )
+
+
+def note_of(table: Table) -> dict[str, object]:
+    """Give what a file must say of a table so that :func:`read_table` gives it back.
+
+    Args:
+        table: The table.
+
+    Returns:
+        JSON types, for ``io.tables.write_parquet(..., note=)``.
+    """
+    return {
+        "features": list(table.features),
+        "units": dict(table.units),
+        "parameters": table.parameters,
+        "history": [record.to_json() for record in table.history],
+    }
+
+
+def frame_of(table: Table) -> "pd.DataFrame":
+    """Give a table as a data frame: what else is known first, then the features.
+
+    Args:
+        table: The table.
+
+    Returns:
+        One row for each case. Where no column names the cases, ``case`` does; reasons of gaps stand
+        in ``reason`` as ``feature: why``, joined by semicolons.
+    """
+    import pandas as pd
+
+    frame = table.columns.copy()
+    if not any(name in frame for name in _CASE):
+        frame.insert(0, "case", list(table.cases))
+    by_case: dict[str, list[str]] = {}
+    for (case, feature), why in table.reasons.items():
+        by_case.setdefault(case, []).append(f"{feature}: {why}")
+    if by_case or "reason" in frame:
+        frame = frame.assign(reason=["; ".join(by_case.get(case, ())) for case in table.cases])
+    values = pd.DataFrame(table.values, columns=list(table.features))
+    return pd.concat([frame, values], axis=1)
+
+
+def _check_columns(frame: "pd.DataFrame", description: Description) -> None:
+    if frame.columns.has_duplicates:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ConfigError(f"each column must be named once, got {twice!r} twice: rename one")
+    for name in description.named:
+        if name not in frame.columns:
+            near = _nearest(name, [str(c) for c in frame.columns])
+            raise ConfigError(
+                f"the table must have the column {name!r}, it has not{near}: check the spelling"
+            )
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(names), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _features(
+    frame: "pd.DataFrame", description: Description, choice: Choice, note: dict[str, Any]
+) -> list[str]:
+    roles = {*description.named, *ABOUT}
+    numeric = [str(n) for n in frame.columns if frame[n].dtype.kind in "fiub" and n not in roles]
+    known = set(note.get("features", ()))
+    if choice.features:
+        wanted = [str(n) for n in frame.columns if _matches(str(n), choice.features)]
+        clash = [name for name in wanted if name in roles]
+        texts = [name for name in wanted if name not in roles and name not in numeric]
+        if clash:
+            raise ConfigError(
+                f"a column must not be a feature and have a role, {clash[0]!r} is both: leave it "
+                "out of the features"
+            )
+        if texts:
+            raise ConfigError(
+                f"a feature must be a number, {texts[0]!r} holds text such as "
+                f"{str(frame[texts[0]].iloc[0])[:30]!r}: code it as numbers, or leave it out"
+            )
+    else:
+        wanted = [name for name in numeric if not known or name in known]
+    wanted = [name for name in wanted if not _matches(name, choice.leave_out)]
+    if not wanted:
+        raise ConfigError(
+            "a table must have at least one feature, got none: columns of numbers without a role "
+            "are features; see --features and --leave-out"
+        )
+    return wanted
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _cases(frame: "pd.DataFrame", description: Description) -> tuple[str, ...]:
+    name = description.case or next((n for n in _CASE if n in frame.columns), "")
+    if not name:
+        width = len(str(len(frame)))
+        return tuple(f"row{k:0{width}d}" for k in range(1, len(frame) + 1))
+    texts = [_name(value) for value in frame[name].tolist()]
+    if not description.case and "label" in frame.columns and len(set(texts)) < len(texts):
+        texts = [f"{a}:{_name(b)}" for a, b in zip(texts, frame["label"].tolist(), strict=True)]
+    if "" in texts:
+        raise ConfigError(
+            f"every case must have a name, row {texts.index('') + 1} has none in {name!r}: fill it"
+        )
+    return tuple(texts)
+
+
+def _name(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return "" if value != value else f"{float(value):.17g}"
+    return str(value).strip()
+
+
+def _reasons(
+    frame: "pd.DataFrame", cases: tuple[str, ...], features: list[str], values: Any
+) -> dict[tuple[str, str], str]:
+    said: dict[tuple[str, str], str] = {}
+    if "reason" in frame.columns:
+        for case, text in zip(cases, frame["reason"].tolist(), strict=True):
+            for part in str(text).split("; "):
+                feature, colon, why = part.partition(": ")
+                if colon:
+                    said[case, feature] = why
+    found = {}
+    for i, j in zip(*np.nonzero(np.isnan(values)), strict=True):
+        key = (cases[i], features[j])
+        found[key] = said.get(key, NOT_GIVEN)
+    return found
+
+
+def _units(note: dict[str, Any], kept: set[str]) -> dict[str, str]:
+    units = {}
+    for name, unit in note.get("units", {}).items():
+        if isinstance(unit, list):
+            if len(unit) > 1:
+                raise UnitError(
+                    f"a feature must have one unit, {name!r} has {', '.join(map(repr, unit))}: "
+                    "bring the images to one unit and measure again"
+                )
+            unit = unit[0] if unit else ""
+        if name in kept:
+            units[name] = str(unit)
+    return units
+
+
+def _parameters(frame: "pd.DataFrame", note: dict[str, Any]) -> str:
+    if "config_hash" in frame.columns:
+        found = sorted({_name(v) for v in frame["config_hash"].tolist()} - {""})
+        if len(found) > 1:
+            raise ConfigError(
+                f"features must be made with one set of parameters, got {len(found)} "
+                f"({', '.join(found[:3])}): measure all cases with one configuration"
+            )
+        if found:
+            return found[0]
+    return str(note.get("parameters", ""))
+
+
+def _record(entry: dict[str, Any]) -> Provenance:
+    return Provenance(
+        str(entry.get("step", "")),
+        dict(entry.get("parameters", {})),
+        dict(entry.get("inputs", {})),
+        str(entry.get("version", "")),
+        tuple(_record(one) for one in entry.get("parents", ())),
+    )
