@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def csvsafe_cell(table: "DataFrame") -> str:
+def csv_text(table: "DataFrame") -> str:
     r"""Write the table as CSV: every float comes back exactly, no text can act as a formula.
 
     Args:
