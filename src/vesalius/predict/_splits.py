@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vesalius.errors import ConfigError
 from vesalius.predict._card import Threshold
 from vesalius.predict._description import Description
-from vesalius.predict._table import Table
+from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 
 Method = Literal["stratified", "grouped", "leave_one_site_out", "temporal", "bootstrap", "plain"]
@@ -174,7 +174,7 @@ def balanced_folds(
     return fold[place]
 
 
-def _greedy(counts: NDArray[np.float64], fold: Whole, order: Whole, folds: int) -> Whole:
+def _greedy(counts: Floats, fold: Whole, order: Whole, folds: int) -> Floats:
     """Place units of several cases, the most uneven first; give counts of each fold."""
     held = np.zeros((folds, counts.shape[1]))
     share = counts.sum(axis=0)
@@ -188,7 +188,7 @@ def _greedy(counts: NDArray[np.float64], fold: Whole, order: Whole, folds: int) 
     return held
 
 
-def _deal(counts: NDArray[np.float64], fold: Whole, order: Whole, held: NDArray) -> None:
+def _deal(counts: Floats, fold: Whole, order: Whole, held: Floats) -> None:
     """Deal units of one case, class by class, each to the fold that has fewest of its class."""
     total = held.sum(axis=1)
     for kind in range(counts.shape[1]):
@@ -258,7 +258,7 @@ def _in_time(
     return tuple(found)
 
 
-def _time_cuts(date: NDArray[np.float64], count: int) -> list[float]:
+def _time_cuts(date: Floats, count: int) -> list[float]:
     """First date of each part after the first; parts hold about as many cases, no date is split."""
     days, counts = np.unique(date, return_counts=True)
     before = np.cumsum(counts) - counts
@@ -329,7 +329,7 @@ def _numbered(names: list[str]) -> Whole:
     return np.array([place.setdefault(name, len(place)) for name in names], dtype=np.int64)
 
 
-def _dates(table: Table, column: str) -> tuple[NDArray[np.float64], list[str]]:
+def _dates(table: Table, column: str) -> tuple[Floats, list[str]]:
     """Give dates as days, or numbers as they are; and how each is said."""
     import pandas as pd
 
