@@ -1,0 +1,23 @@
+"""Batch against biology: what a batch changes, what can be told apart, and what is adjusted for.
+
+A batch (scanner, protocol, site) changes the measurement and not the patient; a confounder changes
+features and outcome both. The first is harmonised, the second is adjusted for, and where batch and
+outcome go together neither helps.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.predict._confounding import (
+    Design,
+    adjustment_plan,
+    check_design,
+    describe_design,
+)
+from vesalius.predict._residualise import Residualise
+
+__all__ = [
+    "Design",
+    "Residualise",
+    "adjustment_plan",
+    "check_design",
+    "describe_design",
+]
