@@ -1,15 +1,23 @@
 """Pipeline: steps and an estimator, fitted together on training cases alone."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
+import numpy as np
+
+from vesalius.errors import ConfigError, RegionError
+from vesalius.predict._constant import Constant
+from vesalius.predict._gaps import check_full
+from vesalius.predict._impute import Impute
+from vesalius.predict._inner_folds import inner_folds
+from vesalius.predict._inner_score import FITTING, Score, inner_scores
 from vesalius.predict._learned import Estimator, Step
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 
-Score = Literal["auc", "log_loss", "brier", "r2", "mae", "concordance", "accuracy"]
+Setting = Mapping[str, Any]
 
 
 @final
@@ -18,17 +26,24 @@ class Tuning:
     """How settings of the estimator are chosen, in folds inside of the training cases.
 
     Attributes:
-        folds: Inner folds.
-        score: What is maximised (losses are minimised); empty takes AUC, log loss, R2 or
-            concordance by the kind of outcome.
+        folds: Inner folds; fewer where a class has fewer cases.
+        score: What is maximised (losses are minimised); empty takes AUC, R2 or concordance by the
+            kind of outcome.
         rule: The best mean, or the simplest setting within one standard error of it.
         seed: Of the inner folds.
+
+    Raises:
+        ConfigError: Fewer than two folds.
     """
 
     folds: int = 5
     score: Score | Literal[""] = ""
     rule: Literal["best", "one_standard_error"] = "best"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ConfigError(f"tuning must have at least two inner folds, got {self.folds}")
 
 
 @final
@@ -90,19 +105,139 @@ class Fitted:
 
         Returns:
             (cases, outputs), as :meth:`Estimator.predict`.
+
+        Raises:
+            IntensityError: A value is missing that no step fills; names feature and case.
         """
-        return self.estimator.predict(self.transform(table).values)
+        seen = self.transform(table)
+        check_full(seen, type(self.estimator).__name__)
+        return self.estimator.predict(seen.values)
 
 
-def fit_recipe(recipe: Recipe, table: Table, target: Target) -> Fitted:
-    """Fit a recipe on training cases: steps once, settings chosen in inner folds, then all again.
+def fit_recipe(
+    recipe: Recipe, table: Table, target: Target, *, groups: tuple[str, ...] = ()
+) -> Fitted:
+    """Fit a recipe on training cases: steps, then settings chosen in inner folds, then the model.
+
+    In every inner fold the steps are learned anew from its own training part, so that no setting
+    is chosen by cases that a step has seen. A table with gaps and no ``Impute`` among the steps
+    gets one in front. Where the steps leave no feature the model is :class:`Constant`.
 
     Args:
-        recipe: What is done.
+        recipe: What is done; stays as it is.
         table: The training cases.
         target: Their outcome.
+        groups: Of each case, what inner folds must not split, such as the patient; empty for none.
 
     Returns:
         The fitted recipe.
+
+    Raises:
+        ConfigError: The estimator or the score does not fit the kind of outcome, or numbers of
+            cases, outcomes and groups differ.
+        IntensityError: A value is missing where the estimator looks.
+        RegionError: One class only, or too few cases of one for inner folds.
     """
-    raise NotImplementedError  # the models' colleague writes this first
+    _check(recipe, table, target)
+    asked = _with_impute(recipe.steps, table)
+    steps, seen = _fit_steps(asked, table, target)
+    check_full(seen, type(recipe.estimator).__name__)
+    if not seen.features:
+        constant = Constant().fit(seen.values, target)
+        return Fitted(steps, constant, {}, (), table.features, ())
+    settings = recipe.estimator.grid(seen.values, target)
+    chosen: Setting = settings[0]
+    inner: tuple[tuple[Setting, float], ...] = ()
+    if len(settings) > 1:
+        scores = _inner(
+            Recipe(asked, recipe.estimator, recipe.tuning), settings, table, target, groups
+        )
+        chosen, inner = _choose(settings, scores, recipe.tuning.rule)
+    estimator = recipe.estimator.fresh(chosen).fit(seen.values, target)
+    return Fitted(steps, estimator, chosen, inner, table.features, seen.features)
+
+
+def _check(recipe: Recipe, table: Table, target: Target) -> None:
+    if len(target.values) != len(table.cases):
+        raise ConfigError(
+            f"each case must have one outcome, got {len(table.cases)} cases and "
+            f"{len(target.values)} outcomes: keep the same rows of both"
+        )
+    if not table.cases:
+        raise RegionError("a recipe must be fitted on cases, got none: give training cases")
+    estimator = recipe.estimator
+    if target.kind not in estimator.kinds:
+        raise ConfigError(
+            f"{type(estimator).__name__} predicts {', '.join(estimator.kinds)}, got an outcome "
+            f"of kind {target.kind!r}: choose another estimator"
+        )
+    if target.classes and len(np.unique(target.values)) < 2:
+        raise RegionError(
+            f"the training cases must hold at least two classes, got {len(target.values)} cases "
+            f"of one of {', '.join(target.classes)}: give cases of another class"
+        )
+    score = recipe.tuning.score
+    if score and score not in FITTING[target.kind]:
+        raise ConfigError(
+            f"the score of an outcome of kind {target.kind!r} must be one of "
+            f"{', '.join(FITTING[target.kind])}, got {score!r}"
+        )
+
+
+def _with_impute(steps: tuple[Step, ...], table: Table) -> tuple[Step, ...]:
+    filled = any(isinstance(step, Impute) for step in steps)
+    return steps if filled or not np.isnan(table.values).any() else (Impute(), *steps)
+
+
+def _fit_steps(
+    steps: tuple[Step, ...], table: Table, target: Target
+) -> tuple[tuple[Step, ...], Table]:
+    fitted = []
+    for step in steps:
+        # who does not need the outcome does not get it
+        ready = step.fresh().fit(table, target if step.needs_target else None)
+        table = ready.transform(table)
+        fitted.append(ready)
+    return tuple(fitted), table
+
+
+def _inner(
+    recipe: Recipe,
+    settings: Sequence[Setting],
+    table: Table,
+    target: Target,
+    groups: tuple[str, ...],
+) -> Floats:
+    """Give (folds, settings) the score of each setting in each inner fold."""
+    tuning = recipe.tuning
+    score = tuning.score or FITTING[target.kind][0]
+    folds = inner_folds(table.cases, target.strata, tuning.folds, seed=tuning.seed, groups=groups)
+    found = []
+    for rows, held in folds:
+        truth = target.rows(rows)
+        steps, seen = _fit_steps(recipe.steps, table.rows(rows), truth)
+        other = table.rows(held)
+        for step in steps:
+            other = step.transform(other)
+        for part in (seen, other):
+            check_full(part, type(recipe.estimator).__name__)
+        model = recipe.estimator if seen.features else Constant()
+        tried = settings if seen.features else [{} for _ in settings]
+        predicted = model.path(seen.values, truth, other.values, tried)
+        found.append(inner_scores(predicted, target.rows(held), score))
+    return np.stack(found)
+
+
+def _choose(
+    settings: Sequence[Setting], scores: Floats, rule: str
+) -> tuple[Setting, tuple[tuple[Setting, float], ...]]:
+    """Choose among settings in order from the simplest; of equals the simplest."""
+    defined = scores[~np.isnan(scores).any(axis=1)]
+    if not len(defined):
+        return settings[0], tuple((one, float("nan")) for one in settings)
+    mean = np.round(defined.mean(axis=0), 12)
+    best = int(mean.argmax())
+    if rule == "one_standard_error" and len(defined) > 1:
+        error = defined[:, best].std(ddof=1) / np.sqrt(len(defined))
+        best = int(np.flatnonzero(mean >= mean[best] - error)[0])
+    return settings[best], tuple((s, float(m)) for s, m in zip(settings, mean, strict=True))

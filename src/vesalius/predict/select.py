@@ -1,0 +1,12 @@
+"""Steps that fill, scale and choose features, in the order in which a recipe names them.
+
+Each learns from training cases alone; :func:`fit_recipe` learns it anew in every fold.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.predict._impute import Impute
+from vesalius.predict._redundancy import Redundancy, correlations
+from vesalius.predict._scale import Scale
+from vesalius.predict._variance import Variance
+
+__all__ = ["Impute", "Redundancy", "Scale", "Variance", "correlations"]
