@@ -21,7 +21,8 @@ SUFFIXES = (".csv", ".csv.gz", ".tsv", ".parquet")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "."})
 """Words for a value that is not there, in small letters."""
 
-_FORMULA = ("=", "+", "-", "@", "\t")
+_FORMULA = re.compile(r"'*[=+\-@\t]")
+"""What a spreadsheet would run, or would be if an apostrophe of ours were taken away."""
 _CODE = re.compile(r"[+-]?0\d")
 """Digits with a leading zero: the name of a case, not a number."""
 _KEY = b"vesalius"
@@ -40,7 +41,7 @@ def safe_cell(text: str) -> str:
         becomes a blank, since it would end the line for some readers.
     """
     text = text.replace("\r", " ")
-    return "'" + text if text.startswith(_FORMULA) else text
+    return "'" + text if _FORMULA.match(text) else text
 
 
 def read_rows(path: str | Path) -> "pd.DataFrame":
@@ -208,7 +209,7 @@ def _read_text(path: Path, kind: str) -> "pd.DataFrame":
     if "\0" in text:
         raise _damaged(path, ValueError())
     rows = list(csv.reader(io.StringIO(text), delimiter="\t" if kind == ".tsv" else ","))
-    while rows and not any(rows[-1]):
+    while rows and not rows[-1]:
         rows.pop()
     if len(rows) < 2:
         raise FormatError(
@@ -269,7 +270,7 @@ def _column(cells: list[str]) -> Any:
 
 
 def _plain(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell[1:]) else cell
 
 
 def _cells(column: "pd.Series") -> list[str]:
