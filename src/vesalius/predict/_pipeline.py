@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 import numpy as np
@@ -74,6 +74,8 @@ class Fitted:
         inner: Mean score of the inner folds for each setting tried, as (setting, score).
         wanted: Features that the first step needs.
         features: Features that the estimator sees.
+        unseen: (cases, outputs) what models of the inner folds, with the chosen settings, said of
+            the training cases that they had not seen; empty where nothing was tuned.
     """
 
     steps: tuple[Step, ...]
@@ -82,6 +84,7 @@ class Fitted:
     inner: tuple[tuple[Mapping[str, Any], float], ...]
     wanted: tuple[str, ...]
     features: tuple[str, ...]
+    unseen: Floats = field(default_factory=lambda: np.zeros((0, 1)), repr=False)
 
     def transform(self, table: Table) -> Table:
         """Take cases through the steps.
@@ -148,13 +151,15 @@ def fit_recipe(
     settings = recipe.estimator.grid(seen.values, target)
     chosen: Setting = settings[0]
     inner: tuple[tuple[Setting, float], ...] = ()
+    unseen = np.zeros((0, 1))
     if len(settings) > 1:
-        scores = _inner(
+        scores, predicted = _inner(
             Recipe(asked, recipe.estimator, recipe.tuning), settings, table, target, groups
         )
         chosen, inner = _choose(settings, scores, recipe.tuning.rule)
+        unseen = predicted[settings.index(chosen)]
     estimator = recipe.estimator.fresh(chosen).fit(seen.values, target)
-    return Fitted(steps, estimator, chosen, inner, table.features, seen.features)
+    return Fitted(steps, estimator, chosen, inner, table.features, seen.features, unseen)
 
 
 def _check(recipe: Recipe, table: Table, target: Target) -> None:
@@ -207,12 +212,13 @@ def _inner(
     table: Table,
     target: Target,
     groups: tuple[str, ...],
-) -> Floats:
-    """Give (folds, settings) the score of each setting in each inner fold."""
+) -> tuple[Floats, Floats]:
+    """Give (folds, settings) the score of each setting in each inner fold, and the predictions."""
     tuning = recipe.tuning
     score = tuning.score or FITTING[target.kind][0]
     folds = inner_folds(table.cases, target.strata, tuning.folds, seed=tuning.seed, groups=groups)
     found = []
+    every = np.zeros((0, 0, 0))
     for rows, held in folds:
         truth = target.rows(rows)
         steps, seen = _fit_steps(recipe.steps, table.rows(rows), truth)
@@ -225,7 +231,10 @@ def _inner(
         tried = settings if seen.features else [{} for _ in settings]
         predicted = model.path(seen.values, truth, other.values, tried)
         found.append(inner_scores(predicted, target.rows(held), score))
-    return np.stack(found)
+        if not every.size:
+            every = np.zeros((len(settings), len(table.cases), predicted.shape[2]))
+        every[:, held] = predicted
+    return np.stack(found), every
 
 
 def _choose(
