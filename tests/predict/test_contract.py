@@ -47,6 +47,7 @@ SETTINGS = {
     "Keep": {"patterns": ("f*",)},
     "Drop": {"patterns": ("f07",)},
     "Mrmr": {"features": 3},
+    "Stability": {"icc": (("f00", 0.9), ("f01", 0.8), ("f02", 0.3))},
     "Univariate": {"features": 3},
 }
 
@@ -180,6 +181,8 @@ class TestStep:
 @pytest.mark.parametrize(("cls", "kind"), KINDS, ids=lambda v: getattr(v, "__name__", v))
 class TestEstimator:
     def test_learns_what_there_is(self, cls, kind):
+        if cls.word == "constant":
+            pytest.skip("looks at no feature, and says so")
         table, target = made(150, 6, kind=kind, shift=2.0)
         scores = build(cls).fit(table.values, target).predict(table.values)
         assert scores.shape == (150, len(target.classes) if kind == "classes" else 1)

@@ -413,6 +413,16 @@ def as_table(rows: list[dict[str, object]]) -> "pd.DataFrame":
     return table.astype(kinds)
 
 
+def wide_names(table: "pd.DataFrame") -> "pd.Series":
+    """Give the column of the wide table that each row of the long table goes to."""
+    import re
+
+    keys = ["filter", "feature", "aggregation", "discretisation"]
+    parts = table[keys].replace({"filter": {"original": ""}})
+    names = parts.apply(lambda row: "_".join(str(v) for v in row if v), axis=1)
+    return names.map(lambda name: re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_"))
+
+
 def wide(table: "pd.DataFrame") -> "pd.DataFrame":
     """Turn the long table into one row for each subject and region.
 
@@ -424,12 +434,7 @@ def wide(table: "pd.DataFrame") -> "pd.DataFrame":
         ``<filter>_<feature>_<aggregation>_<discretisation>`` with only ``[A-Za-z0-9_]``; the
         filter is left out for the original image, empty parts are left out.
     """
-    import re
-
-    keys = ["filter", "feature", "aggregation", "discretisation"]
-    parts = table[keys].replace({"filter": {"original": ""}})
-    names = parts.apply(lambda row: "_".join(str(v) for v in row if v), axis=1)
-    clean = names.map(lambda name: re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_"))
+    clean = wide_names(table)
     order = list(dict.fromkeys(clean))
     by = table.assign(column=clean).pivot(
         index=["subject", "label"], columns="column", values="value"

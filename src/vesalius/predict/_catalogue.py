@@ -19,6 +19,11 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "scale": ("_scale", "Scale"),
         "variance": ("_variance", "Variance"),
         "redundancy": ("_redundancy", "Redundancy"),
+        "stability": ("_stability", "Stability"),
+        "univariate": ("_univariate", "Univariate"),
+        "mrmr": ("_mrmr", "Mrmr"),
+        "keep": ("_keep", "Keep"),
+        "drop": ("_keep", "Drop"),
         "residualise": ("_residualise", "Residualise"),
         "combat": ("_combat", "Combat"),
     }

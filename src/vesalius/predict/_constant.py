@@ -7,6 +7,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from vesalius.predict._description import Kind
+from vesalius.predict._gaps import check_values
 from vesalius.predict._learned import Estimator, learned
 from vesalius.predict._table import Floats
 from vesalius.predict._target import Target
@@ -21,9 +22,11 @@ class Constant(Estimator):
 
     Attributes:
         output_: (outputs,) what is predicted for everybody.
+        count_: Features that it was shown.
     """
 
     output_: Floats = learned()
+    count_: int = learned()
 
     word: ClassVar[str] = "constant"
     kinds: ClassVar[tuple[Kind, ...]] = ("binary", "classes", "number", "survival")
@@ -32,12 +35,14 @@ class Constant(Estimator):
         """Learn the share or the mean.
 
         Args:
-            values: (cases, features), not looked at.
+            values: (cases, features), finite; only counted.
             target: Their outcome.
 
         Returns:
             Itself.
         """
+        check_values(values, -1, "Constant")
+        self.count_ = values.shape[1]
         if target.kind == "classes":
             counts = np.bincount(target.values.astype(np.int64), minlength=len(target.classes))
             self.output_ = counts / counts.sum()
@@ -57,4 +62,5 @@ class Constant(Estimator):
             (cases, outputs).
         """
         self.state()
+        check_values(values, self.count_, "Constant")
         return np.repeat(self.output_[None], len(values), axis=0)

@@ -5,8 +5,26 @@ Each learns from training cases alone; :func:`fit_recipe` learns it anew in ever
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.predict._impute import Impute
+from vesalius.predict._keep import Drop, Keep
+from vesalius.predict._mrmr import Mrmr
 from vesalius.predict._redundancy import Redundancy, correlations
 from vesalius.predict._scale import Scale
+from vesalius.predict._stability import Stability, stability_from
+from vesalius.predict._univariate import Univariate, p_values, q_values
 from vesalius.predict._variance import Variance
 
-__all__ = ["Impute", "Redundancy", "Scale", "Variance", "correlations"]
+__all__ = [
+    "Drop",
+    "Impute",
+    "Keep",
+    "Mrmr",
+    "Redundancy",
+    "Scale",
+    "Stability",
+    "Univariate",
+    "Variance",
+    "correlations",
+    "p_values",
+    "q_values",
+    "stability_from",
+]
