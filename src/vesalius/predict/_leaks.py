@@ -3,7 +3,6 @@
 
 from vesalius.predict._card import Leak
 from vesalius.predict._description import Description
-from vesalius.predict._pipeline import Recipe
 from vesalius.predict._splits import Split
 from vesalius.predict._table import Table
 from vesalius.predict._target import Target
