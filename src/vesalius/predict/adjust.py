@@ -6,6 +6,7 @@ outcome go together neither helps.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.predict._batch_effects import BatchEffects, batch_effects
 from vesalius.predict._confounding import (
     Design,
     adjustment_plan,
@@ -13,11 +14,17 @@ from vesalius.predict._confounding import (
     describe_design,
 )
 from vesalius.predict._residualise import Residualise
+from vesalius.predict._shift_tests import FeatureTest
+from vesalius.predict._variance_shares import VarianceShares
 
 __all__ = [
+    "BatchEffects",
     "Design",
+    "FeatureTest",
     "Residualise",
+    "VarianceShares",
     "adjustment_plan",
+    "batch_effects",
     "check_design",
     "describe_design",
 ]
