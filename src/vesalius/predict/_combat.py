@@ -201,11 +201,12 @@ class Combat(Step):
             if not self.mean_only:
                 check_sizes({name: len(values)})
             effect = effect_of(moments_of(values, terms), model, self.shrinkage)
-        base = model.mean + terms @ model.weights if terms.shape[1] else model.mean
-        moved = values - base
-        moved -= effect.location * model.deviation
-        moved /= np.sqrt(effect.scale)
-        moved += base
+        # (x - base - location) / root + base, with the terms that all cases share taken together
+        factor = 1.0 / np.sqrt(effect.scale)
+        moved = values * factor
+        moved += (1.0 - factor) * model.mean - effect.location * model.deviation * factor
+        if terms.shape[1]:
+            moved += terms @ (model.weights * (1.0 - factor))
         return moved
 
 

@@ -72,7 +72,8 @@ def _one(table: Table, column: str, names: Sequence[str], typical: Floats) -> Fl
         )
     values = np.tile(typical, (len(known), 1)) if typical.size else np.zeros((len(known), width))
     if known.any():
-        values[known] = _known(table.rows(np.flatnonzero(known)), column, names)
+        # without the features, which need not be copied
+        values[known] = _known(table.select(()).rows(np.flatnonzero(known)), column, names)
     return values
 
 

@@ -100,11 +100,13 @@ class Table:
             features: Names.
 
         Returns:
-            The smaller table.
+            The smaller table; this one where nothing changes.
 
         Raises:
             ConfigError: A feature is absent.
         """
+        if tuple(features) == self.features:
+            return self
         place = {name: j for j, name in enumerate(self.features)}
         if absent := [name for name in features if name not in place]:
             raise ConfigError(
