@@ -33,6 +33,8 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
 ESTIMATORS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "constant": ("_constant", "Constant"),
+        "lasso": ("_linear_models", "Lasso"),
+        "elastic-net": ("_linear_models", "ElasticNet"),
     }
 )
 """File and class of each estimator."""
