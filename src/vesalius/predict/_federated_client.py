@@ -1,0 +1,290 @@
+"""Client: a hospital's side of a training; its cases stay, sums leave."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from vesalius.errors import ConfigError, IntensityError, RegionError, VesaliusError
+from vesalius.predict import _federated_sums as sums
+from vesalius.predict._federated_message import Array, Message
+from vesalius.predict._private import Accountant, Privacy, noisy
+from vesalius.predict._secure_sum import Masks
+from vesalius.predict._table import Floats, Table
+from vesalius.predict._target import Target
+
+REFUSED = "refused"
+"""What a client answers when its rules or its table do not allow what is asked."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a hospital lets out, whatever the server asks.
+
+    Attributes:
+        fewest: Cases, and cases of each class and level, below which nothing is told.
+        epsilon: Budget of privacy for the life of the client; infinite for none. With a budget,
+            only sums with noise leave.
+        delta: Chance with which the budget may fail.
+        masked: Whether sums leave masked only.
+
+    Raises:
+        ConfigError: A rule is out of range.
+    """
+
+    fewest: int = 5
+    epsilon: float = math.inf
+    delta: float = 1e-5
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fewest < 2 or not self.epsilon > 0 or not 0 < self.delta < 1:
+            raise ConfigError(
+                "rules must have fewest >= 2, epsilon > 0 and 0 < delta < 1, got "
+                f"{self.fewest}, {self.epsilon} and {self.delta}: begin with Rules()"
+            )
+
+
+@final
+class Client:
+    """A hospital: answers messages with sums over its cases, and never hands out a case.
+
+    Args:
+        name: Of the hospital, in results.
+        table: Its cases.
+        target: Their outcome: two classes.
+        rules: What it lets out.
+        generator: Of the noise. None takes a seed from the operating system, which is the only
+            choice that protects anybody; a given one is for tests.
+    """
+
+    __slots__ = (
+        "_account",
+        "_generator",
+        "_masks",
+        "_table",
+        "_target",
+        "name",
+        "rules",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        table: Table,
+        target: Target,
+        *,
+        rules: Rules = Rules(),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if not name or len(target.values) != len(table.cases) or target.kind != "binary":
+            raise ConfigError(
+                f"a client must have a name and a binary outcome of each of its {len(table.cases)} "
+                f"cases, got {name!r} and {len(target.values)} of kind {target.kind!r}"
+            )
+        self.name = name
+        self.rules = rules
+        self._table = table
+        self._target = target
+        self._generator = generator or torch.Generator().manual_seed(secrets.randbits(63))
+        self._masks = Masks(name)
+        self._account = Accountant()
+
+    def __repr__(self) -> str:
+        return f"Client({self.name!r})"
+
+    @property
+    def epsilon(self) -> float:
+        """What was spent of the budget of privacy."""
+        return self._account.epsilon(self.rules.delta)
+
+    def answer(self, message: Message) -> Message:
+        """Answer the server.
+
+        Args:
+            message: What it asks.
+
+        Returns:
+            Sums, a few words, or a refusal; never anything for each case.
+        """
+        try:
+            return self._answer(message)
+        except VesaliusError as error:
+            return Message(REFUSED, {}, {"client": self.name, "text": str(error)})
+        except (KeyError, TypeError, ValueError) as error:
+            # a message that is no fault of ours; what it held is not repeated
+            text = f"the message {message.ask!r} lacks what it must hold ({type(error).__name__})"
+            return Message(REFUSED, {}, {"client": self.name, "text": text})
+
+    def _answer(self, message: Message) -> Message:
+        if message.ask == "hello":
+            return Message("hello", {}, self._hello())
+        if message.ask == "meet":
+            self._masks.meet(message.words["keys"])
+            return Message("meet", {}, {"client": self.name})
+        if message.ask not in _ANSWERS:
+            raise ConfigError(
+                f"a client must be asked for one of {', '.join(_ANSWERS)}, got {message.ask!r}: "
+                "both sides must run the same version of vesalius"
+            )
+        self._check_counts()
+        privacy = Privacy(**message.words.get("privacy", {}))
+        told = _ANSWERS[message.ask](self, message, privacy)
+        self._check_leaving(told)
+        return self._sent(message, told)
+
+    def _hello(self) -> dict[str, Any]:
+        return {
+            "client": self.name,
+            "features": list(self._table.features),
+            "parameters": self._table.parameters,
+            "classes": list(self._target.classes),
+            "key": self._masks.public,
+            "masked": self.rules.masked,
+        }
+
+    def _check_counts(self) -> None:
+        events = int(self._target.values.sum())
+        if min(events, len(self._target.values) - events) < self.rules.fewest:
+            raise RegionError(
+                f"a client must have {self.rules.fewest} cases of each class, {self.name!r} has "
+                "fewer: it cannot take part without telling of single patients"
+            )
+
+    def _check_leaving(self, told: Mapping[str, Floats]) -> None:
+        """Hold back what has an entry for each case; no answer should, this is the second lock."""
+        cases = len(self._table.cases)
+        known = {len(self._table.features), len(self._table.features) + 1}
+        for name, array in told.items():
+            if cases in array.shape and cases not in known:
+                raise RegionError(
+                    f"an answer must not have an entry for each case, {name!r} has shape "
+                    f"{array.shape} at {cases} cases: report this as a fault"
+                )
+            if not np.isfinite(array).all():
+                raise IntensityError(
+                    f"sums of {self.name!r} must be finite, {name!r} is not: look for values that "
+                    "are far too large"
+                )
+
+    def _sent(self, message: Message, told: Mapping[str, Floats]) -> Message:
+        label = str(message.words.get("masked", ""))
+        if self.rules.masked and not label:
+            raise ConfigError(f"sums of {self.name!r} must leave masked: train with secure=True")
+        sent: dict[str, Array] = dict(told)
+        if label:
+            sent = {k: self._masks.cover(v, f"{label}/{message.ask}/{k}") for k, v in told.items()}
+        return Message(message.ask, sent, {"client": self.name})
+
+    def _spend(self, privacy: Privacy) -> None:
+        """Book a release, or refuse it: the account of the client decides, not the server."""
+        if privacy.level == "none":
+            if self.rules.epsilon < math.inf:
+                raise ConfigError(
+                    f"{self.name!r} has a budget of privacy and answers with noise only, it was "
+                    "asked without: train with privacy"
+                )
+            return
+        after = self._account.spend(privacy)
+        if after.epsilon(self.rules.delta) > self.rules.epsilon:
+            raise ConfigError(
+                f"the budget of privacy of {self.name!r} must not be passed: epsilon would be "
+                f"{after.epsilon(self.rules.delta):.3g} of {self.rules.epsilon:.3g} at delta = "
+                f"{self.rules.delta:g}: take fewer rounds or more noise"
+            )
+        self._account = after
+
+    def _standard(self, message: Message) -> Floats:
+        """Give the features asked for, standardised, gaps at the centre, and a 1 for the offset."""
+        table = self._table.select([str(name) for name in message.words["features"]])
+        centre, spread = (np.asarray(message.arrays[k], np.float64) for k in ("centre", "spread"))
+        scaled = np.nan_to_num((table.values - centre) / spread)
+        return np.column_stack((scaled, np.ones(len(scaled))))
+
+    def _values(self, message: Message) -> Floats:
+        table = self._table.select([str(name) for name in message.words["features"]])
+        counts = (~np.isnan(table.values)).sum(axis=0)
+        if (few := (counts > 0) & (counts < self.rules.fewest)).any():
+            raise RegionError(
+                f"a feature must be known for {self.rules.fewest} cases or for none, "
+                f"{table.features[int(few.argmax())]!r} is known for fewer in {self.name!r}: leave "
+                "it out"
+            )
+        return table.values
+
+    def _moments(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(Privacy())
+        return sums.moments(self._values(message), self._target.values)
+
+    def _squares(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(Privacy())
+        centre, unit = (np.asarray(message.arrays[k], np.float64) for k in ("centre", "unit"))
+        return {"squares": np.nansum(((self._values(message) - centre) / unit) ** 2, axis=0)}
+
+    def _counts(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        """Cases and events: taken as public, with or without a budget."""
+        values = self._target.values
+        return {"counts": np.array([len(values), values.sum()])}
+
+    def _curvature(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(Privacy())
+        return {"curvature": np.array(sums.curvature(self._standard(message)) ** 4)}
+
+    def _gradient(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(privacy)
+        x, y = self._standard(message), self._target.values
+        weights = np.asarray(message.arrays["weights"], np.float64)
+        if privacy.level == "none":
+            return sums.gradient(x, y, weights)
+        drawn = sums.chosen(len(y), privacy.sampling, self._generator)
+        clipped = sums.clipped_gradient(x[drawn], y[drawn], weights, privacy.clip)
+        return {"gradient": noisy(clipped, privacy, self._generator)}
+
+    def _curved(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(privacy if privacy.level == "none" else Privacy())
+        x = self._standard(message)
+        if len(x) < 2 * x.shape[1]:
+            raise RegionError(
+                f"a matrix of {x.shape[1]} columns must come of twice as many cases, {self.name!r} "
+                'has fewer, and they could be read from it: use method="gradient"'
+            )
+        return sums.curved(
+            x, self._target.values, np.asarray(message.arrays["weights"], np.float64)
+        )
+
+    def _train(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(privacy)
+        x, y = self._standard(message), self._target.values
+        start = np.asarray(message.arrays["weights"], np.float64)
+        local = sums.Local(**message.words["local"])
+        change = sums.descended(x, y, start, local) - start
+        if privacy.level == "client":
+            length = float(np.linalg.norm(change))
+            change = change * min(1.0, privacy.clip / max(length, 1e-300))
+            return {"change": noisy(change, privacy, self._generator), "share": np.array(1.0)}
+        share = np.array(float(len(y)))
+        return {"change": share * change, "share": share}
+
+    def _scored(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(Privacy())
+        weights = np.asarray(message.arrays["weights"], np.float64)
+        return sums.scored(self._standard(message), self._target.values, weights)
+
+
+_Handler = Callable[[Client, Message, Privacy], dict[str, Floats]]
+_ANSWERS: dict[str, _Handler] = {
+    "counts": Client._counts,
+    "moments": Client._moments,
+    "squares": Client._squares,
+    "curvature": Client._curvature,
+    "gradient": Client._gradient,
+    "curved": Client._curved,
+    "train": Client._train,
+    "scored": Client._scored,
+}

@@ -1,0 +1,183 @@
+"""Rounds: the server's side of a training: asks every client, adds up what comes back."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, final
+
+import numpy as np
+
+from vesalius.errors import ConfigError, NetworkError, RegionError
+from vesalius.predict._federated_client import REFUSED
+from vesalius.predict._federated_message import Message
+from vesalius.predict._private import Privacy
+from vesalius.predict._secure_sum import total
+from vesalius.predict._table import Floats
+
+Channel = Callable[[Message], tuple[Message, ...]]
+"""Sends a message to every client and gives their answers, in the order of their names."""
+
+
+@final
+class Rounds:
+    """What the server knows during a training.
+
+    Args:
+        ask: Reaches every client.
+        features: What is learned from; empty takes those of the clients.
+        secure: Whether sums are masked.
+        privacy: Noise that clients are asked for.
+
+    Raises:
+        NetworkError: A client refuses, or there is none.
+        ConfigError: Clients differ in features, parameters or classes.
+    """
+
+    __slots__ = (
+        "_ask",
+        "_label",
+        "_privacy",
+        "_secure",
+        "centre",
+        "classes",
+        "features",
+        "names",
+        "parameters",
+        "sent",
+        "spread",
+    )
+
+    def __init__(
+        self, ask: Channel, features: tuple[str, ...], *, secure: bool, privacy: Privacy
+    ) -> None:
+        self._ask = ask
+        self._secure = secure
+        self._privacy = privacy
+        self._label = 0
+        self.sent = 0
+        hellos = [one.words for one in self._all("hello", {}, {})]
+        self.names = tuple(str(one["client"]) for one in hellos)
+        self.features = features or tuple(_agreed(hellos, "features"))
+        self.parameters = str(_agreed(hellos, "parameters"))
+        self.classes = tuple(_agreed(hellos, "classes"))
+        self.centre = np.zeros(len(self.features))
+        self.spread = np.ones(len(self.features))
+        if secure:
+            self._all("meet", {}, {"keys": {str(h["client"]): str(h["key"]) for h in hellos}})
+
+    def sums(
+        self,
+        ask: str,
+        arrays: Mapping[str, Floats] | None = None,
+        words: Mapping[str, Any] | None = None,
+    ) -> dict[str, Floats]:
+        """Ask every client for sums, and add them up.
+
+        Args:
+            ask: Which.
+            arrays: What they need for it.
+            words: Likewise.
+
+        Returns:
+            Sums by name.
+
+        Raises:
+            NetworkError: A client refuses, does not answer, or answers something else.
+        """
+        told = {"features": list(self.features), "privacy": asdict(self._privacy)}
+        told |= words or {}
+        if self._secure:
+            self._label += 1
+            told["masked"] = f"{self._label}"
+        answers = self._all(ask, arrays or {}, told)
+        shapes = [{k: (v.shape, v.dtype.str) for k, v in one.arrays.items()} for one in answers]
+        if any(shape != shapes[0] for shape in shapes):
+            raise NetworkError(
+                f"clients must answer {ask!r} alike, got {shapes}: all must run the same version "
+                "of vesalius"
+            )
+        return {k: self._added([one.arrays[k] for one in answers]) for k in answers[0].arrays}
+
+    def _added(self, parts: list[Any]) -> Floats:
+        if self._secure:
+            return total(parts, clients=len(self.names))
+        result = np.asarray(parts[0], np.float64)
+        for part in parts[1:]:
+            result = result + part
+        return result
+
+    def scaled(
+        self, ask: str, weights: Floats, words: Mapping[str, Any] | None = None
+    ) -> dict[str, Floats]:
+        """Ask for sums of standardised features at common weights."""
+        arrays = {"centre": self.centre, "spread": self.spread, "weights": weights}
+        return self.sums(ask, arrays, words)
+
+    def counts(self) -> tuple[tuple[tuple[str, int, int], ...], Floats]:
+        """Ask for cases and events.
+
+        Returns:
+            (name, cases, events) of each client, 0 where sums are masked; and the sums.
+        """
+        if self._secure:
+            found = self.sums("counts")["counts"]
+            return tuple((name, 0, 0) for name in self.names), found
+        answers = self._all("counts", {}, {})
+        each = [np.asarray(one.arrays["counts"], np.float64) for one in answers]
+        shares = [(n, int(c[0]), int(c[1])) for n, c in zip(self.names, each, strict=True)]
+        return tuple(shares), np.sum(each, axis=0)
+
+    def standardise(self, flat: float) -> None:
+        """Learn mean and spread of each feature over all cases, in two rounds.
+
+        The spread comes of sums of squares about the common mean, in units of the mean magnitude,
+        so that neither a large offset nor a small unit costs digits.
+
+        Args:
+            flat: Share of the mean magnitude below which a spread is none.
+
+        Raises:
+            RegionError: No client knows a feature.
+        """
+        first = self.sums("moments")
+        known = first["known"]
+        if not known.all():
+            raise RegionError(
+                f"a feature must be known to a client, {self.features[int(known.argmin())]!r} is "
+                "to none: leave it out"
+            )
+        size = first["sizes"] / known
+        # a power of two changes no digit
+        unit = np.exp2(np.round(np.log2(np.where(size > 0, size, 1.0))))
+        self.centre = first["sums"] / known
+        squares = self.sums("squares", {"centre": self.centre, "unit": unit})["squares"]
+        spread = unit * np.sqrt(squares / known)
+        self.spread = np.where(spread > flat * size, spread, np.inf)
+
+    def _all(
+        self, ask: str, arrays: Mapping[str, Any], words: Mapping[str, Any]
+    ) -> tuple[Message, ...]:
+        answers = self._ask(Message(ask, arrays, words))
+        self.sent += 1
+        for one in answers:
+            if one.ask == REFUSED:
+                raise NetworkError(
+                    f"every client must take part, {one.words.get('client')!r} refused: "
+                    f"{one.words.get('text')}"
+                )
+        if not answers or any(one.ask != ask for one in answers):
+            raise NetworkError(
+                f"every client must answer {ask!r}, got {[one.ask for one in answers]}: look at "
+                "the clients' own messages"
+            )
+        return answers
+
+
+def _agreed(hellos: list[Mapping[str, Any]], key: str) -> Any:
+    for one in hellos[1:]:
+        if one[key] != hellos[0][key]:
+            raise ConfigError(
+                f"clients must have the same {key}, {hellos[0]['client']!r} and {one['client']!r} "
+                "differ: measure with one configuration, and name outcome and event alike"
+            )
+    return hellos[0][key]

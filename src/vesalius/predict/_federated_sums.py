@@ -1,0 +1,170 @@
+"""Federated sums: what a client computes from its cases and may tell: sums, slopes, updates."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vesalius.predict._table import Floats
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What a client does between two messages.
+
+    Attributes:
+        steps: Of gradient descent, each over all of its cases.
+        rate: Length of a step.
+        weight: L2 penalty of the mean loss.
+        proximal: Pull towards the common weights (mu of FedProx); 0 is FedAvg.
+    """
+
+    steps: int = 1
+    rate: float = 1.0
+    weight: float = 0.1
+    proximal: float = 0.0
+
+
+def moments(values: Floats, event: Floats) -> dict[str, Floats]:
+    """Sum features; gaps count for nothing.
+
+    Args:
+        values: (cases, features), NaN for a gap.
+        event: (cases,) 0 or 1.
+
+    Returns:
+        ``known``, ``sums`` and ``sizes`` (of magnitudes): (features,) each.
+    """
+    return {
+        "known": (~np.isnan(values)).sum(axis=0).astype(np.float64),
+        "sums": np.nansum(values, axis=0),
+        "sizes": np.nansum(np.abs(values), axis=0),
+    }
+
+
+def curvature(x: Floats) -> float:
+    """Bound the second derivative of the mean log loss: a quarter of the largest eigenvalue.
+
+    Args:
+        x: (cases, columns).
+
+    Returns:
+        The bound.
+    """
+    gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    return float(np.linalg.eigvalsh(gram)[-1]) / (4 * len(x))
+
+
+def gradient(x: Floats, event: Floats, weights: Floats) -> dict[str, Floats]:
+    """Sum the log loss and its gradient over cases.
+
+    Args:
+        x: (cases, columns).
+        event: (cases,) 0 or 1.
+        weights: (columns,).
+
+    Returns:
+        ``loss`` (a number) and ``gradient`` (columns,).
+    """
+    z = x @ weights
+    loss = np.logaddexp(0.0, z) - event * z
+    return {"loss": np.array(loss.sum()), "gradient": x.T @ (_chance(z) - event)}
+
+
+def clipped_gradient(x: Floats, event: Floats, weights: Floats, clip: float) -> Floats:
+    """Sum the gradients of cases, each shortened to ``clip``.
+
+    Args:
+        x: (cases, columns).
+        event: (cases,) 0 or 1.
+        weights: (columns,).
+        clip: Largest Euclidean norm of the gradient of a case.
+
+    Returns:
+        (columns,); one case more or less changes it by ``clip`` at most.
+    """
+    slope = _chance(x @ weights) - event
+    length = np.abs(slope) * np.sqrt(np.einsum("ij,ij->i", x, x))
+    return np.asarray(x.T @ (slope * np.minimum(1.0, clip / np.maximum(length, 1e-300))))
+
+
+def curved(x: Floats, event: Floats, weights: Floats) -> dict[str, Floats]:
+    """Sum loss, gradient and matrix of second derivatives of the log loss.
+
+    Args:
+        x: (cases, columns).
+        event: (cases,) 0 or 1.
+        weights: (columns,).
+
+    Returns:
+        As ``gradient``, and ``curvature`` (columns, columns).
+    """
+    p = _chance(x @ weights)
+    return gradient(x, event, weights) | {"curvature": (x * (p * (1 - p))[:, None]).T @ x}
+
+
+def descended(x: Floats, event: Floats, start: Floats, local: Local) -> Floats:
+    """Descend on a client's own mean loss.
+
+    Args:
+        x: (cases, columns), the last a 1 for the offset, which is not penalised.
+        event: (cases,) 0 or 1.
+        start: (columns,) the common weights.
+        local: How.
+
+    Returns:
+        (columns,) the client's weights.
+
+    References:
+        McMahan et al. (2017), doi:10.48550/arXiv.1602.05629, algorithm 1, ClientUpdate; Li et al.
+        (2020), doi:10.48550/arXiv.1812.06127, eq. (2). Differ in: steps over all cases in place of
+        minibatches, so that a run can be repeated.
+    """
+    penalty = np.full(len(start), local.weight)
+    penalty[-1] = 0.0
+    w = start.copy()
+    for _ in range(local.steps):
+        slope = x.T @ (_chance(x @ w) - event) / len(x)
+        w = w - local.rate * (slope + penalty * w + local.proximal * (w - start))
+    return w
+
+
+def scored(x: Floats, event: Floats, weights: Floats) -> dict[str, Floats]:
+    """Score a model on a client's own cases.
+
+    Args:
+        x: (cases, columns).
+        event: (cases,) 0 or 1, both there.
+        weights: (columns,).
+
+    Returns:
+        ``scores``: AUC, Brier score and log loss of the client; one row of three.
+    """
+    from scipy.stats import rankdata
+
+    z = x @ weights
+    events = event.sum()
+    ranks = rankdata(z)[event > 0].sum()
+    auc = (ranks - events * (events + 1) / 2) / (events * (len(z) - events))
+    brier = np.mean((_chance(z) - event) ** 2)
+    loss = np.mean(np.logaddexp(0.0, z) - event * z)
+    return {"scores": np.array([auc, brier, loss])}
+
+
+def chosen(cases: int, sampling: float, generator: torch.Generator) -> NDArray[np.bool_]:
+    """Choose cases for a round, each with the same chance and by itself."""
+    if sampling == 1:
+        return np.ones(cases, dtype=bool)
+    return np.asarray(
+        torch.rand(cases, generator=generator, dtype=torch.float64).numpy() < sampling
+    )
+
+
+def _chance(z: Floats) -> Floats:
+    from scipy.special import expit
+
+    return np.asarray(expit(z))

@@ -1,0 +1,41 @@
+"""Across hospitals: train and harmonise on cases that stay where they are.
+
+A ``Client`` holds a hospital's table and answers with sums; ``federated_fit`` is the reference in
+one process, ``train`` the same over anything that carries messages, ``serve`` and ``join`` over
+Flower (extra ``fed``). Sums can be masked, so that the server sees their total alone, and made
+differentially private, with a budget that each client keeps for itself.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from vesalius.predict._federated import (
+    FederatedModel,
+    Share,
+    channel_to,
+    federated_fit,
+    train,
+)
+from vesalius.predict._federated_client import Client, Rules
+from vesalius.predict._federated_message import Message, pack, unpack
+from vesalius.predict._federated_plan import Plan, plan_from_json, plan_to_json
+from vesalius.predict._private import Accountant, Privacy, noise_for
+from vesalius.predict._secure_sum import Masks
+
+__all__ = [
+    "Accountant",
+    "Client",
+    "FederatedModel",
+    "Masks",
+    "Message",
+    "Plan",
+    "Privacy",
+    "Rules",
+    "Share",
+    "channel_to",
+    "federated_fit",
+    "noise_for",
+    "pack",
+    "plan_from_json",
+    "plan_to_json",
+    "train",
+    "unpack",
+]
