@@ -2,7 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.study.cohort._execute import execute
-from vesalius.study.cohort._pool import PoolRunner
+from vesalius.study.cohort._job import Job
+from vesalius.study.cohort._manifest import Case, Manifest, read_manifest
+from vesalius.study.cohort._pool import PoolRunner, usable_cores
+from vesalius.study.cohort._run import Done, run_cohort
 from vesalius.study.cohort._runner import CaseOrder, CaseResult, Runner
 
-__all__ = ["CaseOrder", "CaseResult", "PoolRunner", "Runner", "execute"]
+__all__ = [
+    "Case",
+    "CaseOrder",
+    "CaseResult",
+    "Done",
+    "Job",
+    "Manifest",
+    "PoolRunner",
+    "Runner",
+    "execute",
+    "read_manifest",
+    "run_cohort",
+    "usable_cores",
+]

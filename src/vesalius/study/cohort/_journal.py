@@ -79,11 +79,8 @@ def recall_case(journal: Path, key: str) -> CaseEntry | None:
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        digest, _, body = (journal / f"{key}{SUFFIX}").read_bytes().partition(b"\n")
-    except OSError:
-        return None
-    if hashlib.sha256(body).hexdigest().encode() != digest:
+    body = _body(journal, key)
+    if body is None:
         return None
     head, _, columns = body.partition(b"\n")
     content = json.loads(head)
@@ -98,7 +95,7 @@ def is_recorded(journal: Path, key: str) -> bool:
         journal: The journal.
         key: Hash of everything that decides the entry.
     """
-    return recall_case(journal, key) is not None
+    return _body(journal, key) is not None
 
 
 def regions_of(journal: Path, key: str) -> Path:
@@ -109,3 +106,11 @@ def regions_of(journal: Path, key: str) -> Path:
         key: Of the case.
     """
     return journal / f"{key}.regions"
+
+
+def _body(journal: Path, key: str) -> bytes | None:
+    try:
+        digest, _, body = (journal / f"{key}{SUFFIX}").read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return body if hashlib.sha256(body).hexdigest().encode() == digest else None
