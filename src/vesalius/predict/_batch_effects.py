@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vesalius.errors import ConfigError
-from vesalius.predict._coding import Codes, Levels, Terms, levels_of, terms_of
+from vesalius.predict._coding import Codes, Levels, Terms, alike_gaps, levels_of, terms_of
 from vesalius.predict._confounding import span
 from vesalius.predict._shift_tests import FeatureTest, false_discovery, shift_tests
 from vesalius.predict._table import Floats, Table
@@ -174,8 +174,7 @@ def _tests(
     statistic = {name: np.full(count, np.nan) for name in names}
     p = {name: np.full(count, np.nan) for name in names}
     reasons: dict[str, str] = {}
-    gaps = np.isnan(table.values)
-    for there, places in _alike(gaps):
+    for there, places in alike_gaps(table.values):
         values = table.values[np.ix_(there, places)]
         _, codes = np.unique(levels.codes[there], return_inverse=True)
         if len(values) < _LEAST_CASES or codes.max() < 1:
@@ -192,14 +191,6 @@ def _tests(
         name: FeatureTest(statistic[name], p[name], false_discovery(p[name])) for name in names
     }
     return tests, reasons
-
-
-def _alike(gaps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Group features by the cases that have them: (places of cases, places of features)."""
-    groups: dict[bytes, list[int]] = {}
-    for j in range(gaps.shape[1]):
-        groups.setdefault(gaps[:, j].tobytes(), []).append(j)
-    return [(np.flatnonzero(~gaps[:, places[0]]), np.array(places)) for places in groups.values()]
 
 
 def _partial_f(values: Floats, own: Floats, covariates: Floats) -> tuple[Floats, Floats]:

@@ -114,6 +114,25 @@ def is_number(table: Table, column: str) -> bool:
     return bool(is_numeric_dtype(of.dtype) and not is_bool_dtype(of.dtype))
 
 
+def alike_gaps(values: Floats) -> list[tuple[Codes, Codes]]:
+    """Group features that the same cases have.
+
+    Args:
+        values: (cases, features), NaN for a gap.
+
+    Returns:
+        For each group the places of its cases and of its features.
+    """
+    gaps = np.isnan(values)
+    groups: dict[bytes, list[int]] = {}
+    for j in range(gaps.shape[1]):
+        groups.setdefault(gaps[:, j].tobytes(), []).append(j)
+    return [
+        (np.flatnonzero(~gaps[:, places[0]]).astype(np.int64), np.array(places, dtype=np.int64))
+        for places in groups.values()
+    ]
+
+
 def _numbers(table: Table, column: str) -> Floats:
     values = np.asarray(_known(table, column).to_numpy(dtype=np.float64))
     if not np.isfinite(values).all():

@@ -6,6 +6,7 @@ outcome go together neither helps.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.predict._associations import Association
 from vesalius.predict._batch_effects import BatchEffects, batch_effects
 from vesalius.predict._confounding import (
     Design,
@@ -13,13 +14,16 @@ from vesalius.predict._confounding import (
     check_design,
     describe_design,
 )
+from vesalius.predict._effects import Effects, effect
 from vesalius.predict._residualise import Residualise
 from vesalius.predict._shift_tests import FeatureTest
 from vesalius.predict._variance_shares import VarianceShares
 
 __all__ = [
+    "Association",
     "BatchEffects",
     "Design",
+    "Effects",
     "FeatureTest",
     "Residualise",
     "VarianceShares",
@@ -27,4 +31,5 @@ __all__ = [
     "batch_effects",
     "check_design",
     "describe_design",
+    "effect",
 ]
