@@ -21,6 +21,7 @@ TOP = [
     "io",
     "measure",
     "open",
+    "predict",
     "reconstruct",
     "register",
     "save",
