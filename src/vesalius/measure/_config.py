@@ -330,7 +330,7 @@ def parse_config(text: str) -> Config:
     import yaml
 
     try:
-        twice = _repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
+        twice = repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"config must be YAML or JSON, it does not parse: {error}") from error
@@ -384,7 +384,7 @@ def dump_config(config: Config) -> str:
     return text
 
 
-def _repeated_keys(root: "yaml.Node | None") -> list[str]:
+def repeated_keys(root: "yaml.Node | None") -> list[str]:
     """Name each key that a mapping has twice, with its line; YAML itself would take the last."""
     found: list[str] = []
     seen: set[int] = set()
