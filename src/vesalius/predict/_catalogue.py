@@ -26,6 +26,8 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "drop": ("_keep", "Drop"),
         "residualise": ("_residualise", "Residualise"),
         "combat": ("_combat", "Combat"),
+        "quantile": ("_quantile", "Quantile"),
+        "zscore": ("_standardise", "ZScore"),
     }
 )
 """File and class of each step; a class is loaded when its word is used."""

@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from vesalius.errors import ConfigError, RegionError
-from vesalius.predict._coding import Levels, levels_of
+from vesalius.predict._batches import batches_of, check_sizes, each_batch
+from vesalius.predict._coding import Levels
 from vesalius.predict._combat_shrink import Shrinkage
 from vesalius.predict._combat_statistics import (
     Effect,
@@ -23,6 +23,8 @@ from vesalius.predict._gaps import check_full
 from vesalius.predict._learned import Step, learned
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
+
+_WAY_OUT = ", or set mean_only"
 
 
 @final
@@ -115,7 +117,7 @@ class Combat(Step):
             IntensityError: A feature has a gap, or is constant within every batch.
         """
         check_full(table, "Combat")
-        levels = self._batches(table)
+        levels = batches_of(table, self.batch, "Combat")
         kept = learn_levels(table, self.keep)
         moments = moments_by_batch(table.values, term_values(table, kept, np.zeros(0)), levels)
         return self.learn(moments, table.features, kept)
@@ -143,7 +145,7 @@ class Combat(Step):
         """
         moments = {name: moments[name] for name in sorted(moments)}
         if not self.mean_only:
-            check_sizes({name: one.cases for name, one in moments.items()})
+            check_sizes({name: one.cases for name, one in moments.items()}, "Combat", _WAY_OUT)
         model = model_of(moments, term_names(levels), self.reference)
         check_spread(model, features, self.reference)
         effects = [self._effect(name, one, model) for name, one in moments.items()]
@@ -171,22 +173,13 @@ class Combat(Step):
         self.state()
         table = table.select(self.features_)
         check_full(table, "Combat")
-        levels = self._batches(table)
         terms = term_values(table, self.levels_, self.typical_)
         model = Model(self.mean_, self.weights_, self.deviation_, self.typical_)
         values = np.empty_like(table.values)
-        for code, name in enumerate(levels.names):
-            at = np.flatnonzero(levels.codes == code)
+        for name, at in each_batch(batches_of(table, self.batch, "Combat")):
             own = table.values[at]
             values[at] = own if name == self.reference else self._moved(name, own, terms[at], model)
         return table.with_values(values)
-
-    def _batches(self, table: Table) -> Levels:
-        if not self.batch:
-            raise ConfigError(
-                "Combat must know the column of the batch, got none: name it with batch="
-            )
-        return levels_of(table, self.batch)
 
     def _effect(self, name: str, moments: Moments, model: Model) -> Effect:
         if name == self.reference:
@@ -199,7 +192,7 @@ class Combat(Step):
             effect = Effect(self.location_[at], self.scale_[at])
         else:
             if not self.mean_only:
-                check_sizes({name: len(values)})
+                check_sizes({name: len(values)}, "Combat", _WAY_OUT)
             effect = effect_of(moments_of(values, terms), model, self.shrinkage)
         # (x - base - location) / root + base, with the terms that all cases share taken together
         factor = 1.0 / np.sqrt(effect.scale)
@@ -221,25 +214,4 @@ def moments_by_batch(values: Floats, terms: Floats, levels: Levels) -> dict[str,
     Returns:
         By name of the batch.
     """
-    found: dict[str, Moments] = {}
-    for code, name in enumerate(levels.names):
-        own = np.flatnonzero(levels.codes == code)
-        found[name] = moments_of(values[own], terms[own])
-    return found
-
-
-def check_sizes(cases: dict[str, int]) -> None:
-    """Refuse batches of one case.
-
-    Args:
-        cases: Of each batch.
-
-    Raises:
-        RegionError: Names the batches.
-    """
-    if single := [name for name, count in cases.items() if count < 2]:
-        raise RegionError(
-            f"a batch must have at least 2 cases for its spread, got 1 in {single[0]!r} "
-            f"({len(single)} such batches): join it with another batch, leave the case out, or set "
-            "mean_only"
-        )
+    return {name: moments_of(values[at], terms[at]) for name, at in each_batch(levels)}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.errors import ConfigError, IntensityError, RegionError, ShapeError
+from vesalius.predict._batches import check_reference
 from vesalius.predict._combat_shrink import Shrinkage, naive, shrunk
 from vesalius.predict._table import Floats
 
@@ -197,7 +198,7 @@ def residual_squares(batch: Moments, weights: Floats) -> Floats:
         (features,).
     """
     explained = 2.0 * batch.crossed - batch.scatter @ weights
-    return np.maximum(batch.squares - np.einsum("ij,ij->j", weights, explained), 0.0)
+    return np.asarray(np.maximum(batch.squares - np.sum(weights * explained, axis=0), 0.0))
 
 
 def effect_of(batch: Moments, model: Model, options: Shrinkage) -> Effect:
@@ -270,11 +271,7 @@ def _some(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
 
 
 def _check_batches(batches: Mapping[str, Moments], terms: Sequence[str], reference: str) -> None:
-    if reference and reference not in batches:
-        raise ConfigError(
-            f"the reference must be one of the batches, got {reference!r} and batches "
-            f"{', '.join(map(repr, list(batches)[:8]))}: name one of these"
-        )
+    check_reference(reference, tuple(batches))
     if len(batches) < 2:
         raise RegionError(
             f"ComBat must have at least 2 batches, got {', '.join(map(repr, batches)) or 'none'}: "

@@ -16,13 +16,17 @@ from vesalius.predict._combat_statistics import (
     model_of,
     moments_of,
 )
+from vesalius.predict._quantile import Quantile
+from vesalius.predict._standardise import ZScore
 
 __all__ = [
     "Combat",
     "Effect",
     "Model",
     "Moments",
+    "Quantile",
     "Shrinkage",
+    "ZScore",
     "effect_of",
     "joined",
     "model_of",
