@@ -81,7 +81,8 @@ def penalised_path(
         Differs from it in: the working set (broken conditions in place of cycles over all), exact
         solves on the support, step halving, and the rule to stop.
     """
-    columns = np.ascontiguousarray(values.T)
+    middle = case_weight @ values
+    columns = np.ascontiguousarray((values - middle).T)
     models, outputs = len(penalties), len(truth)
     weights = np.zeros((models, outputs, len(columns)))
     intercepts = np.zeros((models, outputs))
@@ -98,7 +99,7 @@ def penalised_path(
             f"{penalties[failed].tolist()} did not: scale the features, use a larger weight, or "
             "allow more steps"
         )
-    return Path(weights, intercepts)
+    return Path(weights, intercepts - weights @ middle)
 
 
 def largest_weight(values: Floats, truth: Floats, case_weight: Floats) -> float:
@@ -121,80 +122,97 @@ def largest_weight(values: Floats, truth: Floats, case_weight: Floats) -> float:
 def _path(columns, known, penalties, found, rule):
     """Fill ``found`` for each penalty; returns the first that failed, or -1."""
     truth, case_weight = known
-    weights, intercepts = found
     loss, steps, tol = rule
     outputs, n = truth.shape
-    b = np.zeros((outputs, len(columns)))
-    b0 = np.zeros(outputs)
-    scale = 0.0
+    # the last weight of each output is its intercept
+    b = np.zeros((outputs, len(columns) + 1))
+    score = np.zeros((outputs, n))
+    scale = 1e-12 * max(1.0, np.abs(truth).max())
     for c in range(outputs):
         mean = (truth[c] * case_weight).sum()
-        b0[c] = mean if loss == 0 else math.log(mean / (1 - mean) if loss == 1 else mean)
-        slope = np.dot(columns, (truth[c] - mean) * case_weight)
-        scale = max(scale, np.abs(slope).max())
-    scale = max(scale, 1e-12 * max(1.0, np.abs(truth).max()))
-    score = np.zeros((outputs, n))
-    for c in range(outputs):
-        score[c] = b0[c]
+        b[c, -1] = mean if loss == 0 else math.log(mean / (1 - mean) if loss == 1 else mean)
+        score[c] = b[c, -1]
+        scale = max(scale, np.abs(np.dot(columns, (truth[c] - mean) * case_weight)).max())
     for k in range(len(penalties)):
+        at = (loss, penalties[k, 0], penalties[k, 1], tol * scale)
         done = False
         for _ in range(steps):
-            worst = 0.0
-            for c in range(outputs):
-                at = (loss, c, penalties[k, 0], penalties[k, 1], tol * scale)
-                worst = max(worst, _newton(columns, known, (b, b0, score), at))
-            if worst <= tol * scale:
+            if _newton(columns, known, (b, score), at):
                 done = True
                 break
         if not done:
             return k
-        weights[k] = b
-        intercepts[k] = b0
+        for c in range(outputs):
+            found[0][k, c] = b[c, :-1]
+            found[1][k, c] = b[c, -1]
     return -1
 
 
 @kernel
 @no_type_check
 def _newton(columns, known, model, at):
-    """Make one step of one output; returns how far it was from optimal before the step."""
+    """Make one step of all outputs; says whether it was optimal before the step."""
     truth, case_weight = known
-    b, b0, score = model
-    loss, c, l1, l2, enough = at
-    slope, curve = _slopes(truth[c], case_weight, score, loss, c)
-    gradient = np.dot(columns, slope)
-    worst = abs(slope.sum())
-    size = 0
-    chosen = np.empty(len(columns), dtype=np.int64)
-    for j in range(len(columns)):
-        broken = _broken(gradient[j], b[c, j], l1, l2)
-        worst = max(worst, broken)
-        if b[c, j] != 0 or broken > 0.1 * enough:
-            chosen[size] = j
-            size += 1
+    b, score = model
+    loss, l1, l2, enough = at
+    outputs, n = truth.shape
+    features = len(columns)
+    slope, curve = _slopes(truth, case_weight, score, loss)
+    first = np.zeros(outputs + 1, dtype=np.int64)
+    chosen = np.empty(outputs * (features + 1), dtype=np.int64)
+    left = np.empty(outputs * (features + 1))
+    worst, size = 0.0, 0
+    for c in range(outputs):
+        gradient = np.dot(columns, slope[c])
+        for j in range(features + 1):
+            falling = slope[c].sum() if j == features else gradient[j]
+            free = j == features
+            broken = _broken(falling, b[c, j], 0.0 if free else l1, 0.0 if free else l2)
+            worst = max(worst, broken)
+            if free or b[c, j] != 0 or broken > 0.1 * enough:
+                chosen[size], left[size] = j, falling
+                size += 1
+        first[c + 1] = size
     if worst <= enough:
-        return worst
+        return True
     chosen = chosen[:size]
-    used = np.empty((size, len(curve)))
-    means = np.empty(size)
-    total = curve.sum()
-    for i in range(size):
-        means[i] = np.dot(columns[chosen[i]], curve) / total
-        used[i] = columns[chosen[i]] - means[i]
-    gram = np.dot(used * curve, used.T)
-    # the intercept is eliminated: it moves by shift, and every slope is seen without its mean
-    left = gradient[chosen] - means * slope.sum()
-    old = b[c][chosen]
+    used = np.ones((size, n))
+    old = np.empty(size)
+    bounds = np.empty((size, 2))
+    for c in range(outputs):
+        for i in range(first[c], first[c + 1]):
+            j = chosen[i]
+            old[i] = b[c, j]
+            bounds[i] = 0.0 if j == features else l1, 0.0 if j == features else l2
+            if j < features:
+                used[i] = columns[j]
     new = old.copy()
-    _solve(gram, left, new, l1, l2, 0.01 * enough)
-    change = new - old
-    shift = slope.sum() / total - np.dot(means, change)
-    move = np.dot(change, used) + slope.sum() / total
-    share = _share(known, score, (loss, c, l1, l2), move, (old, change))
-    for i in range(size):
-        b[c, chosen[i]] = new[i] if share == 1.0 else old[i] + share * change[i]
-    b0[c] += share * shift
-    score[c] += share * move
-    return worst
+    _solve(_gram(used, curve, first), left[:size].copy(), new, bounds, 0.01 * enough)
+    move = np.empty((outputs, n))
+    for c in range(outputs):
+        own = slice(first[c], first[c + 1])
+        move[c] = np.dot(new[own] - old[own], used[own])
+    share = _share(known, score, loss, move, (old, new - old, bounds))
+    for c in range(outputs):
+        for i in range(first[c], first[c + 1]):
+            b[c, chosen[i]] = new[i] if share == 1.0 else old[i] + share * (new[i] - old[i])
+        score[c] += share * move[c]
+    return False
+
+
+@kernel
+@no_type_check
+def _gram(used, curve, first):
+    """Give the curvature of the loss by the weights in use."""
+    size = len(used)
+    gram = np.empty((size, size))
+    outputs = len(first) - 1
+    for c in range(outputs):
+        own = slice(first[c], first[c + 1])
+        for d in range(outputs):
+            other = slice(first[d], first[d + 1])
+            gram[own, other] = np.dot(used[own] * curve[c, d], used[other].T)
+    return gram
 
 
 @kernel
@@ -210,115 +228,107 @@ def _broken(slope, b, l1, l2):
 
 @kernel
 @no_type_check
-def _slopes(truth, case_weight, score, loss, c):
-    """Give falling slope and curvature of the loss by the score of each case."""
-    n = len(truth)
-    slope = np.empty(n)
-    curve = np.empty(n)
+def _slopes(truth, case_weight, score, loss):
+    """Give falling slope and curvature of the loss by the scores of each case."""
+    outputs, n = truth.shape
+    slope = np.empty((outputs, n))
+    curve = np.empty((outputs, outputs, n))
+    p = np.empty(outputs)
     for i in range(n):
-        if loss == 0:
-            slope[i], curve[i] = truth[i] - score[c, i], 1.0
-        else:
-            p = _probability(score[:, i], loss, c)
-            slope[i], curve[i] = truth[i] - p, max(p * (1 - p), FLAT)
-        slope[i] *= case_weight[i]
-        curve[i] *= case_weight[i]
+        _expected(score[:, i], loss, p)
+        for c in range(outputs):
+            slope[c, i] = case_weight[i] * (truth[c, i] - p[c])
+            for d in range(outputs):
+                value = 1.0
+                if loss == 1:
+                    value = max(p[c] * (1 - p[c]), FLAT)
+                elif loss == 2:
+                    value = p[c] * (1 - p[c]) + FLAT if c == d else -p[c] * p[d]
+                curve[c, d, i] = case_weight[i] * value
     return slope, curve
 
 
 @kernel
 @no_type_check
-def _probability(score, loss, c):
-    if loss == 1:
-        return 1 / (1 + math.exp(-score[0])) if score[0] > -700 else 0.0
-    top = score.max()
-    total = 0.0
-    for s in score:
-        total += math.exp(s - top)
-    return math.exp(score[c] - top) / total
+def _expected(score, loss, p):
+    """Write what the scores of a case say of it."""
+    if loss == 0:
+        p[0] = score[0]
+    elif loss == 1:
+        p[0] = 1 / (1 + math.exp(-score[0])) if score[0] > -700 else 0.0
+    else:
+        p[:] = np.exp(score - score.max())
+        p /= p.sum()
 
 
 @kernel
 @no_type_check
-def _solve(gram, left, b, l1, l2, enough):
-    """Minimise b'Gb/2 - ... + l1 |b|_1 + l2/2 |b|^2; ``left`` is the falling slope at ``b``."""
+def _solve(gram, left, b, bounds, enough):
+    """Minimise the quadratic with penalties; ``left`` is the falling slope at ``b``."""
     size = len(b)
-    steady = 0
+    # without a lasso there is no sign to be found first
+    steady = STEADY if bounds[:, 0].max() == 0 else 0
     for sweep in range(1000):
         worst = 0.0
         for j in range(size):
-            worst = max(worst, _broken(left[j], b[j], l1, l2))
+            worst = max(worst, _broken(left[j], b[j], bounds[j, 0], bounds[j, 1]))
         if worst <= enough:
             return
+        if steady >= STEADY or sweep % 64 == 63:
+            for _ in range(size):
+                if _solve_in_use(gram, left, b, bounds):
+                    break
+            steady = 0
         steady += 1
         for j in range(size):
-            if gram[j, j] + l2 <= 0:
+            if gram[j, j] + bounds[j, 1] <= 0:
                 continue
             at = left[j] + gram[j, j] * b[j]
-            new = math.copysign(max(abs(at) - l1, 0.0), at) / (gram[j, j] + l2)
+            new = math.copysign(max(abs(at) - bounds[j, 0], 0.0), at) / (gram[j, j] + bounds[j, 1])
             if new != b[j]:
                 change = new - b[j]
-                if new * b[j] <= 0:
+                if new * b[j] <= 0 and bounds[j, 0] > 0:
                     steady = 0
                 b[j] = new
                 for i in range(size):
                     left[i] -= gram[j, i] * change
-        if steady >= STEADY or sweep % 64 == 63:
-            for _ in range(size):
-                if _solve_in_use(gram, left, b, l1, l2):
-                    break
-            steady = 0
 
 
 @kernel
 @no_type_check
-def _solve_in_use(gram, left, b, l1, l2):
-    """Go to the optimum for the signs in use; weights that would change theirs stop at 0."""
-    used = np.nonzero(b)[0]
-    size = len(used)
-    root = np.empty((size, size))
-    change = np.empty(size)
-    for i in range(size):
-        change[i] = left[used[i]] - math.copysign(l1, b[used[i]]) - l2 * b[used[i]]
-        own = gram[used[i], used[i]] + l2
-        for j in range(i + 1):
-            value = gram[used[i], used[j]] if i > j else own
-            value -= np.dot(root[i, :j], root[j, :j])
-            if i > j:
-                root[i, j] = value / root[j, j]
-            elif value > SAME * own:
-                root[i, i] = math.sqrt(value)
-            else:
-                # a copy of features before it: it stays, and they move
-                root[i, : i + 1] = 0.0
-                root[i, i] = np.inf
-    for i in range(size):
-        change[i] = (change[i] - np.dot(root[i, :i], change[:i])) / root[i, i]
-    for i in range(size - 1, -1, -1):
-        change[i] /= root[i, i]
-        for j in range(i):
-            change[j] -= root[i, j] * change[i]
-    first = 1.0
-    for i in range(size):
-        if b[used[i]] * (b[used[i]] + first * change[i]) < 0:
-            first = -b[used[i]] / change[i]
+def _solve_in_use(gram, left, b, bounds):
+    """Go to the optimum for the signs in use; weights that would change theirs stop at 0.
+
+    Says whether all signs held, so that there is nothing more to gain.
+    """
+    used = np.nonzero((b != 0) | (bounds[:, 0] == 0))[0]
+    held, own = b[used], bounds[used]
     parts = gram[used][:, used]
+    falling = left[used]
+    aim = falling - own[:, 1] * held
+    for i in range(len(used)):
+        aim[i] -= math.copysign(own[i, 0], held[i])
+    change = _toward(parts, own[:, 1], aim)
+    first = 1.0
+    for i in range(len(used)):
+        if own[i, 0] > 0 and held[i] * (held[i] + first * change[i]) < 0:
+            first = -held[i] / change[i]
     best, gain = change * 0.0, 0.0
     for trial in range(5):
         share = first if trial == 4 else 0.5**trial
-        move = np.empty(size)
-        for i in range(size):
-            to = b[used[i]] + share * change[i]
-            crosses = to * b[used[i]] <= 0 or abs(to) < 1e-14 * abs(b[used[i]])
-            move[i] = -b[used[i]] if crosses else share * change[i]
-        after = _penalty(b[used] + move, l1, l2) - _penalty(b[used], l1, l2)
-        after += np.dot(move, np.dot(parts, move)) / 2 - np.dot(left[used], move)
+        move = share * change
+        for i in range(len(used)):
+            to = held[i] + move[i]
+            if own[i, 0] > 0 and (to * held[i] <= 0 or abs(to) < 1e-14 * abs(held[i])):
+                move[i] = -held[i]
+        after = _penalty(held + move, own) - _penalty(held, own)
+        after += np.dot(move, np.dot(parts, move)) / 2 - np.dot(falling, move)
         if after < gain:
             best, gain = move, after
         if first == 1.0:
             break
-    for i in range(size):
-        b[used[i]] = 0.0 if best[i] == -b[used[i]] else b[used[i]] + best[i]
+    for i in range(len(used)):
+        b[used[i]] = held[i] + best[i]
         for j in range(len(b)):
             left[j] -= gram[used[i], j] * best[i]
     return first == 1.0 or gain == 0.0
@@ -326,16 +336,39 @@ def _solve_in_use(gram, left, b, l1, l2):
 
 @kernel
 @no_type_check
-def _share(known, score, at, move, weights):
+def _toward(parts, ridge, aim):
+    """Solve (parts + ridge) x = aim by Cholesky; copies of columns before them get 0."""
+    size = len(aim)
+    root = np.zeros((size, size))
+    x = aim.copy()
+    for i in range(size):
+        for j in range(i):
+            root[i, j] = (parts[i, j] - np.dot(root[i, :j], root[j, :j])) / root[j, j]
+        own = parts[i, i] + ridge[i]
+        value = own - np.dot(root[i, :i], root[i, :i])
+        if value > SAME * own:
+            root[i, i] = math.sqrt(value)
+        else:
+            root[i, :i] = 0.0
+            root[i, i] = np.inf
+        x[i] = (x[i] - np.dot(root[i, :i], x[:i])) / root[i, i]
+    for i in range(size - 1, -1, -1):
+        x[i] /= root[i, i]
+        for j in range(i):
+            x[j] -= root[i, j] * x[i]
+    return x
+
+
+@kernel
+@no_type_check
+def _share(known, score, loss, move, weights):
     """Halve the step until the objective does not rise."""
-    old, change = weights
-    loss, c, l1, l2 = at
-    trial = score.copy()
-    before = _objective(known, trial, loss, c) + _penalty(old, l1, l2)
+    old, change, bounds = weights
+    before = _objective(known, score, loss) + _penalty(old, bounds)
     share = 1.0
     for _ in range(40):
-        trial[c] = score[c] + share * move
-        after = _objective(known, trial, loss, c) + _penalty(old + share * change, l1, l2)
+        after = _objective(known, score + share * move, loss)
+        after += _penalty(old + share * change, bounds)
         if after <= before + 1e-14 * abs(before):
             return share
         share *= 0.5
@@ -344,28 +377,25 @@ def _share(known, score, at, move, weights):
 
 @kernel
 @no_type_check
-def _penalty(b, l1, l2):
-    return l1 * np.abs(b).sum() + l2 / 2 * (b * b).sum()
+def _penalty(b, bounds):
+    return (bounds[:, 0] * np.abs(b)).sum() + (bounds[:, 1] * b * b).sum() / 2
 
 
 @kernel
 @no_type_check
-def _objective(known, score, loss, c):
-    """Give the mean loss; of classes as far as it depends on class ``c``."""
+def _objective(known, score, loss):
+    """Give the mean loss."""
     truth, case_weight = known
     total = 0.0
     for i in range(len(case_weight)):
         if loss == 0:
-            total += case_weight[i] * (truth[c, i] - score[c, i]) ** 2 / 2
+            value = (truth[0, i] - score[0, i]) ** 2 / 2
         elif loss == 1:
             s = score[0, i]
-            total += case_weight[i] * (
-                max(s, 0.0) + math.log1p(math.exp(-abs(s))) - truth[0, i] * s
-            )
+            value = max(s, 0.0) + math.log1p(math.exp(-abs(s))) - truth[0, i] * s
         else:
             top = score[:, i].max()
-            sums = 0.0
-            for s in score[:, i]:
-                sums += math.exp(s - top)
-            total += case_weight[i] * (top + math.log(sums) - (truth[:, i] * score[:, i]).sum())
+            value = top + math.log(np.exp(score[:, i] - top).sum())
+            value -= (truth[:, i] * score[:, i]).sum()
+        total += case_weight[i] * value
     return total
