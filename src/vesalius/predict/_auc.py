@@ -92,7 +92,7 @@ def area(events: Bools, scores: Floats, *, keys: Ints, clusters: Clusters) -> Ar
         DeLong et al. (1988), doi:10.2307/2531595, eqs. (4)-(6); LeDell et al. (2015),
         doi:10.1214/15-EJS1035, sec. 5; Obuchowski (1997), doi:10.2307/2533958. Differs from
         LeDell's in: folds weigh by their pairs, squares are divided by one less than the patients
-        of the class in the fold.
+        of the class in the fold; ``clusters.widen`` widens it for trainings that share cases.
     """
     influence = np.zeros(len(scores))
     total, gained, held, constant = 0.0, 0.0, 0, 0
@@ -117,7 +117,7 @@ def area(events: Bools, scores: Floats, *, keys: Ints, clusters: Clusters) -> Ar
     counted = np.isin(keys, keys[influence != 0]) if total else np.zeros(len(keys), dtype=bool)
     return Area(
         value,
-        influence / total if total else influence,
+        influence * math.sqrt(clusters.widen) / total if total else influence,
         len(np.unique(clusters.of[counted & events])),
         len(np.unique(clusters.of[counted & ~events])),
         held,
@@ -155,10 +155,8 @@ def auc_estimate(found: Area, events: Bools, clusters: Clusters) -> Estimate:
     variance = float(np.square(clusters.sums(found.influence)).sum())
     inside = 1e-9 < found.value < 1 - 1e-9
     if variance < 1e-18 or not inside:
-        m = len(np.unique(clusters.of[events]))
-        return Estimate(
-            found.value, *newcombe(found.value, m, len(np.unique(clusters.of[~events])))
-        )
+        m, n = (len(np.unique(clusters.of[w])) / clusters.widen for w in (events, ~events))
+        return Estimate(found.value, *newcombe(found.value, max(m, 1.0), max(n, 1.0)))
     parts = [
         float(np.square(clusters.sums(np.where(which, found.influence, 0.0))).sum())
         for which in (events, ~events)
@@ -168,7 +166,7 @@ def auc_estimate(found: Area, events: Bools, clusters: Clusters) -> Estimate:
     return t_interval(found.value, math.sqrt(variance), freedom=freedom, logit=True)
 
 
-def newcombe(value: float, events: int, others: int) -> tuple[float, float]:
+def newcombe(value: float, events: float, others: float) -> tuple[float, float]:
     """Lay a score interval around an area, which has a width even at 0 and 1.
 
     Args:
@@ -249,19 +247,20 @@ def difference_of_auc(
             f"both models must be judged on the same cases, {only.size} are in one only, such as "
             f"{table.cases[int(only[0])]!r}: judge them again"
         )
-    both = clusters_of(
-        np.concatenate([one.cases, other.cases]), table=table, description=description
-    )
-    first, mine = _summed(one, Clusters(both.of[: len(one.cases)], both.count))
-    second, theirs = _summed(other, Clusters(both.of[len(one.cases) :], both.count))
+    # both hold the same cases, so their patients have the same numbers
+    patients = clusters_of(one, table=table, description=description)
+    first, mine = _summed(one, patients)
+    second, theirs = _summed(other, clusters_of(other, table=table, description=description))
     gap, error = first.value - second.value, difference(mine, theirs)
     if math.isnan(gap):
-        return AucDifference(first, second, Estimate(gap, reason=ONE_CLASS), math.nan, both.count)
+        return AucDifference(
+            first, second, Estimate(gap, reason=ONE_CLASS), math.nan, patients.count
+        )
     if error < 1e-12:
         p, between = float(abs(gap) < 1e-12), Estimate(gap, reason="the variance is zero")
     else:
         p, between = 2 * float(ndtr(-abs(gap) / error)), t_interval(gap, error)
-    return AucDifference(first, second, between, p, both.count)
+    return AucDifference(first, second, between, p, patients.count)
 
 
 def _summed(judged: Judged, clusters: Clusters) -> tuple[Estimate, Floats]:

@@ -82,7 +82,8 @@ def roc_curve(judged: Judged, clusters: Clusters, *, generator: torch.Generator)
     known = heights[total > 0] / total[total > 0][:, None]
     if not count:
         return Curve(x, known[0])
-    low, high = np.quantile(known[1:], ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2), axis=0)
+    spread = draws.stretched(known[0], known[1:]).clip(0.0, 1.0)
+    low, high = np.quantile(spread, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2), axis=0)
     return Curve(x, known[0], low, high)
 
 
@@ -121,7 +122,7 @@ def calibration_bins(events: Bools, probability: Floats, clusters: Clusters) -> 
     for k in np.unique(place):
         own = place == k
         observed = float(events[own].mean())
-        ends = wilson(observed, len(np.unique(clusters.of[own])))
+        ends = wilson(observed, len(np.unique(clusters.of[own])) / clusters.widen)
         x.append(float(probability[own].mean()))
         y.append(observed)
         low.append(ends[0])
@@ -151,7 +152,8 @@ def decision_curves(events: Bools, probability: Floats, clusters: Clusters) -> d
     own = worth * (probability[:, None] >= t)
     benefit = own.mean(axis=0)
     spread = clusters.sums((own - benefit) / total)
-    error = np.sqrt(np.square(spread).sum(axis=0) * clusters.count / max(clusters.count - 1, 1))
+    factor = clusters.widen * clusters.count / max(clusters.count - 1, 1)
+    error = np.sqrt(np.square(spread).sum(axis=0) * factor)
     return {
         "net_benefit": Curve(t, benefit, benefit - _Z * error, benefit + _Z * error),
         "net_benefit_all": Curve(t, worth.mean(axis=0)),
@@ -178,7 +180,8 @@ def agreement(judged: Judged, clusters: Clusters) -> Curve:
     for k in np.unique(place):
         own = truth[place == k]
         n = len(np.unique(clusters.of[place == k]))
-        half = float(stdtrit(n - 1, 0.975) * own.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+        spread = own.std(ddof=1) if n > 1 else np.nan
+        half = float(stdtrit(max(n - 1, 1), 0.975) * spread * np.sqrt(clusters.widen / n))
         middle = float(own.mean())
         found.append((float(predicted[place == k].mean()), middle, middle - half, middle + half))
     x, y, low, high = np.array(found).T

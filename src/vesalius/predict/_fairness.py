@@ -147,7 +147,8 @@ def _scores(judged: Judged, clusters: Clusters) -> dict[str, Estimate]:
 
 def _error(values: Floats, clusters: Clusters) -> float:
     spread = clusters.sums(values - values.mean()) / len(values)
-    return math.sqrt(float(np.square(spread).sum()) * clusters.count / max(clusters.count - 1, 1))
+    factor = clusters.widen * clusters.count / max(clusters.count - 1, 1)
+    return math.sqrt(float(np.square(spread).sum()) * factor)
 
 
 def _decisions(judged: Judged, clusters: Clusters) -> dict[str, Estimate]:
@@ -200,7 +201,8 @@ def _figure(
     name: str, judged: Judged, clusters: Clusters, rows: NDArray[np.intp]
 ) -> tuple[float, Floats, str]:
     """Give a figure of some rows, the influence of each patient, and why there is none."""
-    own, part = judged.rows(rows), Clusters(clusters.of[rows], clusters.count)
+    own = judged.rows(rows)
+    part = Clusters(clusters.of[rows], clusters.count, clusters.widen)
     events = own.target.values > 0.5
     nothing = np.zeros(clusters.count)
     if name == "auc":
@@ -218,7 +220,8 @@ def _figure(
         return math.nan, nothing, _few(held, f"patients {which} the event").reason
     right = (own.scores[:, 0] >= own.thresholds) == events
     value = float(right[of].mean())
-    return value, part.sums(np.where(of, right - value, 0.0) / int(of.sum())), ""
+    pull = np.where(of, right - value, 0.0) * math.sqrt(clusters.widen) / int(of.sum())
+    return value, part.sums(pull), ""
 
 
 def gap_remarks(found: tuple[Subgroup, ...]) -> tuple[str, ...]:

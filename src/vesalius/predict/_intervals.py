@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from vesalius.predict._card import Estimate
 from vesalius.predict._description import Description
-from vesalius.predict._judged import Ints
+from vesalius.predict._judged import Ints, Judged
 from vesalius.predict._table import Floats, Table
 
 COVERAGE = 0.95
@@ -27,10 +27,12 @@ class Clusters:
     Attributes:
         of: (rows,) number of the patient of each prediction, 0 to count - 1.
         count: How many patients.
+        widen: Factor of every variance, for trainings that share cases; 1 for one model.
     """
 
     of: Ints = field(repr=False)
     count: int
+    widen: float = 1.0
 
     def sums(self, values: Floats) -> Floats:
         """Add up (rows,) or (rows, columns) within each patient."""
@@ -41,7 +43,7 @@ class Clusters:
 
     def rows(self, chosen: np.ndarray) -> "Clusters":
         """Keep predictions; patients are counted anew."""
-        return dense(self.of[chosen])
+        return replace(dense(self.of[chosen]), widen=self.widen)
 
 
 def dense(of: np.ndarray) -> Clusters:
@@ -57,21 +59,50 @@ def dense(of: np.ndarray) -> Clusters:
     return Clusters(place.reshape(-1).astype(np.int64), len(names))
 
 
-def clusters_of(cases: Ints, *, table: Table, description: Description) -> Clusters:
-    """Say which predictions are of one patient.
+def clusters_of(judged: Judged, *, table: Table, description: Description) -> Clusters:
+    """Say which predictions are of one patient, and how far trainings overlap.
 
     Args:
-        cases: (rows,) row of the table of each prediction.
+        judged: The predictions.
         table: The cases.
         description: ``group`` names the column of patients; without one each case is a patient.
 
     Returns:
         The patients.
     """
-    if not description.group:
-        return dense(cases)
-    names = table.column(description.group).astype(str).to_numpy(dtype=object)
-    return dense(names[cases].astype(str))
+    found = dense(judged.cases)
+    if description.group:
+        names = table.column(description.group).astype(str).to_numpy(dtype=object)
+        found = dense(names[judged.cases].astype(str))
+    return replace(found, widen=overlap(judged, len(table.cases)))
+
+
+def overlap(judged: Judged, cases: int) -> float:
+    """Give the factor by which trainings on shared cases widen the variance of a figure.
+
+    Folds are no independent experiments: their trainings have most cases in common, so that a
+    figure varies more between tables than the spread within one shows. On pure noise an interval
+    without this factor holds an AUC of 0.5 in 80 to 88 of 100 tables instead of 95.
+
+    Args:
+        judged: The predictions.
+        cases: Of the table.
+
+    Returns:
+        1 + the sum over folds of cases tested to cases trained on, 2.25 for five folds; 1 where one
+        model predicted all.
+
+    References:
+        Nadeau and Bengio (2003), doi:10.1023/A:1024068626366, eq. (9): the variance of the mean of
+        J folds is (1/J + tested/trained) that of one. Differs from it in: J is that of one
+        repetition, since repetitions are averaged within patients.
+    """
+    if not judged.cross_validated:
+        return 1.0
+    keys = np.stack([judged.repeats, judged.folds], axis=1)
+    tested = np.unique(keys, axis=0, return_counts=True)[1].astype(np.float64)
+    trained = np.maximum(cases - tested, 1.0)
+    return 1.0 + float((tested / trained).sum()) / len(np.unique(judged.repeats))
 
 
 def t_interval(
@@ -141,7 +172,7 @@ def share(hits: Floats, of: Floats, clusters: Clusters, *, nothing: str) -> Esti
     variance = float(np.square(clusters.sums(of * (hits - p)) / total).sum()) * held
     variance = variance / (held - 1) if held > 1 else 0.0
     effective = min(p * (1 - p) / variance, held) if variance > 0 else float(held)
-    return Estimate(p, *wilson(p, effective))
+    return Estimate(p, *wilson(p, effective / clusters.widen))
 
 
 def difference(one: Floats, other: Floats) -> float:
@@ -165,9 +196,15 @@ class Bootstrap:
 
     Attributes:
         weights: (draws, patients).
+        widen: Factor of every variance.
     """
 
     weights: Floats = field(repr=False)
+    widen: float = 1.0
+
+    def stretched(self, value: Floats | float, drawn: Floats) -> Floats:
+        """Move draws away from the figure itself, so that their variance has its factor."""
+        return np.asarray(value + math.sqrt(self.widen) * (drawn - value), dtype=np.float64)
 
 
 def bootstrap(
@@ -195,15 +232,18 @@ def bootstrap(
         flat = (picked + len(members) * np.arange(draws)[:, None]).reshape(-1)
         counts = np.bincount(flat, minlength=draws * len(members))
         weights[:, members] = counts.reshape(draws, len(members))
-    return Bootstrap(weights)
+    return Bootstrap(weights, clusters.widen)
 
 
-def percentile(value: float, drawn: Floats) -> Estimate:
+def percentile(
+    value: float, drawn: Floats, *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Estimate:
     """Lay a percentile interval around a figure.
 
     Args:
         value: The figure.
-        drawn: (draws,) the figure in each draw; NaN where it is not defined.
+        drawn: (draws,) the figure in each draw, stretched; NaN where it is not defined.
+        within: Smallest and largest value that the figure can have.
 
     Returns:
         The figure with its interval, or with the reason why there is none.
@@ -216,4 +256,4 @@ def percentile(value: float, drawn: Floats) -> Estimate:
     if np.ptp(known) < 1e-12:
         return Estimate(value, reason="no interval: every draw of the bootstrap gives this value")
     low, high = np.quantile(known, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
-    return Estimate(value, float(low), float(high))
+    return Estimate(value, max(float(low), within[0]), min(float(high), within[1]))

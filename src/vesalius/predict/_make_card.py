@@ -30,7 +30,8 @@ def make_card(
     """Judge predictions of held-out cases.
 
     Patients are the unit everywhere: several predictions of one patient, be it images or
-    repetitions, never make an interval narrower than that many patients would.
+    repetitions, never make an interval narrower than that many patients would. Intervals of
+    predictions by several trainings are widened for the cases that these share.
 
     Args:
         judged: The predictions and their truth.
@@ -42,7 +43,7 @@ def make_card(
     Returns:
         The report card.
     """
-    clusters = clusters_of(judged.cases, table=table, description=description)
+    clusters = clusters_of(judged, table=table, description=description)
     if judged.target.kind == "binary":
         return _binary(judged, clusters, table, description, generator)
     if judged.target.kind == "classes":

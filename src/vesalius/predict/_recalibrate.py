@@ -71,7 +71,7 @@ def logistic(
         if float(slope @ step) < tol:
             bread = np.linalg.inv(bend)
             scores = clusters.sums(columns * (events - p)[:, None])
-            factor = clusters.count / max(clusters.count - 1, 1)
+            factor = clusters.widen * clusters.count / max(clusters.count - 1, 1)
             return Logistic(w, factor * bread @ (scores.T @ scores) @ bread)
         for _ in range(30):
             value = _likelihood(columns @ (w + step) + offset, events)

@@ -30,6 +30,19 @@ AT_THRESHOLD = (
     "mcc",
 )
 ECE_BINS = 10
+EVERYTHING = (-math.inf, math.inf)
+WITHIN: Mapping[str, tuple[float, float]] = {
+    "brier": (0.0, 1.0),
+    "brier_skill": (-math.inf, 1.0),
+    "log_loss": (0.0, math.inf),
+    "balanced_accuracy": (0.0, 1.0),
+    "f1": (0.0, 1.0),
+    "mcc": (-1.0, 1.0),
+    "r2": (-math.inf, 1.0),
+    "mae": (0.0, math.inf),
+    "rmse": (0.0, math.inf),
+}
+"""Smallest and largest value that a figure can have."""
 _TINY = float(np.finfo(np.float64).eps)
 
 
@@ -110,7 +123,8 @@ def _from_sums(
     with np.errstate(divide="ignore", invalid="ignore"):
         for name, formula in formulas.items():
             value = float(formula(whole)[0])
-            found[name] = percentile(value, formula(draws))
+            spread = drawn.stretched(value, formula(draws))
+            found[name] = percentile(value, spread, within=WITHIN.get(name, EVERYTHING))
             if not math.isfinite(value):
                 found[name] = Estimate(math.nan, reason="a class or a decision does not occur")
     return found
@@ -165,7 +179,8 @@ def _average_precision(judged: Judged, clusters: Clusters, drawn: Bootstrap) -> 
             continue
         values.append(float(weighted_average_precision(*given, ones)[0]))
         draws.append(weighted_average_precision(*given, drawn.weights))
-    return percentile(float(np.mean(values)), np.mean(draws, axis=0))
+    value = float(np.mean(values))
+    return percentile(value, drawn.stretched(value, np.mean(draws, axis=0)), within=(0.0, 1.0))
 
 
 def weighted_average_precision(

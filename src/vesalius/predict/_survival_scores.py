@@ -37,7 +37,7 @@ def survival_scores(judged: Judged, clusters: Clusters) -> dict[str, Estimate]:
         return {"concordance": Estimate(math.nan, reason=reason)}
     value = gained / total
     influence = clusters.sums((pulls - value * pairs) / total)
-    error = math.sqrt(float(np.square(influence).sum()))
+    error = math.sqrt(clusters.widen * float(np.square(influence).sum()))
     if error < 1e-9 or not 0 < value < 1:
         return {"concordance": Estimate(value, reason="no interval: the variance is zero")}
     return {"concordance": t_interval(value, error, freedom=clusters.count - 1.0, logit=True)}
