@@ -14,7 +14,10 @@ from vesalius.study._figures import figure_png
 _INK = "#7a838b"
 """Grey that can be read on white and on black: the page follows the reader's choice."""
 
-COLOURS = ("#0b7a75", "#e07a5f", "#6d6ab1", "#c9a227")
+COLOURS = (
+    *("#0b7a75", "#e07a5f", "#6d6ab1", "#c9a227"),
+    *("#3d7ea6", "#a04668", "#6b8e3d", "#b5651d", "#56707c", "#c06c9d"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,70 @@ def lines(
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
     if any(line.name for line in of):
+        ax.legend(frameon=False, labelcolor=_INK, fontsize=8)
+    return Chart(title, note, figure_png(figure))
+
+
+def scatter(title: str, note: str, of: Sequence[Line], *, axes: tuple[str, str]) -> Chart:
+    """Draw groups of points.
+
+    Args:
+        title: What is shown.
+        note: What to read from it.
+        of: The groups; those beyond the tenth are drawn in grey.
+        axes: Names of the x and y axis, with units.
+
+    Returns:
+        The chart.
+    """
+    figure, ax = _figure()
+    for k, group in enumerate(of):
+        colour = COLOURS[k] if k < len(COLOURS) else _INK
+        name = group.name if k < len(COLOURS) else "_"
+        ax.scatter(group.x, group.y, s=9, color=colour, alpha=0.65, linewidths=0, label=name or "_")
+    ax.set_xlabel(axes[0])
+    ax.set_ylabel(axes[1])
+    if any(group.name for group in of):
+        ax.legend(frameon=False, labelcolor=_INK, fontsize=8, handletextpad=0.1, borderaxespad=0.1)
+    return Chart(title, note, figure_png(figure))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """One value for each name.
+
+    Attributes:
+        name: What they are; empty for no legend.
+        values: In the order of the names.
+    """
+
+    name: str
+    values: npt.NDArray[np.float64]
+
+
+def bars(title: str, note: str, names: Sequence[str], *, of: Sequence[Bars], axis: str) -> Chart:
+    """Draw lying bars, groups beside each other, the first name at the top.
+
+    Args:
+        title: What is shown.
+        note: What to read from it.
+        names: Of the rows.
+        of: The groups, each with a value for every name.
+        axis: Name of the values, with unit.
+
+    Returns:
+        The chart.
+    """
+    figure, ax = _figure()
+    rows = np.arange(len(names), dtype=np.float64)
+    height = 0.8 / max(len(of), 1)
+    for k, group in enumerate(of):
+        place = rows - 0.4 + (k + 0.5) * height
+        ax.barh(place, group.values, height * 0.9, color=COLOURS[k], label=group.name or "_")
+    ax.set_yticks(rows, [name if len(name) < 24 else name[:22] + "…" for name in names])
+    ax.invert_yaxis()
+    ax.set_xlabel(axis)
+    if any(group.name for group in of):
         ax.legend(frameon=False, labelcolor=_INK, fontsize=8)
     return Chart(title, note, figure_png(figure))
 
