@@ -14,6 +14,7 @@ from vesalius._version import __version__
 from vesalius.cli import (
     _audit,
     _change,
+    _cohort,
     _compare,
     _config,
     _convert,
@@ -57,6 +58,7 @@ app.add_typer(_measure.app, name="measure")
 app.command("compare", short_help="Score labels against the truth: overlap, distances, objects.")(
     _compare.compare
 )
+app.add_typer(_cohort.app, name="cohort")
 app.add_typer(_deidentify.app, name="deidentify")
 app.add_typer(_dicom.app, name="dicom")
 app.command("features", short_help="List every feature: code, unit, formula, source.")(

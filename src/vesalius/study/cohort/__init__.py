@@ -1,6 +1,7 @@
 """A cohort: every case of a manifest measured, wherever there is room, and joined into tables."""
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.study.cohort._estimate import CasePlan, plan_cohort
 from vesalius.study.cohort._execute import execute
 from vesalius.study.cohort._job import Job
 from vesalius.study.cohort._manifest import Case, Manifest, read_manifest
@@ -11,6 +12,7 @@ from vesalius.study.cohort._runner import CaseOrder, CaseResult, Runner
 __all__ = [
     "Case",
     "CaseOrder",
+    "CasePlan",
     "CaseResult",
     "Done",
     "Job",
@@ -18,6 +20,7 @@ __all__ = [
     "PoolRunner",
     "Runner",
     "execute",
+    "plan_cohort",
     "read_manifest",
     "run_cohort",
     "usable_cores",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vesalius.errors import ConfigError, FormatError, RegionError, VesaliusError
 from vesalius.measure import Config
-from vesalius.study._journal import code_digest
 from vesalius.study._load import load_pair
 from vesalius.study._run import Task, measure_part
+from vesalius.study.cohort._code import measuring_code
 from vesalius.study.cohort._inputs import stamp_of
 from vesalius.study.cohort._journal import record_case, regions_of
 from vesalius.study.cohort._runner import CaseOrder, CaseResult
@@ -51,10 +51,10 @@ def execute(order: CaseOrder) -> CaseResult:
 
 def _measure(order: CaseOrder) -> int:
     """Load, measure, record; give the voxels of the image."""
-    if order.code != code_digest():
+    if order.code != measuring_code():
         raise ConfigError(
             f"a case must be measured by one code, {order.case!r} was ordered by {order.code} and "
-            f"reached {code_digest()}: install one version of vesalius everywhere and run again"
+            f"reached {measuring_code()}: install one version of vesalius everywhere and run again"
         )
     config = one_threaded(Config.model_validate_json(order.config))
     image, labels, journal = Path(order.image), Path(order.labels), Path(order.journal)

@@ -11,8 +11,8 @@ from vesalius._version import __version__
 from vesalius.core._provenance import hash_json
 from vesalius.errors import ConfigError
 from vesalius.measure import Config
-from vesalius.study._journal import code_digest
 from vesalius.study._load import OnMismatch
+from vesalius.study.cohort._code import measuring_code
 from vesalius.study.cohort._inputs import hash_path, stamp_of
 from vesalius.study.cohort._manifest import Case
 from vesalius.study.cohort._runner import CaseOrder
@@ -128,7 +128,7 @@ def prepare(case: Case, job: Job, journal: Path) -> Prepared:
         return Prepared(case, "", None, f"ConfigError: {error}")
     except OSError as error:
         return Prepared(case, "", None, f"FormatError: a file cannot be read: {error.strerror}")
-    code = code_digest()
+    code = measuring_code()
     decides = [inputs, case.regions, case.roi, case.unit, config.digest, job.uncertainty]
     key = hash_json([*decides, job.on_mismatch, __version__, code])
     order = CaseOrder(
