@@ -240,7 +240,7 @@ def _in_time(
         raise ConfigError(
             "a temporal split must have a column of dates, got none: name it with date="
         )
-    date, said = _dates(table, description.date)
+    date, said = dates_of(table, description.date)
     days = np.unique(date)
     if len(days) < split.folds + 1:
         raise ConfigError(
@@ -329,7 +329,7 @@ def _numbered(names: list[str]) -> Whole:
     return np.array([place.setdefault(name, len(place)) for name in names], dtype=np.int64)
 
 
-def _dates(table: Table, column: str) -> tuple[Floats, list[str]]:
+def dates_of(table: Table, column: str) -> tuple[Floats, list[str]]:
     """Give dates as days, or numbers as they are; and how each is said."""
     import pandas as pd
 
