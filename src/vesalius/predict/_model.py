@@ -23,18 +23,23 @@ class Training:
         cases: How many.
         events: How many with the event (two classes, survival); 0 else.
         case_hashes: Salted hash of each training case's values, by which a case met again is
-            known; never its name.
+            known; never its name. The salt is public: it keeps hashes of two models apart, and
+            hides values no better than their number and precision do.
+        salt: Of the hashes.
         low: 1st percentile of each wanted feature, by name.
         high: 99th percentile.
         columns: Values of batch and site that were seen, by column.
+        units: Of the wanted features, where known.
     """
 
     cases: int
     events: int
     case_hashes: tuple[str, ...] = ()
+    salt: str = ""
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @final
