@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vesalius.study._figures import figure_png
 
-_INK = "#7a838b"
+INK = "#7a838b"
 """Grey that can be read on white and on black: the page follows the reader's choice."""
 
 COLOURS = (
@@ -79,7 +79,7 @@ def lines(
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
     if any(line.name for line in of):
-        ax.legend(frameon=False, labelcolor=_INK, fontsize=8)
+        ax.legend(frameon=False, labelcolor=INK, fontsize=8)
     return Chart(title, note, figure_png(figure))
 
 
@@ -97,13 +97,13 @@ def scatter(title: str, note: str, of: Sequence[Line], *, axes: tuple[str, str])
     """
     figure, ax = _figure()
     for k, group in enumerate(of):
-        colour = COLOURS[k] if k < len(COLOURS) else _INK
+        colour = COLOURS[k] if k < len(COLOURS) else INK
         name = group.name if k < len(COLOURS) else "_"
         ax.scatter(group.x, group.y, s=9, color=colour, alpha=0.65, linewidths=0, label=name or "_")
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
     if any(group.name for group in of):
-        ax.legend(frameon=False, labelcolor=_INK, fontsize=8, handletextpad=0.1, borderaxespad=0.1)
+        ax.legend(frameon=False, labelcolor=INK, fontsize=8, handletextpad=0.1, borderaxespad=0.1)
     return Chart(title, note, figure_png(figure))
 
 
@@ -143,7 +143,7 @@ def bars(title: str, note: str, names: Sequence[str], *, of: Sequence[Bars], axi
     ax.invert_yaxis()
     ax.set_xlabel(axis)
     if any(group.name for group in of):
-        ax.legend(frameon=False, labelcolor=_INK, fontsize=8)
+        ax.legend(frameon=False, labelcolor=INK, fontsize=8)
     return Chart(title, note, figure_png(figure))
 
 
@@ -179,7 +179,7 @@ def picture(
         interpolation="antialiased",
     )
     bar = figure.colorbar(drawn, ax=ax, pad=0.02)
-    bar.ax.tick_params(colors=_INK, labelsize=8)
+    bar.ax.tick_params(colors=INK, labelsize=8)
     bar.outline.set_visible(False)
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
@@ -191,14 +191,19 @@ def _figure() -> tuple[Any, Any]:
 
     figure = Figure(figsize=(4.6, 2.9), dpi=160, layout="constrained", facecolor="none")
     ax = figure.subplots()
+    dress(ax)
+    return figure, ax
+
+
+def dress(ax: Any) -> None:
+    """Give axes of matplotlib the look of the house: no box, grey ink, small letters."""
     ax.set_facecolor("none")
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        ax.spines[side].set_color(_INK)
-    ax.tick_params(colors=_INK, labelsize=8)
-    ax.xaxis.label.set_color(_INK)
-    ax.yaxis.label.set_color(_INK)
+        ax.spines[side].set_color(INK)
+    ax.tick_params(colors=INK, labelsize=8)
+    ax.xaxis.label.set_color(INK)
+    ax.yaxis.label.set_color(INK)
     ax.xaxis.label.set_fontsize(9)
     ax.yaxis.label.set_fontsize(9)
-    return figure, ax
