@@ -98,14 +98,15 @@ def moments_of(values: Floats, covariates: Floats) -> Moments:
             f"values and covariates must have the same cases, at least one, got {len(values)} and "
             f"{len(covariates)}: take both from the same table"
         )
-    means, covariate_means = values.mean(axis=0), covariates.mean(axis=0)
-    about, around = values - means, covariates - covariate_means
-    squares = np.einsum("ij,ij->j", about, about)
-    if not (np.isfinite(squares).all() and np.isfinite(around).all()):
+    with np.errstate(invalid="ignore"):
+        means, covariate_means = values.mean(axis=0), covariates.mean(axis=0)
+    if not (np.isfinite(means).all() and np.isfinite(covariate_means).all()):
         raise IntensityError(
             "values and covariates of ComBat must be finite, got a missing or infinite one: "
             "impute first"
         )
+    about, around = values - means, covariates - covariate_means
+    squares = np.einsum("ij,ij->j", about, about)
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     return Moments(
         len(values), covariate_means, means, around.T @ around, around.T @ about, squares, largest
