@@ -176,7 +176,7 @@ def model_of(batches: Mapping[str, Moments], terms: Sequence[str], reference: st
     """
     _check_batches(batches, terms, reference)
     each = list(batches.values())
-    weights = _weights(each, terms)
+    weights = within_weights(each, terms)
     counts = np.array([one.cases for one in each], dtype=np.float64)
     centred = np.stack([one.means - one.covariate_means @ weights for one in each])
     typical = counts @ np.stack([one.covariate_means for one in each]) / counts.sum()
@@ -235,8 +235,19 @@ def _flat(variance: Floats, largest: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.sqrt(variance) <= _FLAT * largest)
 
 
-def _weights(batches: Sequence[Moments], terms: Sequence[str]) -> Floats:
-    """Solve for (terms, features) weights within batches, in scaled covariates."""
+def within_weights(batches: Sequence[Moments], terms: Sequence[str]) -> Floats:
+    """Solve for the weights of covariates within batches, in scaled covariates.
+
+    Args:
+        batches: Of which scatter, crossed, covariate means and cases are looked at.
+        terms: Names of the covariates, for messages.
+
+    Returns:
+        (terms, features).
+
+    Raises:
+        ConfigError: Covariates cannot be told from batches or from each other.
+    """
     scatter = np.sum([one.scatter for one in batches], axis=0)
     crossed = np.sum([one.crossed for one in batches], axis=0)
     if not len(scatter):
