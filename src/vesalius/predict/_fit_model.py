@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from vesalius.core._provenance import Provenance, hash_json
-from vesalius.errors import ConfigError
 from vesalius.predict._card import Card, Estimate, Validation
 from vesalius.predict._description import Description
-from vesalius.predict._learned import Step
+from vesalius.predict._made_ready import made_ready
 from vesalius.predict._model import Model, Training
 from vesalius.predict._outcome import target_of
 from vesalius.predict._pipeline import Recipe, fit_recipe
@@ -49,9 +48,7 @@ def fit_model(
         RegionError: One class only, or too few cases.
     """
     target = target_of(table, description)
-    _check_outcome(table, description, recipe)
-    recipe = with_batch(recipe, description)
-    _check_designs(table, description, recipe, target)
+    recipe = made_ready(recipe, table, description, target)
     fitted = fit_recipe(recipe, table, target, groups=groups_of(table, description))
     record = Provenance(
         "predict fit",
@@ -69,25 +66,6 @@ def fit_model(
         threshold=float("nan"),
         provenance=record,
     )
-
-
-def with_batch(recipe: Recipe, description: Description) -> Recipe:
-    """Give the batch of the description to steps that name none.
-
-    Args:
-        recipe: As it was asked for.
-        description: Names the batch, or does not.
-
-    Returns:
-        The recipe.
-    """
-    if not description.batch:
-        return recipe
-    steps = tuple(
-        step.fresh({"batch": description.batch}) if step.settings().get("batch") == "" else step
-        for step in recipe.steps
-    )
-    return replace(recipe, steps=steps)
 
 
 def groups_of(table: Table, description: Description) -> tuple[str, ...]:
@@ -191,46 +169,6 @@ def _range(values: Floats) -> tuple[Floats, Floats]:
         find = np.nanquantile if np.isnan(values).any() else np.quantile
         low, high = find(values, EDGES, axis=0)
     return np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf)
-
-
-def _check_outcome(table: Table, description: Description, recipe: Recipe) -> None:
-    for name in (description.outcome, description.time):
-        if name and name in table.features:
-            raise ConfigError(
-                f"the outcome must not be a feature, {name!r} is both: read the table with this "
-                "description, so that it becomes a column"
-            )
-        for step in recipe.steps if name else ():
-            if name in _columns_of(step):
-                raise ConfigError(
-                    f"{step.word} must not work with the outcome, it names {name!r}: a new case "
-                    "has none, and what is kept of it leaks into the features; leave it out"
-                )
-
-
-def _columns_of(step: Step) -> set[str]:
-    """Give every text among the settings of a step: some are names of columns."""
-    found: set[str] = set()
-    for value in step.settings().values():
-        found |= {one for one in (value if isinstance(value, tuple) else (value,)) if _text(one)}
-    return found
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _check_designs(table: Table, description: Description, recipe: Recipe, target: Target) -> None:
-    from vesalius.predict._confounding import check_design
-
-    named: dict[str, None] = {}
-    for step in recipe.steps:
-        settings = step.settings()
-        one, several = settings.get("batch", ""), settings.get("batches", ())
-        named |= dict.fromkeys([one, *several])
-    for batch in named:
-        if batch:
-            check_design(table, replace(description, batch=batch), target)
 
 
 def _figure(estimate: Estimate) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from vesalius.errors import ConfigError, ConvergenceError
 from vesalius.predict._card import Fold, Validation
 from vesalius.predict._description import Description
 from vesalius.predict._judged import Judged
+from vesalius.predict._made_ready import made_ready
 from vesalius.predict._make_card import make_card
 from vesalius.predict._outcome import target_of
 from vesalius.predict._pipeline import Recipe
@@ -65,7 +66,7 @@ def validate(
     job = Job(
         table,
         target,
-        recipe,
+        made_ready(recipe, table, description, target),
         units_of(table, description),
         hidden_columns(description),
         split.threshold,
