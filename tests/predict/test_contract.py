@@ -46,6 +46,7 @@ SETTINGS = {
     "Residualise": {"columns": ("age", "sex")},
     "Keep": {"patterns": ("f*",)},
     "Drop": {"patterns": ("f07",)},
+    "LassoSelect": {"features": 3},
     "Mrmr": {"features": 3},
     "Stability": {"icc": (("f00", 0.9), ("f01", 0.8), ("f02", 0.3))},
     "Univariate": {"features": 3},
@@ -244,12 +245,12 @@ class TestEstimator:
         table, target = made(60, 5, kind=kind)
         gap = table.values.copy()
         gap[3, 2] = np.nan
-        with pytest.raises(VesaliusError, match="finite|missing"):
+        with pytest.raises(VesaliusError, match=r"finite|missing"):
             build(cls).fit(gap, target)
         model = build(cls).fit(table.values, target)
         with pytest.raises(VesaliusError, match="features"):
             model.predict(table.values[:, :4])
-        with pytest.raises(VesaliusError, match="finite|missing"):
+        with pytest.raises(VesaliusError, match=r"finite|missing"):
             model.predict(gap)
 
 

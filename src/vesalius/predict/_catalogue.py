@@ -22,6 +22,9 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "stability": ("_stability", "Stability"),
         "univariate": ("_univariate", "Univariate"),
         "mrmr": ("_mrmr", "Mrmr"),
+        "lasso-select": ("_lasso_select", "LassoSelect"),
+        "pca": ("_projection", "Pca"),
+        "lda": ("_projection", "Lda"),
         "keep": ("_keep", "Keep"),
         "drop": ("_keep", "Drop"),
         "residualise": ("_residualise", "Residualise"),
@@ -37,6 +40,8 @@ ESTIMATORS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "constant": ("_constant", "Constant"),
         "lasso": ("_linear_models", "Lasso"),
         "elastic-net": ("_linear_models", "ElasticNet"),
+        "ridge": ("_linear_models", "Ridge"),
+        "logistic": ("_logistic", "Logistic"),
     }
 )
 """File and class of each estimator."""

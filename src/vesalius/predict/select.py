@@ -6,7 +6,9 @@ Each learns from training cases alone; :func:`fit_recipe` learns it anew in ever
 
 from vesalius.predict._impute import Impute
 from vesalius.predict._keep import Drop, Keep
+from vesalius.predict._lasso_select import LassoSelect
 from vesalius.predict._mrmr import Mrmr
+from vesalius.predict._projection import Lda, Pca
 from vesalius.predict._redundancy import Redundancy, correlations
 from vesalius.predict._scale import Scale
 from vesalius.predict._stability import Stability, stability_from
@@ -17,7 +19,10 @@ __all__ = [
     "Drop",
     "Impute",
     "Keep",
+    "LassoSelect",
+    "Lda",
     "Mrmr",
+    "Pca",
     "Redundancy",
     "Scale",
     "Stability",
