@@ -107,13 +107,10 @@ def channel_to(
         What sends a message to all, and gives their answers in the order of their names.
 
     Raises:
-        ConfigError: There is none, or two have one name.
+        ConfigError: There is none.
     """
-    names = [client.name for client in clients]
-    if not names or len(set(names)) != len(names):
-        raise ConfigError(
-            f"clients must have names that differ, at least one, got {names}: rename one"
-        )
+    if not clients:
+        raise ConfigError("a training must have clients, got none: give two or more")
     ordered = sorted(clients, key=lambda one: one.name)
 
     def ask(message: Message) -> tuple[Message, ...]:

@@ -12,6 +12,16 @@ import torch
 
 from vesalius.errors import ConfigError, IntensityError, RegionError, VesaliusError
 from vesalius.predict import _federated_sums as sums
+from vesalius.predict._combat import Combat
+from vesalius.predict._combat_statistics import Moments
+from vesalius.predict._federated_batches import (
+    about,
+    batches_within,
+    levels_of_columns,
+    with_batch,
+    with_batches,
+    within,
+)
 from vesalius.predict._federated_message import Array, Message
 from vesalius.predict._private import Accountant, Privacy, noisy
 from vesalius.predict._secure_sum import Masks
@@ -99,6 +109,21 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.name!r})"
 
+    def harmonised(self, shared: Combat) -> "Client":
+        """Give the same hospital with features that ComBat over hospitals has harmonised.
+
+        Args:
+            shared: As ``combat_over`` gives it.
+
+        Returns:
+            A client with the same rules, and what was spent of its budget.
+        """
+        own = with_batches(shared, self._table, self.name)
+        table = own.transform(with_batch(self._table, shared.batch, self.name))
+        other = Client(self.name, table, self._target, rules=self.rules, generator=self._generator)
+        other._account = self._account
+        return other
+
     @property
     def epsilon(self) -> float:
         """What was spent of the budget of privacy."""
@@ -128,6 +153,9 @@ class Client:
         if message.ask == "meet":
             self._masks.meet(message.words["keys"])
             return Message("meet", {}, {"client": self.name})
+        if message.ask == "levels":
+            held = levels_of_columns(self._table, message.words["keep"], self.rules.fewest)
+            return Message("levels", {}, {"client": self.name, "levels": held})
         if message.ask not in _ANSWERS:
             raise ConfigError(
                 f"a client must be asked for one of {', '.join(_ANSWERS)}, got {message.ask!r}: "
@@ -232,6 +260,19 @@ class Client:
         values = self._target.values
         return {"counts": np.array([len(values), values.sum()])}
 
+    def _within(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(Privacy())
+        return within(self._batches(message), self.rules.fewest)
+
+    def _about(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
+        self._spend(Privacy())
+        weights = np.asarray(message.arrays["weights"], np.float64)
+        return about(self._batches(message), weights, str(message.words["reference"]))
+
+    def _batches(self, message: Message) -> dict[str, Moments]:
+        table = self._table.select([str(name) for name in message.words["features"]])
+        return batches_within(table, self.name, message.words)
+
     def _curvature(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
         self._spend(Privacy())
         return {"curvature": np.array(sums.curvature(self._standard(message)) ** 4)}
@@ -280,6 +321,8 @@ class Client:
 _Handler = Callable[[Client, Message, Privacy], dict[str, Floats]]
 _ANSWERS: dict[str, _Handler] = {
     "counts": Client._counts,
+    "within": Client._within,
+    "about": Client._about,
     "moments": Client._moments,
     "squares": Client._squares,
     "curvature": Client._curvature,

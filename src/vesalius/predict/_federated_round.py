@@ -57,6 +57,10 @@ class Rounds:
         self.sent = 0
         hellos = [one.words for one in self._all("hello", {}, {})]
         self.names = tuple(str(one["client"]) for one in hellos)
+        if len(set(self.names)) != len(self.names):
+            raise ConfigError(
+                f"clients must have names that differ, got {list(self.names)}: rename one"
+            )
         self.features = features or tuple(_agreed(hellos, "features"))
         self.parameters = str(_agreed(hellos, "parameters"))
         self.classes = tuple(_agreed(hellos, "classes"))
@@ -97,6 +101,10 @@ class Rounds:
                 "of vesalius"
             )
         return {k: self._added([one.arrays[k] for one in answers]) for k in answers[0].arrays}
+
+    def words(self, ask: str, words: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Ask every client for words, and give them in order of the clients' names."""
+        return [one.words for one in self._all(ask, {}, words)]
 
     def _added(self, parts: list[Any]) -> Floats:
         if self._secure:

@@ -155,14 +155,16 @@ def from_limbs(limbs: Limbs) -> Floats:
 
 def add(a: Limbs, b: Limbs) -> Limbs:
     """Add modulo 2^128."""
-    low = a[..., 0] + b[..., 0]
-    high = a[..., 1] + b[..., 1] + (low < a[..., 0])
+    with np.errstate(over="ignore"):  # wrapping around is what is meant
+        low = a[..., 0] + b[..., 0]
+        high = a[..., 1] + b[..., 1] + (low < a[..., 0])
     return np.stack((low, high), axis=-1)
 
 
 def negative(a: Limbs) -> Limbs:
     """Take from 2^128."""
-    low = ~a[..., 0] + np.uint64(1)
+    with np.errstate(over="ignore"):
+        low = ~a[..., 0] + np.uint64(1)
     return np.stack((low, ~a[..., 1] + (low == 0)), axis=-1)
 
 

@@ -14,9 +14,12 @@ from vesalius.predict._federated import (
     federated_fit,
     train,
 )
+from vesalius.predict._federated_batches import with_batches
 from vesalius.predict._federated_client import Client, Rules
+from vesalius.predict._federated_combat import combat_over
 from vesalius.predict._federated_message import Message, pack, unpack
 from vesalius.predict._federated_plan import Plan, plan_from_json, plan_to_json
+from vesalius.predict._flower import Link, join, serve
 from vesalius.predict._private import Accountant, Privacy, noise_for
 from vesalius.predict._secure_sum import Masks
 
@@ -24,6 +27,7 @@ __all__ = [
     "Accountant",
     "Client",
     "FederatedModel",
+    "Link",
     "Masks",
     "Message",
     "Plan",
@@ -31,11 +35,15 @@ __all__ = [
     "Rules",
     "Share",
     "channel_to",
+    "combat_over",
     "federated_fit",
+    "join",
     "noise_for",
     "pack",
     "plan_from_json",
     "plan_to_json",
+    "serve",
     "train",
     "unpack",
+    "with_batches",
 ]
