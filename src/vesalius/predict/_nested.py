@@ -3,14 +3,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
 
 from vesalius.core import Step
-from vesalius.errors import ConfigError, ConvergenceError
 from vesalius.predict._card import Fold, Validation
 from vesalius.predict._description import Description
 from vesalius.predict._judged import Judged
@@ -23,6 +23,7 @@ from vesalius.predict._stability_index import selection_stability
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 from vesalius.predict._training import Job, Trained, hidden_columns, train_part
+from vesalius.predict._workers import shared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,36 +98,26 @@ def run_parts(
         ConfigError: There is no worker.
         ConvergenceError: A worker was killed.
     """
-    if workers < 1:
-        raise ConfigError(f"workers must be 1 or more to train a fold, got {workers}")
     found = []
-    one_by_one = workers == 1 or len(chosen) == 1
-    for done, trained in enumerate(
-        (train_part(job, part) for part in chosen)
-        if one_by_one
-        else _shared(job, chosen, min(workers, len(chosen)))
-    ):
+    tasks = [_Task(job, part) for part in chosen]
+    for done, trained in enumerate(shared(_train, tasks, workers=workers)):
         found.append(trained)
         if on_step is not None:
             on_step(Step(f"fold {trained.fold.fold}", done + 1, len(chosen)))
     return tuple(found)
 
 
-def _shared(job: Job, chosen: tuple[Part, ...], workers: int) -> Iterator[Trained]:
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """One training, to be sent to another process."""
 
-    # spawned, since a fork of a process with threads may hang
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawned) as pool:
-        try:
-            yield from pool.map(train_part, [job] * len(chosen), chosen)
-        except BrokenProcessPool as broken:
-            raise ConvergenceError(
-                f"every worker must live until its fold is trained, one of {workers} was killed "
-                "(most often for want of memory): use fewer workers"
-            ) from broken
+    job: Job
+    part: Part
+
+
+def _train(task: _Task) -> Trained:
+    return train_part(task.job, task.part)
 
 
 def _found(

@@ -31,7 +31,7 @@ class Job:
         recipe: What is fitted.
         units: (cases,) what inner folds must not split.
         hidden: Columns that test cases do not have: the outcome and its time.
-        threshold: How the threshold is chosen.
+        threshold: How the threshold is chosen; None where no decision is wanted.
     """
 
     table: Table
@@ -39,7 +39,7 @@ class Job:
     recipe: Recipe
     units: Whole
     hidden: tuple[str, ...]
-    threshold: Threshold
+    threshold: Threshold | None
 
 
 @final
@@ -187,7 +187,7 @@ def _threshold(
 ) -> float:
     from vesalius.predict._threshold import choose_threshold
 
-    if target.kind != "binary":
+    if target.kind != "binary" or job.threshold is None:
         return float("nan")
     if job.threshold.rule == "fixed":
         return job.threshold.value
