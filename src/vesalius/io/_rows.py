@@ -69,28 +69,54 @@ def read_rows(path: str | Path) -> "pd.DataFrame":
 
 
 def read_note(path: str | Path) -> dict[str, Any]:
-    """Read what a Parquet file of ours says of itself.
+    """Read what a table of ours says of itself: in a Parquet file, else in a file beside it.
 
     Args:
-        path: The file.
+        path: The table.
 
     Returns:
-        The note, JSON types; empty for a file without one, and for text files.
+        The note, JSON types; empty where there is none.
 
     Raises:
-        FormatError: The file is damaged.
+        FormatError: The file, or the one beside it, is damaged.
     """
     path = Path(path)
-    if _kind(path) != ".parquet":
-        return {}
-    import pyarrow.parquet
-
+    beside = note_file(path)
     try:
-        metadata = pyarrow.parquet.read_schema(path).metadata or {}
-        note = json.loads(metadata.get(_KEY, b"{}"))
+        if _kind(path) != ".parquet":
+            if not beside.is_file():
+                return {}
+            _check_size(beside, beside.stat().st_size)
+            note = json.loads(beside.read_bytes())
+        else:
+            import pyarrow.parquet
+
+            metadata = pyarrow.parquet.read_schema(path).metadata or {}
+            note = json.loads(metadata.get(_KEY, b"{}"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from None
+        if isinstance(error, FormatError):
+            raise  # says it already
+        raise _damaged(path if _kind(path) == ".parquet" else beside, error) from None
     return note if isinstance(note, dict) else {}
+
+
+def note_file(path: str | Path) -> Path:
+    """Give the name of the file in which a table of text keeps its note."""
+    return Path(path).with_name(f"{Path(path).name}.note.json")
+
+
+def write_note(path: str | Path, note: Mapping[str, object]) -> None:
+    """Write the note of a table of text beside it, where ``read_note`` finds it.
+
+    Args:
+        path: The table.
+        note: JSON types.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with atomic_write(note_file(path)) as file:
+        file.write((json.dumps(dict(note), indent=2, sort_keys=True) + "\n").encode())
 
 
 def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:

@@ -67,16 +67,32 @@ def read_table(
         UnitError: A feature has more than one unit.
         IntensityError: A value is infinite.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / WIDE
-        if not path.is_file():
-            raise FormatError(
-                f"a folder must be that of a cohort, {path.parent.name!r} holds no {WIDE}: run "
-                "'vesalius cohort run' first, or give the table itself"
-            )
+    path = table_file(path)
     note = read_note(path)
     return as_table(read_rows(path), description, features=features, leave_out=leave_out, note=note)
+
+
+def table_file(path: str | Path) -> Path:
+    """Give the file of a table: the path itself, or that in the folder of a cohort.
+
+    Args:
+        path: A file or a folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        FormatError: A folder is not that of a cohort.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if not (path / WIDE).is_file():
+        raise FormatError(
+            f"a folder must be that of a cohort, {path.name!r} holds no {WIDE}: run "
+            "'vesalius cohort run' first, or give the table itself"
+        )
+    return path / WIDE
 
 
 def as_table(

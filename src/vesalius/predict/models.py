@@ -12,6 +12,7 @@ from vesalius.predict._recipe_text import (
     recipe_hash,
     recipe_to_json,
 )
+from vesalius.predict._step_file import load_step, save_step
 from vesalius.predict._store import load_model, save_model
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "default_recipe",
     "fit_model",
     "load_model",
+    "load_step",
     "parse_recipe",
     "read_recipe",
     "recalibrate",
@@ -28,5 +30,6 @@ __all__ = [
     "recipe_hash",
     "recipe_to_json",
     "save_model",
+    "save_step",
     "with_validation",
 ]
