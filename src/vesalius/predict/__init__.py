@@ -22,7 +22,7 @@ from vesalius.predict._learned import Estimator, Step
 from vesalius.predict._model import Model, Prediction
 from vesalius.predict._outcome import target_of
 from vesalius.predict._pipeline import Fitted, Recipe, Tuning, fit_recipe
-from vesalius.predict._read import as_table, read_table
+from vesalius.predict._read import as_table, frame_of, note_of, read_table
 from vesalius.predict._table import Table
 from vesalius.predict._target import Target
 
@@ -47,6 +47,8 @@ __all__ = [
     "Validation",
     "as_table",
     "fit_recipe",
+    "frame_of",
+    "note_of",
     "read_table",
     "target_of",
 ]

@@ -12,12 +12,13 @@ from vesalius.predict._target import Target
 Score = Literal["auc", "log_loss", "brier", "r2", "mae", "concordance", "accuracy"]
 
 FITTING: dict[str, tuple[Score, ...]] = {
-    "binary": ("auc", "log_loss", "brier", "accuracy"),
-    "classes": ("auc", "log_loss", "brier", "accuracy"),
+    "binary": ("log_loss", "auc", "brier", "accuracy"),
+    "classes": ("log_loss", "auc", "brier", "accuracy"),
     "number": ("r2", "mae"),
     "survival": ("concordance",),
 }
-"""Scores of each kind of outcome; the first is taken where none is named."""
+"""Scores of each kind of outcome; the first is taken where none is named: a setting chosen by AUC may
+rank well and state probabilities that mean nothing."""
 
 
 def inner_scores(predicted: Floats, target: Target, score: Score) -> Floats:

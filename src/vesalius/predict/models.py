@@ -3,6 +3,7 @@
 
 from vesalius.predict._apply import apply_model, recalibrate
 from vesalius.predict._fit_model import card_to_json, fit_model, with_validation
+from vesalius.predict._meeting import seen_cases, table_for
 from vesalius.predict._recipe_text import (
     RecipeFile,
     default_recipe,
@@ -31,5 +32,7 @@ __all__ = [
     "recipe_to_json",
     "save_model",
     "save_step",
+    "seen_cases",
+    "table_for",
     "with_validation",
 ]
