@@ -29,6 +29,7 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "drop": ("_keep", "Drop"),
         "residualise": ("_residualise", "Residualise"),
         "combat": ("_combat", "Combat"),
+        "nested-combat": ("_nested_combat", "NestedCombat"),
         "quantile": ("_quantile", "Quantile"),
         "zscore": ("_standardise", "ZScore"),
     }
@@ -42,6 +43,13 @@ ESTIMATORS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "elastic-net": ("_linear_models", "ElasticNet"),
         "ridge": ("_linear_models", "Ridge"),
         "logistic": ("_logistic", "Logistic"),
+        "tree": ("_trees", "Tree"),
+        "forest": ("_forest", "Forest"),
+        "boosting": ("_boosting", "Boosting"),
+        "svm": ("_svm", "Svm"),
+        "neighbours": ("_neighbours", "Neighbours"),
+        "naive-bayes": ("_bayes", "NaiveBayes"),
+        "lda": ("_discriminant", "Lda"),
     }
 )
 """File and class of each estimator."""
@@ -66,8 +74,8 @@ def class_of(word: str) -> type[Step] | type[Estimator]:
         raise ConfigError(f"a step or an estimator must have a known word, got {word!r}: {hint}")
     room, name = known[word]
     found = getattr(importlib.import_module(f"vesalius.predict.{room}"), name)
-    if not (isinstance(found, type) and issubclass(found, Step | Estimator)):
-        raise TypeError(f"the catalogue names {room}.{name}, which is no step or estimator")
+    assert isinstance(found, type)
+    assert issubclass(found, Step | Estimator)
     return found
 
 

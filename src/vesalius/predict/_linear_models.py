@@ -19,7 +19,14 @@ from vesalius.predict._checks import (
 )
 from vesalius.predict._description import Kind
 from vesalius.predict._learned import Estimator, learned
-from vesalius.predict._logistic_path import Loss, Path, largest_weight, penalised_path
+from vesalius.predict._logistic_path import (
+    Loss,
+    Path,
+    PathRule,
+    largest_weight,
+    penalised_path,
+    spanned_path,
+)
 from vesalius.predict._table import Floats
 from vesalius.predict._target import Target
 
@@ -180,17 +187,102 @@ class ElasticNet(Estimator):
         return _path(self, values, target, held_out, settings)
 
 
-_Penalised = Lasso | ElasticNet
+@final
+@dataclass(slots=True, eq=False)
+class Ridge(Estimator):
+    """Linear model with many small weights: mean loss + weight/2 |b|^2.
+
+    Solved in the span of the cases, so that features cost nothing where they outnumber them.
+
+    Attributes:
+        weight: Strength of the penalty. In scikit-learn's words ``alpha / cases`` for a number, and
+            ``1 / (C cases)`` for classes.
+        class_weight: As of ``Lasso``.
+        steps: As of ``Lasso``.
+        tol: As of ``Lasso``.
+        weights_: (outputs, features).
+        intercepts_: (outputs,).
+        spread_: (features,) standard deviation in training.
+        seen_: Numbers of the classes seen in training; empty for a number.
+        classes_: How many classes there are; 0 for a number.
+        kind_: What was learned.
+
+    References:
+        Hoerl & Kennard (1970), doi:10.1080/00401706.1970.10488634, eq. (2.1); le Cessie & van
+        Houwelingen (1992), doi:10.2307/2347628, eq. (1), for an event.
+    """
+
+    word: ClassVar[str] = "ridge"
+    kinds: ClassVar[tuple[Kind, ...]] = _KINDS
+
+    weight: float = 0.1
+    class_weight: ClassWeight = "none"
+    steps: int = 200
+    tol: float = 1e-6
+    weights_: Floats = learned()
+    intercepts_: Floats = learned()
+    spread_: Floats = learned()
+    seen_: Ints = learned()
+    classes_: int = learned()
+    kind_: str = learned()
+
+    def fit(self, values: Floats, target: Target) -> "Ridge":
+        """Learn; see :meth:`Estimator.fit`.
+
+        Raises:
+            ConfigError: A setting is out of range.
+            ConvergenceError: The optimum was not reached within ``steps``.
+        """
+        _fit(self, values, target)
+        return self
+
+    def predict(self, values: Floats) -> Floats:
+        """Predict; see :meth:`Estimator.predict`."""
+        return _predict(self, values)
+
+    def importances(self) -> Floats:
+        """Give (features,) weights times spread; of several classes their length."""
+        return _importances(self)
+
+    def grid(self, values: Floats, target: Target) -> tuple[dict[str, Any], ...]:
+        """Give weights from 10 down to 1/100 000 of the largest variance along any direction."""
+        top = float(np.linalg.norm(values - values.mean(axis=0), 2) ** 2) / len(values)
+        if not top > 0:
+            return ({},)
+        return tuple({"weight": float(w)} for w in np.geomspace(10 * top, 1e-5 * top, 19))
+
+    def path(
+        self,
+        values: Floats,
+        target: Target,
+        held_out: Floats,
+        settings: Sequence[Mapping[str, Any]],
+    ) -> Floats:
+        """Predict with each of several settings; see :meth:`Estimator.path`."""
+        return _path(self, values, target, held_out, settings)
+
+
+_Penalised = Lasso | ElasticNet | Ridge
 
 
 def _penalties(model: _Penalised) -> tuple[float, float]:
     check_setting("weight", model.weight, 1e-12)
-    mix = model.mix if isinstance(model, ElasticNet) else 1.0
+    mix = 1.0
+    if not isinstance(model, Lasso):
+        mix = model.mix if isinstance(model, ElasticNet) else 0.0
     return model.weight * mix, model.weight * (1 - mix)
 
 
-def _truth(target: Target) -> tuple[Floats, Loss]:
-    """Give (outputs, cases) what is fitted, of classes seen, and the loss."""
+def truth_of(target: Target) -> tuple[Floats, Loss]:
+    """Give what a linear model is fitted to.
+
+    Args:
+        target: The outcome.
+
+    Returns:
+        (outputs, cases): the number, the event, or a row of 0 and 1 for each class seen; and the
+        loss that goes with it.
+    """
     if target.kind == "number":
         return target.values[None].astype(np.float64), "square"
     seen, place = np.unique(target.values, return_inverse=True)
@@ -202,21 +294,23 @@ def _truth(target: Target) -> tuple[Floats, Loss]:
 def _along(model: _Penalised, values: Floats, target: Target, penalties: Floats) -> Path:
     check_setting("steps", model.steps, 1)
     check_setting("tol", model.tol, 1e-12, 1e-2)
-    truth, loss = _truth(target)
+    truth, loss = truth_of(target)
     weight = case_weights(target, model.class_weight)
-    return penalised_path(
-        values, truth, weight, loss=loss, penalties=penalties, steps=model.steps, tol=model.tol
-    )
+    rule = PathRule(loss, model.steps, model.tol)
+    if isinstance(model, Ridge):
+        return spanned_path(values, truth, weight, penalties=penalties, rule=rule)
+    return penalised_path(values, truth, weight, penalties=penalties, rule=rule)
 
 
 def _fit(model: _Penalised, values: Floats, target: Target) -> None:
     check_training(model, values, target)
     l1, l2 = _penalties(model)
-    truth, _ = _truth(target)
+    truth, _ = truth_of(target)
     top = largest_weight(values, truth, case_weights(target, model.class_weight))
     # a path of few weights leads there faster than a start from nothing
-    stages = max(1, round(np.log(max(top / l1, 1.0)) / np.log(2))) + 1
-    ahead = np.geomspace(max(top / l1, 1.0), 1.0, stages)
+    far = max(top / l1, 1.0) if l1 > 0 else 1.0
+    ahead = np.geomspace(far, 1.0, round(np.log2(far)) + 1) if far > 1 else np.ones(1)
+    ahead[-1] = 1.0
     found = _along(model, values, target, ahead[:, None] * np.array([l1, l2]))
     model.weights_ = found.weights[-1].copy()
     model.intercepts_ = found.intercepts[-1].copy()
@@ -290,7 +384,7 @@ def _importances(model: _Penalised) -> Floats:
 def _lasso_grid(
     values: Floats, target: Target, class_weight: str, mix: float
 ) -> tuple[dict[str, Any], ...]:
-    truth, _ = _truth(target)
+    truth, _ = truth_of(target)
     top = largest_weight(values, truth, case_weights(target, class_weight)) / max(mix, 1e-3)
     if not top > 0:
         return ({},)

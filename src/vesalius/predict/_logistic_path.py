@@ -22,6 +22,23 @@ STEADY = 3
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """What is minimised, and when it is enough.
+
+    Attributes:
+        loss: Half the square, the cross-entropy of an event, or that of classes.
+        steps: Newton steps at most for each model.
+        tol: Largest break of the optimality conditions, in units of the largest slope of the
+            model without features.
+    """
+
+    loss: Loss
+    steps: int = 200
+    tol: float = 1e-6
+
+
+@final
 @dataclass(frozen=True, slots=True, eq=False)
 class Path:
     """Linear models along a path of weights.
@@ -47,10 +64,8 @@ def penalised_path(
     truth: Floats,
     case_weight: Floats,
     *,
-    loss: Loss,
     penalties: Floats,
-    steps: int,
-    tol: float,
+    rule: PathRule,
 ) -> Path:
     """Minimise mean loss + l1 |b|_1 + l2/2 |b|^2 for each pair of penalties in turn.
 
@@ -64,11 +79,8 @@ def penalised_path(
         values: (cases, features), of comparable spread.
         truth: (outputs, cases): the number, the event (0 or 1), or a row of 0 and 1 a class.
         case_weight: (cases,), adds up to 1.
-        loss: Half the square, the cross-entropy of an event, or that of classes.
         penalties: (models, 2): l1 and l2.
-        steps: Newton steps at most for each model (and class).
-        tol: Largest break of the optimality conditions, in units of the largest slope of the
-            model without features.
+        rule: The loss, and when to stop.
 
     Returns:
         The models.
@@ -91,15 +103,47 @@ def penalised_path(
         (np.ascontiguousarray(truth), np.ascontiguousarray(case_weight)),
         np.ascontiguousarray(penalties, dtype=np.float64),
         (weights, intercepts),
-        (_LOSSES.index(loss), steps, tol),
+        (_LOSSES.index(rule.loss), rule.steps, rule.tol),
     )
     if failed >= 0:
         raise ConvergenceError(
-            f"a linear model must reach its optimum within {steps} steps, one with penalties "
+            f"a linear model must reach its optimum within {rule.steps} steps, one with penalties "
             f"{penalties[failed].tolist()} did not: scale the features, use a larger weight, or "
             "allow more steps"
         )
     return Path(weights, intercepts - weights @ middle)
+
+
+def spanned_path(
+    values: Floats,
+    truth: Floats,
+    case_weight: Floats,
+    *,
+    penalties: Floats,
+    rule: PathRule,
+) -> Path:
+    """Do the same in the span of the cases; for penalties that no rotation of features changes.
+
+    Args:
+        values: (cases, features).
+        truth: As for ``penalised_path``.
+        case_weight: As for ``penalised_path``.
+        penalties: (models, 2): 0 and l2.
+        rule: The loss, and when to stop.
+
+    Returns:
+        The models; where features outnumber cases and l2 is 0, those with the shortest weights.
+
+    Raises:
+        ConvergenceError: A model needs more steps.
+    """
+    middle = case_weight @ values
+    left, spread, right = np.linalg.svd(values - middle, full_matrices=False)
+    rank = max(1, int((spread > 1e-12 * max(spread[0], 1e-300)).sum()))
+    inner = left[:, :rank] * spread[:rank]
+    found = penalised_path(inner, truth, case_weight, penalties=penalties, rule=rule)
+    weights = found.weights @ right[:rank]
+    return Path(weights, found.intercepts - weights @ middle)
 
 
 def largest_weight(values: Floats, truth: Floats, case_weight: Floats) -> float:
