@@ -1,13 +1,13 @@
 """Permutation test: how often outcomes at random are predicted as well as the real ones."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
+import torch
 
-from vesalius.core import Step
 from vesalius.errors import ConfigError
 from vesalius.predict._description import Description
 from vesalius.predict._outcome import target_of
@@ -17,30 +17,6 @@ from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 from vesalius.predict._training import Job, hidden_columns, train_part
 from vesalius.predict._workers import shared
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Shuffles:
-    """How outcomes are permuted.
-
-    Attributes:
-        count: Permutations; the least p-value is 1 / (1 + count).
-        seed: Of the permutations.
-
-    Raises:
-        ConfigError: There is no permutation, or the seed is negative.
-    """
-
-    count: int = 200
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.count < 1 or self.seed < 0:
-            raise ConfigError(
-                "a permutation test must have 1 permutation or more and a seed of 0 or more, got "
-                f"count={self.count}, seed={self.seed}"
-            )
 
 
 @final
@@ -67,9 +43,9 @@ def permutation_test(
     recipe: Recipe,
     *,
     split: Split,
-    shuffles: Shuffles = Shuffles(),
+    permutations: int,
+    generator: torch.Generator,
     workers: int = 1,
-    on_step: Callable[[Step], None] | None = None,
 ) -> Permutation:
     """Test whether a recipe finds more than chance, by the whole nested validation.
 
@@ -82,32 +58,32 @@ def permutation_test(
         description: What the columns mean.
         recipe: What is fitted.
         split: How cases are parted; few folds and a simple recipe keep it cheap.
-        shuffles: How many permutations, and their seed.
+        permutations: How many; the least p-value is 1 / (1 + permutations).
+        generator: Of the permutations.
         workers: Processes that share the permutations; the result is the same.
-        on_step: Told after each permutation.
 
     Returns:
         The p-value and the scores behind it.
 
     Raises:
-        ConfigError: The outcome or the split does not fit the table, or no permutation differs
-            from the real outcome because the batch decides it.
+        ConfigError: The outcome or the split does not fit the table, there is no permutation, or
+            none differs from the real outcome because the batch decides it.
 
     References:
         Phipson and Smyth (2010), doi:10.2202/1544-6115.1585; Ojala and Garriga (2010), JMLR 11,
         1833-1863 (test 1).
     """
+    if permutations < 1:
+        raise ConfigError(
+            f"permutations must be 1 or more, got {permutations}: 199 give a p-value of .005"
+        )
     target = target_of(table, description)
-    order = list(_orders(table, description, target, shuffles))
+    order = _orders(table, description, target, permutations, generator)
     trials = [
         _Trial(table, description, recipe, split, target, rows)
         for rows in (np.arange(len(table.cases)), *order)
     ]
-    scores = []
-    for done, score in enumerate(shared(_score, trials, workers=workers)):
-        scores.append(score)
-        if on_step is not None:
-            on_step(Step("permutation", done + 1, len(trials)))
+    scores = list(shared(_score, trials, workers=workers))
     observed, shuffled = scores[0], np.asarray(scores[1:])
     as_good = int((shuffled >= observed - 1e-12).sum())
     return Permutation((1 + as_good) / (1 + len(shuffled)), observed, shuffled, description.batch)
@@ -141,7 +117,11 @@ def _score(trial: _Trial) -> float:
 
 
 def _orders(
-    table: Table, description: Description, target: Target, shuffles: Shuffles
+    table: Table,
+    description: Description,
+    target: Target,
+    permutations: int,
+    generator: torch.Generator,
 ) -> Iterator[Whole]:
     """Give the row from which each case takes its outcome."""
     import pandas as pd
@@ -159,12 +139,12 @@ def _orders(
         )
     first = np.array([int(np.nonzero(units == unit)[0][0]) for unit in units])
     whole = bool((_said(target)[first] == _said(target)).all() and (batch[first] == batch).all())
-    for k in range(shuffles.count):
-        generator = np.random.default_rng((shuffles.seed, k))
+    drawn = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    for _ in range(permutations):
         found = rows.copy()
         for one in np.unique(batch):
             here = np.unique(first[batch == one]) if whole else rows[batch == one]
-            found[here] = generator.permutation(here)
+            found[here] = drawn.permutation(here)
         yield found[first] if whole else found
 
 

@@ -1,10 +1,11 @@
 """Validation on cases that the model has not seen: splits, nested folds, leaks, chance, size."""
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.predict._external import external
 from vesalius.predict._leaks import find_leaks
 from vesalius.predict._learning_curve import LearningCurve, learning_curve, read_curves
 from vesalius.predict._nested import validate
-from vesalius.predict._permutation import Permutation, Shuffles, permutation_test
+from vesalius.predict._permutation import Permutation, permutation_test
 from vesalius.predict._sample_size import (
     SampleSize,
     cox_snell_of_auc,
@@ -21,10 +22,10 @@ __all__ = [
     "Part",
     "Permutation",
     "SampleSize",
-    "Shuffles",
     "Split",
     "balanced_folds",
     "cox_snell_of_auc",
+    "external",
     "find_leaks",
     "learning_curve",
     "pac_sample_size",
