@@ -49,7 +49,7 @@ ESTIMATORS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "svm": ("_svm", "Svm"),
         "neighbours": ("_neighbours", "Neighbours"),
         "naive-bayes": ("_bayes", "NaiveBayes"),
-        "lda": ("_discriminant", "Lda"),
+        "discriminant": ("_discriminant", "Discriminant"),
     }
 )
 """File and class of each estimator."""

@@ -23,7 +23,7 @@ from vesalius.predict._trees import remember_classes
 
 @final
 @dataclass(slots=True, eq=False)
-class Lda(Estimator):
+class Discriminant(Estimator):
     """Linear discriminant analysis: Gaussian classes of one covariance.
 
     The covariance of each class is shrunk, on features scaled in the class, towards equal variances
@@ -43,7 +43,7 @@ class Lda(Estimator):
         doi:10.1016/S0047-259X(03)00096-4, eq. (14), without the p-by-p matrix.
     """
 
-    word: ClassVar[str] = "lda"
+    word: ClassVar[str] = "discriminant"
     kinds: ClassVar[tuple[Kind, ...]] = ("binary", "classes")
 
     shrinkage: float = 0.0
@@ -54,7 +54,7 @@ class Lda(Estimator):
     classes_: int = learned()
     kind_: str = learned()
 
-    def fit(self, values: Floats, target: Target) -> "Lda":
+    def fit(self, values: Floats, target: Target) -> "Discriminant":
         """Learn; see :meth:`Estimator.fit`."""
         check_training(self, values, target)
         check_setting("shrinkage", self.shrinkage, 0, 1)

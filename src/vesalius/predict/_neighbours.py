@@ -45,7 +45,7 @@ class Neighbours(Estimator):
     word: ClassVar[str] = "neighbours"
     kinds: ClassVar[tuple[Kind, ...]] = ("binary", "classes", "number")
 
-    neighbours: int = 15
+    neighbours: int = 11
     weighting: Literal["uniform", "distance"] = "uniform"
     cases_: Floats = learned()
     truth_: Floats = learned()
