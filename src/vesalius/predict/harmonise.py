@@ -16,18 +16,23 @@ from vesalius.predict._combat_statistics import (
     model_of,
     moments_of,
 )
+from vesalius.predict._harmonise_whole import Harmonised, harmonise_whole
+from vesalius.predict._nested_combat import NestedCombat
 from vesalius.predict._quantile import Quantile
 from vesalius.predict._standardise import ZScore
 
 __all__ = [
     "Combat",
     "Effect",
+    "Harmonised",
     "Model",
     "Moments",
+    "NestedCombat",
     "Quantile",
     "Shrinkage",
     "ZScore",
     "effect_of",
+    "harmonise_whole",
     "joined",
     "model_of",
     "moments_by_batch",
