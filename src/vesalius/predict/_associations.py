@@ -11,8 +11,9 @@ from vesalius.predict._table import Floats
 
 _MOST_STEPS = 40
 _TOL = 1e-9
-_LARGEST_MOVE = 4.0  # of the log odds of any case in one step
+_MOST_HALVINGS = 12
 _LARGEST_LOG_ODDS = 30.0
+_LARGEST_ERROR = 1e3
 
 SEPARATED = "the feature, with the covariates, parts the classes without an error"
 GIVEN = "given exactly by the covariates, or the same for all cases"
@@ -83,8 +84,8 @@ def logistic(x: Floats, covariates: Floats, y: Floats) -> Association:
         y: (cases,) 1 for the event, 0 for none.
 
     Returns:
-        Odds ratios with Wald intervals, by maximum likelihood (Newton steps, none of which moves
-        the log odds of a case by more than 4). Where the classes are parted without an error there
+        Odds ratios with Wald intervals, by maximum likelihood (Newton steps, halved where they
+        overshoot). Where the classes are parted without an error there
         is no finite estimate, and the reason says so.
 
     References:
@@ -123,18 +124,33 @@ def _newton(x: Floats, fixed: Floats, y: Floats) -> tuple[Floats, Floats, np.nda
     for _ in range(_MOST_STEPS):
         if not len(going):
             break
-        part = x[:, going]
-        step, variance = _step(part, fixed, y, weights[:, going])
-        moved = np.abs(fixed @ step[:-1] + part * step[-1]).max(axis=0)
-        weights[:, going] += step * np.minimum(1.0, _LARGEST_MOVE / np.maximum(moved, 1e-300))
+        part, now = x[:, going], weights[:, going]
+        step, variance = _step(part, fixed, y, now)
+        weights[:, going] = now + step * _shortened(part, fixed, y, now, step)
         there = (np.abs(step[-1]) < _TOL * (1 + np.abs(weights[-1, going]))) & (variance > 0)
         error[going[there]] = np.sqrt(variance[there])
         met[going[there]] = True
         going = going[~there]
-    # parted classes stand still too, where no case has a weight any more
-    size = np.abs(weights[-1]) * np.abs(x).max(axis=0, initial=0.0)
-    met &= (size < _LARGEST_LOG_ODDS) & (error < _LARGEST_LOG_ODDS)
+    # parted classes may stand still too, where no case has a weight any more
+    met &= error < _LARGEST_ERROR
     return np.where(met, weights[-1], np.nan), np.where(met, error, np.nan), met
+
+
+def _shortened(x: Floats, fixed: Floats, y: Floats, weights: Floats, step: Floats) -> Floats:
+    """Halve the step of each feature until it does not lessen the likelihood."""
+    start = _likelihood(x, fixed, y, weights)
+    size = np.ones(x.shape[1])
+    for _ in range(_MOST_HALVINGS):
+        worse = _likelihood(x, fixed, y, weights + step * size) < start - 1e-12 * np.abs(start)
+        if not worse.any():
+            break
+        size[worse] /= 2
+    return size
+
+
+def _likelihood(x: Floats, fixed: Floats, y: Floats, weights: Floats) -> Floats:
+    odds = fixed @ weights[:-1] + x * weights[-1]
+    return np.asarray((y[:, None] * odds - np.logaddexp(0, odds)).sum(axis=0))
 
 
 def _step(x: Floats, fixed: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:

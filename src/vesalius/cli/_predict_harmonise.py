@@ -1,0 +1,127 @@
+"""``vesalius predict harmonise``: what batches change in a table, and a table without it."""
+# SPDX-License-Identifier: Apache-2.0
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vesalius.cli._progress import Progress, watch
+from vesalius.cli._words import printable
+
+
+class MethodName(StrEnum):
+    """How."""
+
+    combat = "combat"
+    nested = "nested"
+    quantile = "quantile"
+    zscore = "zscore"
+    none = "none"
+
+
+class OutcomeKind(StrEnum):
+    """What the outcome is."""
+
+    binary = "binary"
+    classes = "classes"
+    number = "number"
+
+
+def harmonise(
+    table: Annotated[
+        Path, typer.Argument(help="CSV or Parquet with a row for each case, or a cohort's folder.")
+    ],
+    batch: Annotated[
+        list[str],
+        typer.Option("--batch", help="Column of scanner or protocol (repeatable with nested)."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of tables and report.")],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", help="Columns whose effect stays, commas between (repeatable)."),
+    ] = None,
+    outcome: Annotated[
+        str, typer.Option("--outcome", help="Checked against the batch; never used to harmonise.")
+    ] = "",
+    kind: Annotated[
+        OutcomeKind, typer.Option("--kind", help="What the outcome is.")
+    ] = OutcomeKind.binary,
+    positive: Annotated[str, typer.Option("--positive", help="The class that is the event.")] = "",
+    case: Annotated[str, typer.Option("--case", help="Column that names the cases.")] = "",
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="Pattern of features, such as 'original_*' (repeatable)."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option("--leave-out", help="Pattern of columns that are no features (repeatable)."),
+    ] = None,
+    method: Annotated[
+        MethodName, typer.Option("--method", help="none looks at batch effects alone.")
+    ] = MethodName.combat,
+    reference: Annotated[
+        str, typer.Option("--reference", help="Batch that stays as it is (combat, quantile).")
+    ] = "",
+    mean_only: Annotated[
+        bool, typer.Option("--mean-only", help="Correct the location alone (ComBat).")
+    ] = False,
+    non_parametric: Annotated[
+        bool, typer.Option("--non-parametric", help="Priors from the other features (ComBat).")
+    ] = False,
+    no_eb: Annotated[
+        bool, typer.Option("--no-eb", help="Each feature by itself, nothing shrunk (ComBat).")
+    ] = False,
+    accept_confounded: Annotated[
+        bool,
+        typer.Option(
+            "--accept-confounded",
+            help="Go on where batch and outcome cannot be told apart; it is reported.",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
+    progress: Annotated[
+        Progress, typer.Option("--progress", help="How progress is shown.")
+    ] = Progress.auto,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
+) -> None:
+    """Harmonise TABLE over its batches, and show what they change before and after.
+
+    With --outcome batch and outcome must be such that they can be told apart, else it refuses and
+    says why. The new table is for looking and comparing: a model that is cross-validated on it has
+    seen its test cases; put the step into the model's recipe instead.
+    """
+    from vesalius.predict import Description
+    from vesalius.study.predict._harmonise import run_harmonise
+    from vesalius.study.predict._harmonise_job import HarmoniseJob, Manner
+    from vesalius.study.predict._job import Columns
+
+    kept = tuple(name.strip() for text in keep or () for name in text.split(",") if name.strip())
+    said = Description(
+        outcome=outcome,
+        kind=kind.value,
+        positive=positive,
+        case=case,
+        batch=batch[0],
+        confounders=tuple(name for name in kept if name != outcome),
+    )
+    job = HarmoniseJob(
+        Columns(said, tuple(feature or ()), tuple(leave_out or ())),
+        tuple(batch[1:]),
+        method.value,
+        kept,
+        Manner(reference, mean_only, not non_parametric, not no_eb),
+        accept_confounded=accept_confounded,
+        seed=seed,
+    )
+    with watch(progress, quiet=quiet) as on_step:
+        done = run_harmonise(table, out, job, on_step=on_step)
+    if quiet:
+        return
+    for text in done.remarks:
+        typer.echo(f"note: {printable(text)}")
+    width = max(len(name) for name, _ in done.headline)
+    for name, value in done.headline:
+        typer.echo(f"{name.ljust(width)}  {printable(value)}")
+    typer.echo(f"report: {done.report}")
