@@ -17,6 +17,7 @@ from vesalius.predict._combat_statistics import (
     moments_of,
 )
 from vesalius.predict._harmonise_whole import Harmonised, harmonise_whole
+from vesalius.predict._longitudinal_combat import LongitudinalCombat
 from vesalius.predict._nested_combat import NestedCombat
 from vesalius.predict._quantile import Quantile
 from vesalius.predict._standardise import ZScore
@@ -25,6 +26,7 @@ __all__ = [
     "Combat",
     "Effect",
     "Harmonised",
+    "LongitudinalCombat",
     "Model",
     "Moments",
     "NestedCombat",
