@@ -103,7 +103,14 @@ def scatter(title: str, note: str, of: Sequence[Line], *, axes: tuple[str, str])
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
     if any(group.name for group in of):
-        ax.legend(frameon=False, labelcolor=INK, fontsize=8, handletextpad=0.1, borderaxespad=0.1)
+        ax.legend(
+            frameon=False,
+            labelcolor=INK,
+            fontsize=8,
+            handletextpad=0.1,
+            borderaxespad=0.1,
+            markerscale=1.8,
+        )
     return Chart(title, note, figure_png(figure))
 
 
@@ -142,8 +149,9 @@ def bars(title: str, note: str, names: Sequence[str], *, of: Sequence[Bars], axi
     ax.set_yticks(rows, [name if len(name) < 24 else name[:22] + "…" for name in names])
     ax.invert_yaxis()
     ax.set_xlabel(axis)
-    if any(group.name for group in of):
-        ax.legend(frameon=False, labelcolor=INK, fontsize=8)
+    if any(group.name for group in of):  # above, where no bar is
+        above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": len(of)}
+        ax.legend(frameon=False, labelcolor=INK, fontsize=8, borderaxespad=0.0, **above)
     return Chart(title, note, figure_png(figure))
 
 

@@ -17,6 +17,7 @@ TESTS = {
 }
 """Tests, and what they look for."""
 _SHOWN = 3
+_POINTS = 400
 _FRAME = (0.01, 0.99)  # of the values, and half as much beyond
 
 Values = NDArray[np.float64]
@@ -127,7 +128,7 @@ def _distribution(name: str, when: str, seen: Seen) -> Chart:
     values = seen.table.values[:, seen.table.features.index(name)]
     known = ~np.isnan(values)
     framed, _ = _framed(values[known][:, None])
-    x = np.concatenate(([framed.min()], np.sort(framed[:, 0]), [framed.max()]))
+    x = np.linspace(framed.min(), framed.max(), _POINTS)
     groups = []
     for k, own in _by_size(seen)[: len(COLOURS)]:
         mine = np.sort(values[own & known])
@@ -151,13 +152,15 @@ def _crude_and_adjusted(told: Told) -> Chart:
         x, y = crude[there], adjusted[there]
         if seen.outcome.null == 1.0:
             x, y = np.log2(x), np.log2(y)
-        groups.append(Line(when, x, y))
+        framed, _ = _framed(np.stack((x, y), axis=1))
+        groups.append(Line(when, *framed.T))
     ratio = told.before.outcome is not None and told.before.outcome.null == 1.0
     what = "log2 of the odds ratio" if ratio else "change of the outcome"
     return scatter(
         "Features and outcome",
         "each point is a feature, for one standard deviation: on the diagonal adjusting changes "
-        "nothing; a point in the upper left or lower right turns round (Simpson's paradox).",
+        "nothing; a point in the upper left or lower right turns round (Simpson's paradox). "
+        "The few far beyond the others stand on the frame.",
         groups,
         axes=(f"{what}, crude", "adjusted"),
     )
