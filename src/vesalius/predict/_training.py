@@ -12,12 +12,19 @@ from vesalius.predict._card import Fold, Threshold
 from vesalius.predict._constant import Constant
 from vesalius.predict._description import Description
 from vesalius.predict._inner_folds import inner_folds
-from vesalius.predict._inner_score import FITTING, inner_scores
+from vesalius.predict._inner_score import Score, inner_scores
 from vesalius.predict._learned import Estimator, Step
 from vesalius.predict._pipeline import Fitted, Recipe, fit_recipe
 from vesalius.predict._splits import Part, Whole
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
+
+_JUDGED_BY: dict[str, Score] = {
+    "binary": "auc",
+    "classes": "auc",
+    "number": "r2",
+    "survival": "concordance",
+}
 
 
 @final
@@ -110,7 +117,7 @@ def blind(table: Table, hidden: Sequence[str]) -> Table:
 
 
 def score_of(target: Target, scores: Floats) -> float:
-    """Score predictions by the first score that fits the kind: AUC, R2 or concordance.
+    """Score predictions of held-out cases: AUC, R2 or concordance, by the kind of outcome.
 
     Args:
         target: What came.
@@ -119,7 +126,7 @@ def score_of(target: Target, scores: Floats) -> float:
     Returns:
         The score; NaN where it is not defined, as AUC for cases of one class.
     """
-    return float(inner_scores(scores[None], target, FITTING[target.kind][0])[0])
+    return float(inner_scores(scores[None], target, _JUDGED_BY[target.kind])[0])
 
 
 def used_features(fitted: Fitted) -> tuple[str, ...]:
