@@ -13,6 +13,7 @@ MEASURING = (
     "core",
     "ops",
     "graph",
+    "physics",
     "io",
     "enhance",
     "measure",

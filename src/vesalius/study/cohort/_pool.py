@@ -180,7 +180,8 @@ class _Crew:
         one = dict.fromkeys(_ONE_THREAD, "1")
         for _ in range(_TRIES):
             process = subprocess.Popen(
-                [self._settings.python, "-m", "vesalius.study.cohort._worker"],
+                # -P: a numbers.py in the current folder must not be imported
+                [self._settings.python, "-P", "-m", "vesalius.study.cohort._worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

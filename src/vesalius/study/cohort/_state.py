@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS costs (
 """
 _WAITING = "waiting"
 
+WAIT_S = 10.0
+"""Longest wait for another program that writes to the data base, seconds."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,15 @@ class State:
 
     def __init__(self, out: Path) -> None:
         path = out / FILE
+        found = None
         try:
-            self._base = _connected(path)
+            found = _connected(path)
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
                 raise OutputError(
                     f"{path.name} must be free, another program has locked it: close that program"
                 ) from None
-            self._base = _anew(path)
+        self._base = found or _anew(path)
         self._run = 0
 
     def begin(self, cases: Iterable[str], pid: int) -> None:
@@ -183,27 +187,33 @@ def costs_in(out: Path, kind: str) -> tuple[Cost, ...]:
     return ()
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(path, timeout=10)
+def _connected(path: Path) -> sqlite3.Connection | None:
+    """Open the data base; None where its pages are damaged."""
+    base = sqlite3.connect(path, timeout=WAIT_S)
     try:
         base.execute("PRAGMA journal_mode = WAL")
         base.execute("PRAGMA synchronous = NORMAL")
-        if base.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("quick_check")
+        sound = base.execute("PRAGMA quick_check").fetchone() == ("ok",)
         base.executescript(_SCHEMA)
+        # a table of another version lacks a column: that raises, too
         base.execute("SELECT key, status, cause, detail, run FROM cases LIMIT 1")
         base.execute("SELECT kind, cpu_seconds FROM costs LIMIT 1")
+        if sound:
+            return base
     except sqlite3.DatabaseError:
         base.close()
         raise
-    return base
+    base.close()
+    return None
 
 
 def _anew(path: Path) -> sqlite3.Connection:
     try:
         for name in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
             name.unlink(missing_ok=True)
-        return _connected(path)
+        base = _connected(path)
+        assert base is not None, "an empty data base is sound"
+        return base
     except (OSError, sqlite3.DatabaseError) as error:
         raise OutputError(
             f"{path.name} must be writable in the output folder, it is not "

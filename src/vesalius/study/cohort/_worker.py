@@ -27,9 +27,11 @@ def main() -> None:
     import torch
 
     from vesalius.study.cohort._execute import execute
+    from vesalius.study.cohort._kernel_cache import write_in_turn
     from vesalius.study.cohort._runner import order_of
 
     torch.set_num_threads(1)
+    write_in_turn()
     _say(answers, READY)
     while True:
         _say(answers, execute(order_of(orders.get())).to_text())
