@@ -24,6 +24,7 @@ from vesalius.cli import (
     _features,
     _info,
     _measure,
+    _predict,
     _reconstruct,
     _register,
     _segment,
@@ -59,6 +60,7 @@ app.command("compare", short_help="Score labels against the truth: overlap, dist
     _compare.compare
 )
 app.add_typer(_cohort.app, name="cohort")
+app.add_typer(_predict.app, name="predict")
 app.add_typer(_deidentify.app, name="deidentify")
 app.add_typer(_dicom.app, name="dicom")
 app.command("features", short_help="List every feature: code, unit, formula, source.")(

@@ -47,21 +47,38 @@ def alike_cases(table: Table, description: Description, fixed: tuple[Part, ...])
     Returns:
         At most one leak of each of both kinds.
     """
-    values = _telling(table.values)
-    if values.shape[1] < 3 or len(values) < 3:
-        return _same_rows(table, description, fixed)
-    same, near = _close_pairs(values)
+    same, near = _alike_pairs(table)
     units = units_of(table, description)
     same, near = (_parted(pairs, units, fixed) for pairs in (same, near))
-    same = sorted({*same, *_parted(list(_equal_rows(table)), units, fixed)})
-    known = set(same)
-    near = [pair for pair in near if pair not in known]
     found = []
     if same:
         found.append(_alike(table, same, "duplicate"))
     if near:
         found.append(_alike(table, near, "near_duplicate"))
     return found
+
+
+def duplicates(table: Table) -> tuple[int, ...]:
+    """Find rows that have the values of an earlier one, as :func:`alike_cases` tells them.
+
+    Args:
+        table: The cases.
+
+    Returns:
+        Numbers of the later rows, rising.
+    """
+    return tuple(sorted({max(pair) for pair in _alike_pairs(table)[0]}))
+
+
+def _alike_pairs(table: Table) -> tuple[Pairs, Pairs]:
+    """Pairs of rows that are the same, and pairs that are nearly."""
+    values = _telling(table.values)
+    if values.shape[1] < 3 or len(values) < 3:
+        return sorted(_equal_rows(table)), []
+    same, near = _close_pairs(values)
+    same = sorted({*same, *_equal_rows(table)})
+    known = set(same)
+    return same, [pair for pair in near if pair not in known]
 
 
 def _alike(table: Table, pairs: Pairs, kind: str) -> Leak:
@@ -142,11 +159,6 @@ def _equal_rows(table: Table) -> Iterator[tuple[int, int]]:
         if key in seen:
             yield seen[key], row
         seen.setdefault(key, row)
-
-
-def _same_rows(table: Table, description: Description, fixed: tuple[Part, ...]) -> list[Leak]:
-    pairs = _parted(list(_equal_rows(table)), units_of(table, description), fixed)
-    return [_alike(table, pairs, "duplicate")] if pairs else []
 
 
 def _parted(pairs: Pairs, units: NDArray[np.int64], fixed: tuple[Part, ...]) -> Pairs:

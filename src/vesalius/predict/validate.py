@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.predict._external import external
+from vesalius.predict._leak_rows import duplicates
 from vesalius.predict._leaks import find_leaks
 from vesalius.predict._learning_curve import LearningCurve, learning_curve, read_curves
 from vesalius.predict._nested import validate
@@ -25,6 +26,7 @@ __all__ = [
     "Split",
     "balanced_folds",
     "cox_snell_of_auc",
+    "duplicates",
     "external",
     "find_leaks",
     "learning_curve",

@@ -1,0 +1,259 @@
+"""``vesalius predict``: tables of features to models that can be defended."""
+# SPDX-License-Identifier: Apache-2.0
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vesalius.cli._progress import Progress, watch
+from vesalius.cli._words import printable
+
+if TYPE_CHECKING:
+    from vesalius.study.predict import Done
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+class KindName(StrEnum):
+    """What is predicted."""
+
+    binary = "binary"
+    classes = "classes"
+    number = "number"
+    survival = "survival"
+
+
+class SplitName(StrEnum):
+    """How cases are parted."""
+
+    stratified = "stratified"
+    leave_one_site_out = "leave-one-site-out"
+    temporal = "temporal"
+    bootstrap = "bootstrap"
+
+
+class RuleName(StrEnum):
+    """How the threshold of a decision is chosen."""
+
+    youden = "youden"
+    cost = "cost"
+    sensitivity = "sensitivity"
+    fixed = "fixed"
+
+
+class How(StrEnum):
+    """How a model is validated."""
+
+    auto = "auto"
+    nested = "nested"
+    external = "external"
+
+
+Outcome = Annotated[str, typer.Option("--outcome", help="Column that is to be predicted.")]
+Kind = Annotated[KindName, typer.Option("--kind", help="What the outcome is.")]
+Positive = Annotated[str, typer.Option("--positive", help="The class that is the event.")]
+Time = Annotated[str, typer.Option("--time", help="Column of times, for survival.")]
+Case = Annotated[str, typer.Option("--case", help="Column that names the cases.")]
+Group = Annotated[
+    str, typer.Option("--group", help="Column of the patient, who is never split between folds.")
+]
+Batch = Annotated[str, typer.Option("--batch", help="Column of scanner or protocol.")]
+Confounder = Annotated[
+    list[str] | None,
+    typer.Option("--confounder", help="Column that changes outcome and features (repeatable)."),
+]
+Site = Annotated[str, typer.Option("--site", help="Column of the hospital.")]
+Date = Annotated[str, typer.Option("--date", help="Column of the date, for --split temporal.")]
+Subgroup = Annotated[
+    list[str] | None,
+    typer.Option("--subgroup", help="Column for which fairness is reported (repeatable)."),
+]
+Feature = Annotated[
+    list[str] | None,
+    typer.Option("--feature", help="Pattern of features, such as 'original_*' (repeatable)."),
+]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option("--leave-out", help="Pattern of columns that are no features (repeatable)."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")]
+Shown = Annotated[Progress, typer.Option("--progress", help="How progress is shown.")]
+TableFile = Annotated[
+    Path, typer.Argument(help="CSV or Parquet with a row for each case, or a cohort's folder.")
+]
+ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Harmonise, fit, validate, explain and apply models of tables of features."""
+
+
+@app.command("fit")
+def fit(
+    table: TableFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.")],
+    outcome: Outcome = "",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Recipe (YAML or JSON); none is the default.")
+    ] = None,
+    kind: Kind = KindName.binary,
+    positive: Positive = "",
+    time: Time = "",
+    case: Case = "",
+    group: Group = "",
+    batch: Batch = "",
+    confounder: Confounder = None,
+    site: Site = "",
+    date: Date = "",
+    subgroup: Subgroup = None,
+    feature: Feature = None,
+    leave_out: LeaveOut = None,
+    split: Annotated[
+        SplitName, typer.Option("--split", help="How the validation parts the cases.")
+    ] = SplitName.stratified,
+    folds: Annotated[int, typer.Option("--folds", help="Outer folds.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", help="Of the whole validation.")] = 1,
+    rule: Annotated[
+        RuleName, typer.Option("--threshold", help="How the decision's threshold is chosen.")
+    ] = RuleName.youden,
+    cost: Annotated[
+        float, typer.Option("--cost", help="Of a missed event, in false alarms.")
+    ] = 1.0,
+    sensitivity: Annotated[float, typer.Option("--sensitivity", help="Wanted.")] = 0.9,
+    threshold_at: Annotated[
+        float, typer.Option("--threshold-at", help="The threshold, for --threshold fixed.")
+    ] = 0.5,
+    validate: Annotated[
+        bool, typer.Option("--validate/--no-validate", help="Nested validation before the fit.")
+    ] = True,
+    permutations: Annotated[
+        int, typer.Option("--permutations", help="Of the outcome, for a p-value; slow.")
+    ] = 0,
+    accept_leaks: Annotated[
+        bool, typer.Option("--accept-leaks", help="Go on where a leak is certain; it is reported.")
+    ] = False,
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="Keep the first of cases with equal values.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that share the folds.")] = 1,
+    progress: Shown = Progress.auto,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model, after a nested validation on cases that it has not seen.
+
+    Everything of the recipe is learned inside the folds. The folder holds the model (JSON and
+    arrays, nothing that runs), the report card, the held-out predictions and a report.
+    """
+    from vesalius.predict import Description, Threshold
+    from vesalius.predict.validate import Split
+    from vesalius.study.predict import Columns, FitJob, run_fit
+
+    said = Description(
+        outcome=outcome,
+        kind=kind.value,
+        positive=positive,
+        time=time,
+        case=case,
+        group=group,
+        batch=batch,
+        confounders=tuple(confounder or ()),
+        site=site,
+        date=date,
+        subgroups=tuple(subgroup or ()),
+    )
+    threshold = Threshold(rule.value, cost, sensitivity, threshold_at)
+    job = FitJob(
+        Columns(said, tuple(feature or ()), tuple(leave_out or ())),
+        config,
+        Split(split.value.replace("-", "_"), folds, repeats, seed, threshold),  # type: ignore[arg-type]
+        threshold,
+        validate=validate,
+        permutations=permutations,
+        accept_leaks=accept_leaks,
+        drop_duplicates=drop_duplicates,
+        seed=seed,
+        workers=workers,
+    )
+    with watch(progress, quiet=quiet) as on_step:
+        done = run_fit(table, out, job, on_step=on_step)
+    tell(done, quiet=quiet)
+
+
+@app.command("validate")
+def validate(
+    model: ModelFolder,
+    table: TableFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")],
+    how: Annotated[
+        How,
+        typer.Option("--how", help="External for other cases, nested for those it learned from."),
+    ] = How.auto,
+    recalibrate: Annotated[
+        bool,
+        typer.Option("--recalibrate", help="Also show what recalibration on these cases gives."),
+    ] = False,
+    folds: Annotated[int, typer.Option("--folds", help="Outer folds of --how nested.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", help="Of --how nested.")] = 1,
+    other_parameters: Annotated[
+        bool,
+        typer.Option("--other-parameters", help="Accept features made with other parameters."),
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that share the folds.")] = 1,
+    progress: Shown = Progress.auto,
+    quiet: Quiet = False,
+) -> None:
+    """Judge MODEL on TABLE: report card, leaks, fairness, checklists.
+
+    On cases of another hospital the model is judged as it is. On the cases that it learned from its
+    recipe is validated again in nested folds, since the model itself has seen them.
+    """
+    from vesalius.study.predict import JudgeJob, run_validate
+
+    job = JudgeJob(how.value, folds, repeats, recalibrate, other_parameters, seed, workers)
+    with watch(progress, quiet=quiet) as on_step:
+        done = run_validate(model, table, out, job, on_step=on_step)
+    tell(done, quiet=quiet)
+
+
+@app.command("apply")
+def apply(
+    model: ModelFolder,
+    table: TableFile,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder, or one file: .csv, .csv.gz, .parquet.")
+    ],
+    other_parameters: Annotated[
+        bool,
+        typer.Option("--other-parameters", help="Accept features made with other parameters."),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict the cases of TABLE by MODEL, and say which are unlike those that it learned from."""
+    from vesalius.study.predict import run_apply
+
+    tell(run_apply(model, table, out, other_parameters=other_parameters), quiet=quiet)
+
+
+def tell(done: "Done", *, quiet: bool) -> None:
+    """Show what a run says first.
+
+    Args:
+        done: What was written.
+        quiet: Whether nothing is shown.
+    """
+    if quiet:
+        return
+    for text in done.remarks:
+        typer.echo(f"note: {printable(text)}")
+    width = max((len(name) for name, _ in done.headline), default=0)
+    for name, value in done.headline:
+        typer.echo(f"{name.ljust(width)}  {printable(value)}")
+    if done.report is not None:
+        typer.echo(f"report: {done.report}")
+    elif done.table is not None:
+        typer.echo(f"table: {done.table}")

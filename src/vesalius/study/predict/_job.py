@@ -1,0 +1,98 @@
+"""Job: what is asked of a table: which columns mean what, by which recipe, validated how."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal, final
+
+from vesalius.predict import Description, Threshold
+from vesalius.predict.validate import Split
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of a table are what.
+
+    Attributes:
+        description: Roles of columns.
+        features: Patterns of features; empty takes every number without a role.
+        leave_out: Patterns of columns that are no features.
+    """
+
+    description: Description = field(default_factory=Description)
+    features: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """What is asked of a fit.
+
+    Attributes:
+        columns: Of the table.
+        config: Recipe file; none takes the default recipe of the kind of outcome.
+        split: How it is validated.
+        threshold: How the threshold of a decision is chosen.
+        validate: Whether it is validated at all.
+        permutations: Of the outcome, for a p-value; 0 for none.
+        accept_leaks: Whether it goes on where a leak is certain.
+        drop_duplicates: Whether of cases with the same values the first alone is kept.
+        seed: Of everything that is drawn.
+        workers: Processes that share the folds.
+    """
+
+    columns: Columns = field(default_factory=Columns)
+    config: Path | None = None
+    split: Split = field(default_factory=Split)
+    threshold: Threshold = field(default_factory=Threshold)
+    validate: bool = True
+    permutations: int = 0
+    accept_leaks: bool = False
+    drop_duplicates: bool = False
+    seed: int = 0
+    workers: int = 1
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class JudgeJob:
+    """What is asked of a validation.
+
+    Attributes:
+        how: On other cases, in nested folds of those learned from, or what fits the table.
+        folds: Outer folds, where nested.
+        repeats: Of the folds.
+        recalibrate: Whether recalibration on these cases is shown beside.
+        other_parameters: Whether features of other parameters are accepted.
+        seed: Of everything that is drawn.
+        workers: Processes that share the folds.
+    """
+
+    how: Literal["auto", "nested", "external"] = "auto"
+    folds: int = 5
+    repeats: int = 1
+    recalibrate: bool = False
+    other_parameters: bool = False
+    seed: int = 0
+    workers: int = 1
+
+
+def said_over(said: Description, written: Description) -> Description:
+    """Let what was said on the command line go before what a file says.
+
+    Args:
+        said: On the command line.
+        written: In the recipe.
+
+    Returns:
+        Every role that was said, else as written.
+    """
+    plain = Description()
+    changed = {
+        one.name: getattr(said, one.name)
+        for one in fields(Description)
+        if getattr(said, one.name) != getattr(plain, one.name)
+    }
+    return replace(written, **changed)

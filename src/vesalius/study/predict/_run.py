@@ -1,0 +1,304 @@
+"""Run: a table to a validated model, a model judged on a table, a model applied to one."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from vesalius.core import Step
+from vesalius.errors import ConfigError, FormatError, VesaliusError
+from vesalius.io.tables import SUFFIXES, write_csv, write_parquet
+from vesalius.predict import (
+    Description,
+    Leak,
+    Model,
+    Recipe,
+    Table,
+    Validation,
+    read_table,
+    target_of,
+)
+from vesalius.predict.models import (
+    apply_model,
+    default_recipe,
+    fit_model,
+    load_model,
+    read_recipe,
+    save_model,
+    seen_cases,
+    table_for,
+    with_validation,
+)
+from vesalius.predict.validate import (
+    Split,
+    duplicates,
+    external,
+    find_leaks,
+    permutation_test,
+    validate,
+)
+from vesalius.study._folder import make_folder, put
+from vesalius.study._stage_page import render_page
+from vesalius.study.predict._card_page import Facts, broken_page, card_page
+from vesalius.study.predict._done import Done, headline, validation_json
+from vesalius.study.predict._job import Columns, FitJob, JudgeJob, said_over
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OnStep = Callable[[Step], None]
+
+REPORT, CARD, HELD_OUT, PREDICTIONS = (
+    "report.html",
+    "card.json",
+    "held_out.csv",
+    "predictions.csv",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A table with what is asked of it."""
+
+    table: Table
+    description: Description
+    recipe: Recipe
+    dropped: tuple[str, ...] = ()
+
+
+def run_fit(table: Path, out: Path, job: FitJob, *, on_step: OnStep | None = None) -> Done:
+    """Fit a model to a table after a nested validation; write model, card, predictions, report.
+
+    Args:
+        table: CSV, Parquet or the folder of a cohort.
+        out: Folder of the model; made where absent.
+        job: What is asked.
+        on_step: Told of each training.
+
+    Returns:
+        What was written.
+
+    Raises:
+        VesaliusError: The table, the recipe or the design refuse; the report then says so.
+        OutputError: The folder cannot be written.
+    """
+    make_folder(out)
+    try:
+        asked = _asked(table, job)
+        leaks = find_leaks(
+            asked.table,
+            asked.description,
+            target_of(asked.table, asked.description),
+            split=job.split,
+        )
+        _refuse_leaks(leaks, accepted=job.accept_leaks)
+        found = _validated(asked, job, on_step) if job.validate else None
+        model = fit_model(
+            asked.table, asked.description, asked.recipe, generator=_generator(job.seed)
+        )
+    except VesaliusError as error:
+        put(out / REPORT, render_page(broken_page(str(error), table.name)))
+        raise
+    if found is not None:
+        found = replace(found, leaks=leaks)
+        model = with_validation(model, found)
+    save_model(model, out)
+    done = _written(found, model, out, Facts(table.name, "nested"), leaks)
+    return replace(done, remarks=(*_said_of(asked.dropped), *done.remarks))
+
+
+def run_validate(
+    model: Path, table: Path, out: Path, job: JudgeJob, *, on_step: OnStep | None = None
+) -> Done:
+    """Judge a model on a table.
+
+    Args:
+        model: Folder of the model.
+        table: CSV, Parquet or the folder of a cohort.
+        out: Folder of the report; made where absent.
+        job: What is asked.
+        on_step: Told of each training.
+
+    Returns:
+        What was written.
+
+    Raises:
+        VesaliusError: Model and table do not fit each other.
+        OutputError: The folder cannot be written.
+    """
+    make_folder(out)
+    try:
+        loaded = load_model(model)
+        asked = _Asked(*table_for(loaded, table), loaded.recipe)
+        how = _how(loaded, asked.table, job)
+        leaks: tuple[Leak, ...] = ()
+        if how == "nested":
+            split = Split("stratified", job.folds, job.repeats, job.seed)
+            fit = FitJob(split=split, seed=job.seed, workers=job.workers)
+            found = _validated(asked, fit, on_step)
+        else:
+            found = external(
+                loaded,
+                asked.table,
+                asked.description,
+                generator=_generator(job.seed),
+                other_parameters=job.other_parameters,
+            )
+        leaks = found.leaks
+    except VesaliusError as error:
+        put(out / REPORT, render_page(broken_page(str(error), table.name)))
+        raise
+    facts = Facts(table.name, how, recalibrate=job.recalibrate)
+    return _written(found, loaded, out, facts, leaks)
+
+
+def run_apply(model: Path, table: Path, out: Path, *, other_parameters: bool = False) -> Done:
+    """Predict the cases of a table.
+
+    Args:
+        model: Folder of the model.
+        table: CSV, Parquet or the folder of a cohort; the outcome need not be in it.
+        out: A folder, or one file (.csv, .csv.gz, .parquet).
+        other_parameters: Whether features of other parameters are accepted.
+
+    Returns:
+        What was written.
+
+    Raises:
+        VesaliusError: Model and table do not fit each other.
+        OutputError: It cannot be written.
+    """
+    loaded = load_model(model)
+    cases, _ = table_for(loaded, table, outcome=False)
+    said = apply_model(loaded, cases, other_parameters=other_parameters)
+    target = out
+    if not out.name.lower().endswith(SUFFIXES):
+        make_folder(out)
+        target = out / PREDICTIONS
+    _write(target, said.table)
+    flagged = sum(1 for text in said.table["flags"] if text)
+    head = (
+        ("cases", str(len(said.table))),
+        ("unlike the training", f"{flagged} of {len(said.table)}, see the column 'flags'"),
+    )
+    return Done(target.parent, table=target, headline=head, remarks=said.remarks)
+
+
+def _asked(path: Path, job: FitJob) -> _Asked:
+    """Read recipe and table; what was said on the command line goes before what a file says."""
+    columns = job.columns
+    recipe = default_recipe(columns.description.kind)
+    if job.config is not None:
+        file = read_recipe(job.config)
+        recipe = file.recipe
+        columns = Columns(
+            said_over(columns.description, file.description),
+            columns.features or file.features,
+            columns.leave_out or file.leave_out,
+        )
+    table = read_table(
+        path, columns.description, features=columns.features, leave_out=columns.leave_out
+    )
+    dropped: tuple[str, ...] = ()
+    if job.drop_duplicates:
+        table, dropped = _distinct(table)
+    return _Asked(table, columns.description, recipe, dropped)
+
+
+def _distinct(table: Table) -> tuple[Table, tuple[str, ...]]:
+    """Keep the first of cases with the same values; name those that go."""
+    gone = duplicates(table)
+    kept = [k for k in range(len(table.cases)) if k not in set(gone)]
+    return table.rows(kept), tuple(table.cases[k] for k in gone)
+
+
+def _said_of(dropped: tuple[str, ...]) -> tuple[str, ...]:
+    if not dropped:
+        return ()
+    names = ", ".join(repr(name) for name in dropped[:5]) + ("..." if len(dropped) > 5 else "")
+    many = "1 case has" if len(dropped) == 1 else f"{len(dropped)} cases have"
+    return (f"{many} the values of an earlier one and went before anything else: {names}.",)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _refuse_leaks(leaks: tuple[Leak, ...], *, accepted: bool) -> None:
+    certain = [leak for leak in leaks if leak.severity == "certain"]
+    if certain and not accepted:
+        raise ConfigError(
+            f"test cases must not be known to the model, {len(certain)} leaks are certain: "
+            f"{certain[0].text} (--drop-duplicates keeps the first of equal cases, --accept-leaks "
+            "goes on and reports it)"
+        )
+
+
+def _validated(asked: _Asked, job: FitJob, on_step: OnStep | None) -> Validation:
+    found = validate(
+        asked.table,
+        asked.description,
+        asked.recipe,
+        split=replace(job.split, threshold=job.threshold),
+        generator=_generator(job.seed),
+        workers=job.workers,
+        on_step=on_step,
+    )
+    if not job.permutations:
+        return found
+    chance = permutation_test(
+        asked.table,
+        asked.description,
+        asked.recipe,
+        split=job.split,
+        permutations=job.permutations,
+        generator=_generator(job.seed),
+        workers=job.workers,
+    )
+    return replace(found, p_value=chance.p_value)
+
+
+def _how(model: Model, table: Table, job: JudgeJob) -> str:
+    seen = seen_cases(model, table)
+    if job.how == "auto":
+        return "nested" if len(seen) > len(table.cases) // 2 else "external"
+    if job.how == "external" and seen:
+        raise ConfigError(
+            f"an external validation must be of other cases, {len(seen)} of {len(table.cases)} "
+            f"were learned from (the first is {seen[0]!r}): leave them out, or say --how nested"
+        )
+    return job.how
+
+
+def _written(
+    found: Validation | None, model: Model, out: Path, facts: Facts, leaks: tuple[Leak, ...]
+) -> Done:
+    remarks = tuple(leak.text for leak in leaks)
+    if found is None:
+        head = (("cases", str(model.training.cases)), ("validation", "none, as asked"))
+        return Done(out, headline=head, remarks=remarks)
+    put(out / CARD, json.dumps(validation_json(found), indent=2, sort_keys=True) + "\n")
+    write_csv(out / HELD_OUT, found.held_out)
+    put(out / REPORT, render_page(card_page(found, model, facts)))
+    return Done(
+        out,
+        out / REPORT,
+        out / HELD_OUT,
+        headline(found.card),
+        remarks + found.card.remarks + found.remarks,
+    )
+
+
+def _write(target: Path, frame: "pd.DataFrame") -> None:
+    if target.name.lower().endswith(".parquet"):
+        write_parquet(target, frame)
+    elif target.name.lower().endswith(".tsv"):
+        raise FormatError(
+            f"predictions are written as CSV or Parquet, got {target.name!r}: choose another suffix"
+        )
+    else:
+        write_csv(target, frame)
