@@ -4,7 +4,7 @@
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,7 @@ def _in_order(values: list[str]) -> list[str]:
     return sorted(values, key=lambda v: (next((r for k, r in rank.items() if k in v), 1), v))
 
 
-def _names(table: Table, column: str) -> NDArray[np.str_]:
+def _names(table: Table, column: str) -> NDArray[Any]:
     import pandas as pd
 
     given = table.column(column)
