@@ -17,8 +17,8 @@ FITTING: dict[str, tuple[Score, ...]] = {
     "number": ("r2", "mae"),
     "survival": ("concordance",),
 }
-"""Scores of each kind of outcome; the first is taken where none is named: a setting chosen by AUC may
-rank well and state probabilities that mean nothing."""
+"""Scores of each kind of outcome; the first is taken where none is named: a setting chosen by AUC
+may rank well and state probabilities that mean nothing."""
 
 
 def inner_scores(predicted: Floats, target: Target, score: Score) -> Floats:

@@ -27,8 +27,8 @@ class Tuning:
 
     Attributes:
         folds: Inner folds; fewer where a class has fewer cases.
-        score: What is maximised (losses are minimised); empty takes AUC, R2 or concordance by the
-            kind of outcome.
+        score: What is maximised (losses are minimised); empty takes log loss, R2 or concordance by
+            the kind of outcome.
         rule: The best mean, or the simplest setting within one standard error of it.
         seed: Of the inner folds.
 
