@@ -30,6 +30,7 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "residualise": ("_residualise", "Residualise"),
         "combat": ("_combat", "Combat"),
         "nested-combat": ("_nested_combat", "NestedCombat"),
+        "longitudinal-combat": ("_longitudinal_combat", "LongitudinalCombat"),
         "quantile": ("_quantile", "Quantile"),
         "zscore": ("_standardise", "ZScore"),
     }

@@ -104,6 +104,21 @@ def check_setting(name: str, value: float, low: float, high: float = float("inf"
         raise ConfigError(f"{name} must be from {low:g} to {high:g}, got {value}: change it")
 
 
+def check_word(name: str, value: str, words: tuple[str, ...]) -> None:
+    """Refuse a word that a setting does not know.
+
+    Args:
+        name: Of the setting.
+        value: As given.
+        words: Those that it knows.
+
+    Raises:
+        ConfigError: It is another one.
+    """
+    if value not in words:
+        raise ConfigError(f"{name} must be one of {', '.join(words)}, got {value!r}: change it")
+
+
 def _check_finite(values: Floats, name: str) -> None:
     if not np.isfinite(values).all():
         i, j = (int(k[0]) for k in np.nonzero(~np.isfinite(values)))
@@ -156,8 +171,7 @@ def case_weights(target: Target, class_weight: str) -> Floats:
     Raises:
         ConfigError: The word is another one.
     """
-    if class_weight not in ("none", "balanced"):
-        raise ConfigError(f"class_weight must be none or balanced, got {class_weight!r}")
+    check_word("class_weight", class_weight, ("none", "balanced"))
     count = len(target.values)
     if class_weight == "none" or target.kind == "number":
         return np.full(count, 1.0 / count)

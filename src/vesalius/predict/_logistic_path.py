@@ -7,12 +7,13 @@ from typing import Literal, final, no_type_check
 
 import numpy as np
 
-from vesalius.errors import ConvergenceError
+from vesalius.errors import ConvergenceError, IntensityError
 from vesalius.ops._jit import kernel
 from vesalius.predict._table import Floats
 
 Loss = Literal["square", "logistic", "softmax"]
 _LOSSES = ("square", "logistic", "softmax")
+LARGEST = 1e100
 FLAT = 1e-5
 """Least curvature of a case: one that is certain still holds its ground a little."""
 SAME = 1e-12
@@ -87,6 +88,7 @@ def penalised_path(
 
     Raises:
         ConvergenceError: A model needs more steps.
+        IntensityError: A feature is so large that its square is not a number any more.
 
     References:
         Friedman, Hastie & Tibshirani (2010), doi:10.18637/jss.v033.i01, eq. (10), (14), (21).
@@ -95,6 +97,11 @@ def penalised_path(
     """
     middle = case_weight @ values
     columns = np.ascontiguousarray((values - middle).T)
+    if not np.abs(columns).max(initial=0.0) < LARGEST:
+        raise IntensityError(
+            f"features of a linear model must be below {LARGEST:g}, got "
+            f"{np.abs(columns).max():.3g}: put Scale before it"
+        )
     models, outputs = len(penalties), len(truth)
     weights = np.zeros((models, outputs, len(columns)))
     intercepts = np.zeros((models, outputs))

@@ -13,6 +13,7 @@ from vesalius.predict._checks import (
     check_fitted,
     check_setting,
     check_training,
+    check_word,
     outputs_of,
 )
 from vesalius.predict._description import Kind
@@ -60,6 +61,7 @@ class Neighbours(Estimator):
             RegionError: There are fewer cases than neighbours.
         """
         check_training(self, values, target)
+        check_word("weighting", self.weighting, ("uniform", "distance"))
         check_setting("neighbours", self.neighbours, 1)
         if len(values) < self.neighbours:
             raise RegionError(

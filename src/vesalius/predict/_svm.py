@@ -13,6 +13,7 @@ from vesalius.predict._checks import (
     check_fitted,
     check_setting,
     check_training,
+    check_word,
     outputs_of,
 )
 from vesalius.predict._description import Kind
@@ -106,6 +107,7 @@ class Svm(Estimator):
         return self
 
     def _check_settings(self) -> None:
+        check_word("kernel", self.kernel, ("linear", "rbf"))
         check_setting("cost", self.cost, 1e-12)
         check_setting("gamma", self.gamma, 0)
         check_setting("tube", self.tube, 0)

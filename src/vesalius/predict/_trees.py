@@ -14,6 +14,7 @@ from vesalius.predict._checks import (
     check_fitted,
     check_setting,
     check_training,
+    check_word,
     codes_of,
     outputs_of,
 )
@@ -109,7 +110,11 @@ def weight_of(class_weight: str) -> str | None:
 
     Returns:
         Its word.
+
+    Raises:
+        ConfigError: It is another word.
     """
+    check_word("class_weight", class_weight, ("none", "balanced"))
     return "balanced" if class_weight == "balanced" else None
 
 
