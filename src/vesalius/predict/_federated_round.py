@@ -111,7 +111,7 @@ class Rounds:
             return total(parts, clients=len(self.names))
         result = np.asarray(parts[0], np.float64)
         for part in parts[1:]:
-            result = result + part
+            result = np.asarray(result + part)  # numbers alone would lose their array
         return result
 
     def scaled(

@@ -127,9 +127,10 @@ def descended(x: Floats, event: Floats, start: Floats, local: Local) -> Floats:
     penalty = np.full(len(start), local.weight)
     penalty[-1] = 0.0
     w = start.copy()
-    for _ in range(local.steps):
-        slope = x.T @ (_chance(x @ w) - event) / len(x)
-        w = w - local.rate * (slope + penalty * w + local.proximal * (w - start))
+    with np.errstate(over="ignore", invalid="ignore"):  # too long a step is told by what it gives
+        for _ in range(local.steps):
+            slope = x.T @ (_chance(x @ w) - event) / len(x)
+            w = w - local.rate * (slope + penalty * w + local.proximal * (w - start))
     return w
 
 

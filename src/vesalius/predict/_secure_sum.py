@@ -130,12 +130,11 @@ def to_limbs(values: Floats) -> Limbs:
             f"numbers of a secure sum must be below 2^52 = {LARGEST:.3g}, got {worst:.3g}: rescale "
             "the feature, or leave it out"
         )
-    whole = np.floor(values)
-    part = np.rint((values - whole) * 2.0**64)  # 2^64 itself carries over into the whole
-    carried = part >= 2.0**64
-    low = np.where(carried, 0.0, part).astype(np.uint64)
-    high = (whole.astype(np.int64) + carried).astype(np.uint64)
-    return np.stack((low, high), axis=-1)
+    size = np.abs(values)  # one below zero would lose its digits next to its floor
+    whole = np.floor(size)
+    part = np.rint((size - whole) * 2.0**64).astype(np.uint64)
+    limbs = np.stack((part, whole.astype(np.uint64)), axis=-1)
+    return np.where((values < 0)[..., None], negative(limbs), limbs)
 
 
 def from_limbs(limbs: Limbs) -> Floats:
@@ -165,7 +164,8 @@ def negative(a: Limbs) -> Limbs:
     """Take from 2^128."""
     with np.errstate(over="ignore"):
         low = ~a[..., 0] + np.uint64(1)
-    return np.stack((low, ~a[..., 1] + (low == 0)), axis=-1)
+        high = ~a[..., 1] + (low == 0)
+    return np.stack((low, high), axis=-1)
 
 
 def total(covered: Sequence[Limbs], *, clients: int) -> Floats:
