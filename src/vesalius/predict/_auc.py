@@ -188,8 +188,8 @@ def newcombe(value: float, events: float, others: float) -> tuple[float, float]:
         spread = 1 + half * ((1 - theta) / (2 - theta) + theta / (1 + theta))
         return (value - theta) ** 2 - _Z**2 * theta * (1 - theta) * spread / (events * others)
 
-    low = brentq(excess, 0.0, value) if value > 0 and excess(0.0) > 0 else 0.0
-    high = brentq(excess, value, 1.0) if value < 1 and excess(1.0) > 0 else 1.0
+    low = brentq(excess, 0.0, min(value, 1 - 1e-12)) if value > 1e-9 else 0.0
+    high = brentq(excess, max(value, 1e-12), 1.0) if value < 1 - 1e-9 else 1.0
     return float(low), float(high)
 
 

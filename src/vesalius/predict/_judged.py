@@ -37,7 +37,7 @@ class Judged:
     Raises:
         RegionError: There is no prediction.
         ShapeError: The parts do not fit.
-        IntensityError: A score is not finite, or a probability is outside 0 to 1.
+        IntensityError: A score is not finite, a probability outside 0 to 1, or a threshold NaN.
     """
 
     target: Target
@@ -73,6 +73,11 @@ class Judged:
             raise IntensityError(
                 f"scores must be finite to be judged, {int((~np.isfinite(self.scores)).sum())} are "
                 "not: a model that cannot predict a case must say so, not give NaN"
+            )
+        if np.isnan(self.thresholds).any():
+            raise IntensityError(
+                f"thresholds must be numbers, {int(np.isnan(self.thresholds).sum())} are not: give "
+                "none where none was chosen"
             )
         if self.target.kind in ("binary", "classes"):
             low, high = float(self.scores.min()), float(self.scores.max())

@@ -69,6 +69,8 @@ def logistic(
         except np.linalg.LinAlgError:
             break
         if float(slope @ step) < tol:
+            if _flat(columns, bend):
+                break
             bread = np.linalg.inv(bend)
             scores = clusters.sums(columns * (events - p)[:, None])
             factor = clusters.widen * clusters.count / max(clusters.count - 1, 1)
@@ -83,6 +85,12 @@ def logistic(
         f"a logistic regression must have a largest likelihood, none was found for {len(events)} "
         f"rows with {int(events.sum())} events: one side of a score holds one class only"
     )
+
+
+def _flat(columns: Floats, bend: Floats) -> bool:
+    """Say whether the likelihood still climbs, without end, along some direction."""
+    scale = np.sqrt(np.square(columns).sum(axis=0) / 4)
+    return bool(np.linalg.eigvalsh(bend / np.outer(scale, scale)).min() < 1e-8)
 
 
 def _likelihood(eta: Floats, events: Bools) -> float:

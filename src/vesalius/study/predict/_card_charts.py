@@ -136,7 +136,7 @@ def _decision(card: Card) -> Chart:
         Banded("treat none", mine.x, np.zeros_like(mine.x), style="dashed"),
     ]
     floor = -0.12 * max(share, 0.1)
-    limits = (0.0, 1.0, floor, 1.12 * max(share, float(mine.high.max()), 0.05))
+    limits = (0.0, 1.0, floor, 1.25 * max(share, float(mine.y.max()), 0.05))
     note = "true positives a case, less false ones at the odds of the threshold; higher is better"
     return curves("Decision curve", note, of, axes=("threshold", "net benefit"), limits=limits)
 
