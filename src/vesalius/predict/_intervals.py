@@ -146,7 +146,7 @@ def wilson(share: float, count: float) -> tuple[float, float]:
     z2 = 1.959963984540054**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    return max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)
 
 
 def share(hits: Floats, of: Floats, clusters: Clusters, *, nothing: str) -> Estimate:
