@@ -226,3 +226,33 @@ class TestApply:
             main(apply)
         assert "parameters" in capsys.readouterr().err
         assert run.invoke(app, [*apply, "--other-parameters"]).exit_code == 0
+
+
+class TestRecalibrate:
+    def test_the_shift_is_learned_in_folds_and_kept(self, fitted, tmp_path):
+        folder, _ = fitted
+        other = table(tmp_path / "there.csv", seed=1, cases=120)
+        frame = read_rows(other)
+        events = frame["dead"] > 0
+        rare = pd.concat([frame[~events], frame[events].iloc[::3]])
+        write_csv(other, rare)
+        words = ["predict", "validate", str(folder / "model"), str(other), "--recalibrate"]
+        done = run.invoke(app, [*words, "-o", str(tmp_path / "r")])
+        assert done.exit_code == 0, done.output
+        found = json.loads((tmp_path / "r" / "card.json").read_text())
+        before = found["card"]["scores"]["calibration_intercept"]["value"]
+        after = found["recalibrated"]["card"]["scores"]["calibration_intercept"]["value"]
+        assert before < -0.5
+        assert abs(after) < 0.25
+        assert "After recalibration" in (tmp_path / "r" / "report.html").read_text()
+        words = ["predict", "apply", str(tmp_path / "r" / "recalibrated"), str(other)]
+        assert run.invoke(app, [*words, "-o", str(tmp_path / "p.csv")]).exit_code == 0
+        said = read_rows(tmp_path / "p.csv")["probability"].mean()
+        assert said == pytest.approx(rare["dead"].mean(), abs=0.02)
+
+    def test_its_own_cases_are_refused(self, fitted, tmp_path, capsys):
+        folder, _ = fitted
+        words = ["predict", "validate", str(folder / "model"), str(folder / "here.csv")]
+        with pytest.raises(SystemExit, match="3"):
+            main([*words, "--recalibrate", "-o", str(tmp_path / "r")])
+        assert "leave out --recalibrate" in capsys.readouterr().err

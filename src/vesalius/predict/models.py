@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.predict._apply import apply_model, recalibrate
+from vesalius.predict._cross_recalibrated import recalibrated_validation
 from vesalius.predict._fit_model import card_to_json, fit_model, with_validation
 from vesalius.predict._meeting import seen_cases, table_for
 from vesalius.predict._recipe_text import (
@@ -27,6 +28,7 @@ __all__ = [
     "parse_recipe",
     "read_recipe",
     "recalibrate",
+    "recalibrated_validation",
     "recipe_from_json",
     "recipe_hash",
     "recipe_to_json",

@@ -28,6 +28,8 @@ from vesalius.predict.models import (
     fit_model,
     load_model,
     read_recipe,
+    recalibrate,
+    recalibrated_validation,
     save_model,
     seen_cases,
     table_for,
@@ -42,9 +44,10 @@ from vesalius.predict.validate import (
     validate,
 )
 from vesalius.study._folder import make_folder, put
+from vesalius.study._stage_page import Table as Cells
 from vesalius.study._stage_page import render_page
 from vesalius.study.predict._card_page import Facts, broken_page, card_page
-from vesalius.study.predict._done import Done, headline, validation_json
+from vesalius.study.predict._done import NAMES, Done, headline, validation_json, words
 from vesalius.study.predict._job import Columns, FitJob, JudgeJob, said_over
 
 if TYPE_CHECKING:
@@ -52,11 +55,12 @@ if TYPE_CHECKING:
 
 OnStep = Callable[[Step], None]
 
-REPORT, CARD, HELD_OUT, PREDICTIONS = (
+REPORT, CARD, HELD_OUT, PREDICTIONS, RECALIBRATED = (
     "report.html",
     "card.json",
     "held_out.csv",
     "predictions.csv",
+    "recalibrated",
 )
 
 
@@ -135,6 +139,11 @@ def run_validate(
         loaded = load_model(model)
         asked = _Asked(*table_for(loaded, table), loaded.recipe)
         how = _how(loaded, asked.table, job)
+        if job.recalibrate and how == "nested":
+            raise ConfigError(
+                "recalibration must be on cases of another hospital, these were learned from: "
+                "leave out --recalibrate"
+            )
         leaks: tuple[Leak, ...] = ()
         if how == "nested":
             split = Split("stratified", job.folds, job.repeats, job.seed)
@@ -153,7 +162,43 @@ def run_validate(
         put(out / REPORT, render_page(broken_page(str(error), table.name)))
         raise
     facts = Facts(table.name, how, recalibrate=job.recalibrate)
-    return _written(found, loaded, out, facts, leaks)
+    done = _written(found, loaded, out, facts, leaks)
+    if not job.recalibrate:
+        return done
+    return _recalibrated(loaded, asked, found, (out, done, facts, job.seed))
+
+
+def _recalibrated(
+    model: Model, asked: _Asked, found: Validation, where: tuple[Path, Done, Facts, int]
+) -> Done:
+    """Show beside what recalibration gives, and keep the model that was moved by all cases."""
+    out, done, facts, seed = where
+    after = recalibrated_validation(
+        model,
+        asked.table,
+        asked.description,
+        split=Split(folds=10, seed=seed),
+        generator=_generator(seed),
+    )
+    save_model(recalibrate(model, asked.table, asked.description), out / RECALIBRATED)
+    both = validation_json(found) | {"recalibrated": validation_json(after)}
+    put(out / CARD, json.dumps(both, indent=2, sort_keys=True) + "\n")
+    page = card_page(found, model, facts)
+    rows = tuple(
+        (NAMES.get(name, name.replace("_", " ")), words(score), words(after.card.scores[name]))
+        for name, score in found.card.scores.items()
+        if name in after.card.scores
+    )
+    shown = Cells(
+        "After recalibration on these cases (in folds)", ("Figure", "As it is", "Moved"), rows
+    )
+    put(out / REPORT, render_page(replace(page, tables=(shown, *page.tables))))
+    head = tuple(
+        (f"{NAMES[name]}, recalibrated", words(after.card.scores[name]))
+        for name in ("brier", "calibration_intercept", "calibration_slope")
+        if name in after.card.scores
+    )
+    return replace(done, headline=done.headline + head)
 
 
 def run_apply(model: Path, table: Path, out: Path, *, other_parameters: bool = False) -> Done:
