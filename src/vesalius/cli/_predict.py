@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vesalius.cli._predict_harmonise import harmonise
 from vesalius.cli._progress import Progress, watch
 from vesalius.cli._words import printable
 
@@ -89,6 +90,9 @@ ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model.")]
 @app.callback()
 def _group() -> None:
     """Harmonise, fit, validate, explain and apply models of tables of features."""
+
+
+app.command("harmonise")(harmonise)
 
 
 @app.command("fit")
