@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal, final, no_type_check
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vesalius.errors import ConvergenceError, IntensityError
 from vesalius.ops._jit import kernel
 from vesalius.predict._table import Floats
 
 Loss = Literal["square", "logistic", "softmax"]
-_LOSSES = ("square", "logistic", "softmax")
 LARGEST = 1e100
 FLAT = 1e-5
 """Least curvature of a case: one that is certain still holds its ground a little."""
@@ -102,22 +102,25 @@ def penalised_path(
             f"features of a linear model must be below {LARGEST:g}, got "
             f"{np.abs(columns).max():.3g}: put Scale before it"
         )
-    models, outputs = len(penalties), len(truth)
-    weights = np.zeros((models, outputs, len(columns)))
-    intercepts = np.zeros((models, outputs))
-    failed = _path(
-        columns,
-        (np.ascontiguousarray(truth), np.ascontiguousarray(case_weight)),
-        np.ascontiguousarray(penalties, dtype=np.float64),
-        (weights, intercepts),
-        (_LOSSES.index(rule.loss), rule.steps, rule.tol),
-    )
-    if failed >= 0:
-        raise ConvergenceError(
-            f"a linear model must reach its optimum within {rule.steps} steps, one with penalties "
-            f"{penalties[failed].tolist()} did not: scale the features, use a larger weight, or "
-            "allow more steps"
-        )
+    problem = _Problem(columns, truth, case_weight, rule.loss)
+    b, score = problem.start()
+    slope = problem.slopes(score)[0]
+    enough = rule.tol * max(np.abs(columns @ slope.T).max(initial=0.0), 1e-12)
+    weights = np.zeros((len(penalties), *b[:, :-1].shape))
+    intercepts = np.zeros((len(penalties), len(b)))
+    for k, (l1, l2) in enumerate(penalties):
+        bounds = np.zeros((b.shape[1], 2))
+        bounds[:-1] = l1, l2
+        for _ in range(rule.steps):
+            if problem.step(b, score, bounds, enough):
+                break
+        else:
+            raise ConvergenceError(
+                f"a linear model must reach its optimum within {rule.steps} steps, one with "
+                f"penalties [{l1:.3g}, {l2:.3g}] did not: scale the features, use a larger weight, "
+                "or allow more steps"
+            )
+        weights[k], intercepts[k] = b[:, :-1], b[:, -1]
     return Path(weights, intercepts - weights @ middle)
 
 
@@ -168,101 +171,116 @@ def largest_weight(values: Floats, truth: Floats, case_weight: Floats) -> float:
     return float(np.abs((centred * case_weight) @ values).max(initial=0.0))
 
 
-@kernel
-@no_type_check
-def _path(columns, known, penalties, found, rule):
-    """Fill ``found`` for each penalty; returns the first that failed, or -1."""
-    truth, case_weight = known
-    loss, steps, tol = rule
-    outputs, n = truth.shape
-    # the last weight of each output is its intercept
-    b = np.zeros((outputs, len(columns) + 1))
-    score = np.zeros((outputs, n))
-    scale = 1e-12 * max(1.0, np.abs(truth).max())
-    for c in range(outputs):
-        mean = (truth[c] * case_weight).sum()
-        b[c, -1] = mean if loss == 0 else math.log(mean / (1 - mean) if loss == 1 else mean)
-        score[c] = b[c, -1]
-        scale = max(scale, np.abs(np.dot(columns, (truth[c] - mean) * case_weight)).max())
-    for k in range(len(penalties)):
-        at = (loss, penalties[k, 0], penalties[k, 1], tol * scale)
-        done = False
-        for _ in range(steps):
-            if _newton(columns, known, (b, score), at):
-                done = True
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    """What is fitted; the last weight of each output is its intercept.
+
+    Attributes:
+        columns: (features, cases), without their means.
+        truth: (outputs, cases).
+        case_weight: (cases,).
+        loss: Which.
+    """
+
+    columns: Floats
+    truth: Floats
+    case_weight: Floats
+    loss: Loss
+
+    def start(self) -> tuple[Floats, Floats]:
+        """Give weights (outputs, features + 1) and scores (outputs, cases) of the intercept."""
+        mean = self.truth @ self.case_weight
+        b = np.zeros((len(mean), len(self.columns) + 1))
+        if self.loss == "square":
+            b[:, -1] = mean
+        else:
+            b[:, -1] = np.log(mean / (1 - mean) if self.loss == "logistic" else mean)
+        return b, np.repeat(b[:, -1:], len(self.case_weight), axis=1)
+
+    def slopes(self, score: Floats) -> tuple[Floats, Floats]:
+        """Give (outputs, cases) falling slope and (outputs, outputs, cases) curvature of the loss.
+
+        They are those by the scores of each case, times its weight.
+        """
+        if self.loss == "square":
+            curve = np.ones((1, 1, score.shape[1]))
+            return (self.truth - score) * self.case_weight, curve * self.case_weight
+        p = self.expected(score)
+        if self.loss == "logistic":
+            curve = np.maximum(p * (1 - p), FLAT)[None]
+        else:
+            curve = -p[:, None] * p[None]
+            curve[np.diag_indices(len(p))] += p + FLAT
+        return (self.truth - p) * self.case_weight, curve * self.case_weight
+
+    def expected(self, score: Floats) -> Floats:
+        """Give the probabilities that scores stand for."""
+        if self.loss == "logistic":
+            half = np.exp(-np.abs(score))
+            return np.asarray(np.where(score > 0, 1.0, half) / (1 + half))
+        grown = np.exp(score - score.max(axis=0))
+        return np.asarray(grown / grown.sum(axis=0))
+
+    def objective(self, score: Floats) -> float:
+        """Give the mean loss."""
+        if self.loss == "square":
+            each = (self.truth[0] - score[0]) ** 2 / 2
+        elif self.loss == "logistic":
+            each = np.logaddexp(0, score[0]) - self.truth[0] * score[0]
+        else:
+            top = score.max(axis=0)
+            each = top + np.log(np.exp(score - top).sum(axis=0)) - (self.truth * score).sum(axis=0)
+        return float(self.case_weight @ each)
+
+    def step(self, b: Floats, score: Floats, bounds: Floats, enough: float) -> bool:
+        """Make one Newton step in place; says whether it was optimal before the step."""
+        slope, curve = self.slopes(score)
+        falling = np.concatenate([slope @ self.columns.T, slope.sum(axis=1)[:, None]], axis=1)
+        lean = falling - bounds[:, 1] * b - bounds[:, 0] * np.sign(b)
+        broken = np.where(b != 0, np.abs(lean), np.maximum(np.abs(lean) - bounds[:, 0], 0))
+        if broken.max() <= enough:
+            return True
+        wanted = (b != 0) | (broken > 0.1 * enough)
+        wanted[:, -1] = True
+        output, place = np.nonzero(wanted)
+        used = np.ones((len(place), len(self.case_weight)))
+        used[place < len(self.columns)] = self.columns[place[place < len(self.columns)]]
+        first = np.searchsorted(output, np.arange(len(b) + 1))
+        own = bounds[place]
+        old = b[wanted]
+        new = old.copy()
+        _solve(_gram(used, curve, first), falling[wanted], new, own, 0.01 * enough)
+        change = new - old
+        parts = [slice(*first[c : c + 2]) for c in range(len(b))]
+        move = np.stack([change[part] @ used[part] for part in parts])
+        share = self._share(score, move, (old, change, own))
+        b[wanted] = new if share == 1.0 else old + share * change
+        score += share * move
+        return False
+
+    def _share(self, score: Floats, move: Floats, weights: tuple[Floats, Floats, Floats]) -> float:
+        """Halve the step until the objective does not rise."""
+        old, change, bounds = weights
+        before = self.objective(score) + _penalty(old, bounds)
+        share = 1.0
+        for _ in range(40):
+            after = self.objective(score + share * move) + _penalty(old + share * change, bounds)
+            if after <= before + 1e-14 * abs(before):
                 break
-        if not done:
-            return k
-        for c in range(outputs):
-            found[0][k, c] = b[c, :-1]
-            found[1][k, c] = b[c, -1]
-    return -1
+            share *= 0.5
+        return share
 
 
-@kernel
-@no_type_check
-def _newton(columns, known, model, at):
-    """Make one step of all outputs; says whether it was optimal before the step."""
-    truth, case_weight = known
-    b, score = model
-    loss, l1, l2, enough = at
-    outputs, n = truth.shape
-    features = len(columns)
-    slope, curve = _slopes(truth, case_weight, score, loss)
-    first = np.zeros(outputs + 1, dtype=np.int64)
-    chosen = np.empty(outputs * (features + 1), dtype=np.int64)
-    left = np.empty(outputs * (features + 1))
-    worst, size = 0.0, 0
-    for c in range(outputs):
-        gradient = np.dot(columns, slope[c])
-        for j in range(features + 1):
-            falling = slope[c].sum() if j == features else gradient[j]
-            free = j == features
-            broken = _broken(falling, b[c, j], 0.0 if free else l1, 0.0 if free else l2)
-            worst = max(worst, broken)
-            if free or b[c, j] != 0 or broken > 0.1 * enough:
-                chosen[size], left[size] = j, falling
-                size += 1
-        first[c + 1] = size
-    if worst <= enough:
-        return True
-    chosen = chosen[:size]
-    used = np.ones((size, n))
-    old = np.empty(size)
-    bounds = np.empty((size, 2))
-    for c in range(outputs):
-        for i in range(first[c], first[c + 1]):
-            j = chosen[i]
-            old[i] = b[c, j]
-            bounds[i] = 0.0 if j == features else l1, 0.0 if j == features else l2
-            if j < features:
-                used[i] = columns[j]
-    new = old.copy()
-    _solve(_gram(used, curve, first), left[:size].copy(), new, bounds, 0.01 * enough)
-    move = np.empty((outputs, n))
-    for c in range(outputs):
-        own = slice(first[c], first[c + 1])
-        move[c] = np.dot(new[own] - old[own], used[own])
-    share = _share(known, score, loss, move, (old, new - old, bounds))
-    for c in range(outputs):
-        for i in range(first[c], first[c + 1]):
-            b[c, chosen[i]] = new[i] if share == 1.0 else old[i] + share * (new[i] - old[i])
-        score[c] += share * move[c]
-    return False
-
-
-@kernel
-@no_type_check
-def _gram(used, curve, first):
+def _gram(used: Floats, curve: Floats, first: NDArray[np.intp]) -> Floats:
     """Give the curvature of the loss by the weights in use."""
-    size = len(used)
-    gram = np.empty((size, size))
-    outputs = len(first) - 1
-    for c in range(outputs):
+    gram = np.empty((len(used), len(used)))
+    outputs = range(len(first) - 1)
+    for c in outputs:
         own = slice(first[c], first[c + 1])
-        for d in range(outputs):
+        for d in outputs:
             other = slice(first[d], first[d + 1])
-            gram[own, other] = np.dot(used[own] * curve[c, d], used[other].T)
+            gram[own, other] = (used[own] * curve[c, d]) @ used[other].T
     return gram
 
 
@@ -275,41 +293,6 @@ def _broken(slope, b, l1, l2):
     if b < 0:
         return abs(slope + l1 - l2 * b)
     return max(0.0, abs(slope) - l1)
-
-
-@kernel
-@no_type_check
-def _slopes(truth, case_weight, score, loss):
-    """Give falling slope and curvature of the loss by the scores of each case."""
-    outputs, n = truth.shape
-    slope = np.empty((outputs, n))
-    curve = np.empty((outputs, outputs, n))
-    p = np.empty(outputs)
-    for i in range(n):
-        _expected(score[:, i], loss, p)
-        for c in range(outputs):
-            slope[c, i] = case_weight[i] * (truth[c, i] - p[c])
-            for d in range(outputs):
-                value = 1.0
-                if loss == 1:
-                    value = max(p[c] * (1 - p[c]), FLAT)
-                elif loss == 2:
-                    value = p[c] * (1 - p[c]) + FLAT if c == d else -p[c] * p[d]
-                curve[c, d, i] = case_weight[i] * value
-    return slope, curve
-
-
-@kernel
-@no_type_check
-def _expected(score, loss, p):
-    """Write what the scores of a case say of it."""
-    if loss == 0:
-        p[0] = score[0]
-    elif loss == 1:
-        p[0] = 1 / (1 + math.exp(-score[0])) if score[0] > -700 else 0.0
-    else:
-        p[:] = np.exp(score - score.max())
-        p /= p.sum()
 
 
 @kernel
@@ -412,41 +395,5 @@ def _toward(parts, ridge, aim):
 
 @kernel
 @no_type_check
-def _share(known, score, loss, move, weights):
-    """Halve the step until the objective does not rise."""
-    old, change, bounds = weights
-    before = _objective(known, score, loss) + _penalty(old, bounds)
-    share = 1.0
-    for _ in range(40):
-        after = _objective(known, score + share * move, loss)
-        after += _penalty(old + share * change, bounds)
-        if after <= before + 1e-14 * abs(before):
-            return share
-        share *= 0.5
-    return share
-
-
-@kernel
-@no_type_check
 def _penalty(b, bounds):
     return (bounds[:, 0] * np.abs(b)).sum() + (bounds[:, 1] * b * b).sum() / 2
-
-
-@kernel
-@no_type_check
-def _objective(known, score, loss):
-    """Give the mean loss."""
-    truth, case_weight = known
-    total = 0.0
-    for i in range(len(case_weight)):
-        if loss == 0:
-            value = (truth[0, i] - score[0, i]) ** 2 / 2
-        elif loss == 1:
-            s = score[0, i]
-            value = max(s, 0.0) + math.log1p(math.exp(-abs(s))) - truth[0, i] * s
-        else:
-            top = score[:, i].max()
-            value = top + math.log(np.exp(score[:, i] - top).sum())
-            value -= (truth[:, i] * score[:, i]).sum()
-        total += case_weight[i] * value
-    return total
