@@ -1,10 +1,12 @@
 """Combat: take away what a scanner does to the mean and the spread of each feature."""
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vesalius.predict._batches import batches_of, check_sizes, each_batch
 from vesalius.predict._coding import Levels
@@ -24,6 +26,7 @@ from vesalius.predict._learned import Step, learned
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 
+_ROWS = 32
 _WAY_OUT = ", or set mean_only"
 
 
@@ -175,10 +178,14 @@ class Combat(Step):
         check_full(table, "Combat")
         terms = term_values(table, self.levels_, self.typical_)
         model = Model(self.mean_, self.weights_, self.deviation_, self.typical_)
-        values = np.empty_like(table.values)
-        for name, at in each_batch(batches_of(table, self.batch, "Combat")):
-            own = table.values[at]
-            values[at] = own if name == self.reference else self._moved(name, own, terms[at], model)
+        levels = batches_of(table, self.batch, "Combat")
+        effects = [
+            self._known(name, table.values, terms, model, at) for name, at in each_batch(levels)
+        ]
+        values = _moved(table.values, terms, model, effects, levels)
+        if self.reference in levels.names:
+            own = levels.codes == levels.names.index(self.reference)
+            values[own] = table.values[own]
         return table.with_values(values)
 
     def _effect(self, name: str, moments: Moments, model: Model) -> Effect:
@@ -186,21 +193,34 @@ class Combat(Step):
             return Effect(np.zeros_like(model.mean), np.ones_like(model.mean))
         return effect_of(moments, model, self.shrinkage)
 
-    def _moved(self, name: str, values: Floats, terms: Floats, model: Model) -> Floats:
+    def _known(
+        self, name: str, values: Floats, terms: Floats, model: Model, at: NDArray[np.intp]
+    ) -> Effect:
         if name in self.batches_:
-            at = list(self.batches_).index(name)
-            effect = Effect(self.location_[at], self.scale_[at])
-        else:
-            if not self.mean_only:
-                check_sizes({name: len(values)}, "Combat", _WAY_OUT)
-            effect = effect_of(moments_of(values, terms), model, self.shrinkage)
-        # (x - base - location) / root + base, with the terms that all cases share taken together
-        factor = 1.0 / np.sqrt(effect.scale)
-        moved = values * factor
-        moved += (1.0 - factor) * model.mean - effect.location * model.deviation * factor
-        if terms.shape[1]:
-            moved += terms @ (model.weights * (1.0 - factor))
-        return moved
+            place = list(self.batches_).index(name)
+            return Effect(self.location_[place], self.scale_[place])
+        if not self.mean_only:
+            check_sizes({name: len(at)}, "Combat", _WAY_OUT)
+        return effect_of(moments_of(values[at], terms[at]), model, self.shrinkage)
+
+
+def _moved(
+    values: Floats, terms: Floats, model: Model, effects: Sequence[Effect], levels: Levels
+) -> Floats:
+    """Take effects away, a few cases at a time, so that what is between stays in the cache."""
+    factor = np.stack([1.0 / np.sqrt(one.scale) for one in effects])
+    shift = np.stack([one.location for one in effects]) * model.deviation * factor
+    moved = np.empty_like(values)
+    for first in range(0, len(values), _ROWS):
+        rows = slice(first, first + _ROWS)
+        own = levels.codes[rows]
+        base = terms[rows] @ model.weights + model.mean
+        out = moved[rows]
+        np.subtract(values[rows], base, out=out)
+        out *= factor[own]
+        base -= shift[own]
+        out += base
+    return moved
 
 
 def moments_by_batch(values: Floats, terms: Floats, levels: Levels) -> dict[str, Moments]:

@@ -73,7 +73,10 @@ class Table:
         self._check_reasons()
 
     def _check_reasons(self) -> None:
-        for i, j in zip(*np.nonzero(np.isnan(self.values)), strict=True):
+        missing = np.isnan(self.values)
+        if not missing.any():
+            return
+        for i, j in zip(*np.nonzero(missing), strict=True):
             if not self.reasons.get((self.cases[i], self.features[j])):
                 raise IntensityError(
                     f"a missing value must have a reason, {self.features[j]!r} of case "
@@ -125,6 +128,8 @@ class Table:
 
     def with_values(self, values: Floats) -> "Table":
         """Put new values of the same cases and features in place; filled gaps lose their reason."""
+        if not self.reasons:
+            return replace(self, values=values)
         gone = ~np.isnan(values)
         place = {name: j for j, name in enumerate(self.features)}
         row = {name: i for i, name in enumerate(self.cases)}
