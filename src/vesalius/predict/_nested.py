@@ -196,7 +196,8 @@ def held_out_frame(table: Table, judged: Judged, folds: list[str]) -> "pd.DataFr
         )
     if target.kind == "binary":
         frame |= {"truth": target.values.astype(np.int64), "score": scores[:, 0]}
-        return pd.DataFrame(frame | {"threshold": judged.thresholds})
+        chosen = judged.thresholds if judged.thresholds.size else np.full(len(scores), np.nan)
+        return pd.DataFrame(frame | {"threshold": chosen})
     return pd.DataFrame(frame | {"truth": target.values, "score": scores[:, 0]})
 
 
