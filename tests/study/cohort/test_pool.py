@@ -80,6 +80,7 @@ def test_a_case_whose_worker_is_killed_once_is_measured(python, tmp_path):
 def test_a_worker_that_leaves_by_itself_is_told_with_its_code(python, tmp_path):
     found = run(python, tmp_path, "exit", "a")
     assert "was ended by itself with exit code 7" in found["exit"].cause
+    assert found["exit"].detail.endswith("its last words: OSError: no space")
     assert found["a"].ended == "done"
 
 
@@ -142,8 +143,18 @@ def test_an_error_while_orders_are_made_reaches_the_caller(python, tmp_path):
 
 
 def test_a_worker_that_cannot_start_is_told(tmp_path):
-    with pytest.raises(RuntimeError, match="a worker must start to measure, it ended by itself"):
-        list(PoolRunner(1, python="false").run(orders(tmp_path, "a")))
+    path = tmp_path / "python"
+    path.write_text("#!/bin/sh\necho no such module >&2\nexit 3\n")
+    path.chmod(0o755)
+    told = "a worker must start to measure, it ended by itself with exit code 3; .*: no such module"
+    with pytest.raises(RuntimeError, match=told):
+        list(PoolRunner(1, python=str(path)).run(orders(tmp_path, "a")))
+
+
+def test_no_file_stays_open(python, tmp_path):
+    before = psutil.Process().num_fds()
+    run(python, tmp_path, "a", "die", "exit", "b", workers=2)
+    assert psutil.Process().num_fds() <= before
 
 
 def test_no_workers_and_negative_times_are_refused():

@@ -6,13 +6,14 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import final
+from typing import IO, final
 
 from vesalius.errors import ConfigError
 from vesalius.study.cohort._execute import peak_of
@@ -24,6 +25,8 @@ _TRIES = 2
 
 _LOOK_S = 0.1
 """Seconds between two looks at memory and time of the workers."""
+
+_LAST_BYTES = 2000
 
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -89,6 +92,8 @@ class _Hand:
     """A process at work, and what is known of its case."""
 
     process: "subprocess.Popen[str]"
+    words: "IO[bytes]"
+    """What the process writes beside its results: the last line is told when it dies."""
     busy: bool = False
     deadline: float = 0.0
     peak_bytes: int = 0
@@ -169,6 +174,9 @@ class _Crew:
         hand.deadline = time.monotonic() + limit if limit else 0.0
         hand.busy = True
         begun = time.monotonic()
+        # the offset is shared with the process: it goes on writing from the beginning
+        os.ftruncate(hand.words.fileno(), 0)
+        os.lseek(hand.words.fileno(), 0, os.SEEK_SET)
         line = _ask(hand, order.to_text())
         hand.deadline, hand.busy = 0.0, False
         if line.endswith("\n"):
@@ -179,24 +187,27 @@ class _Crew:
     def _start(self, place: int) -> _Hand:
         one = dict.fromkeys(_ONE_THREAD, "1")
         for _ in range(_TRIES):
+            words = tempfile.TemporaryFile()  # noqa: SIM115: open as long as the process lives
             process = subprocess.Popen(
                 # -P: a numbers.py in the current folder must not be imported
                 [self._settings.python, "-P", "-m", "vesalius.study.cohort._worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=words,
                 env=os.environ | one,
                 encoding="utf-8",
                 start_new_session=True,
             )
-            hand = self._hands[place] = _Hand(process)
+            hand = self._hands[place] = _Hand(process, words)
             if self._over.is_set():  # end() may have passed before this process was known
                 process.kill()
             if process.stdout is not None and process.stdout.readline() == READY + "\n":
                 return hand
-            code = process.wait()
+            ending = _ending(process.wait())
+            said = _last_words(hand)
             del self._hands[place]
-        raise RuntimeError(f"a worker must start to measure, it ended {_ending(code)}")
+            _let_go(hand)
+        raise RuntimeError(f"a worker must start to measure, it ended {ending}{said}")
 
     def _watch(self) -> None:
         """Look at memory and time of each worker, for when it dies."""
@@ -224,6 +235,7 @@ def _autopsy(hand: _Hand, order: CaseOrder, *, seconds: float, limit: float) -> 
     """Say what a worker died of."""
     hand.process.kill()
     code = hand.process.wait()
+    said = _last_words(hand)
     _let_go(hand)
     cause = f"its process was ended {_ending(code)}, each time it was measured"
     if hand.overran:
@@ -231,7 +243,7 @@ def _autopsy(hand: _Hand, order: CaseOrder, *, seconds: float, limit: float) -> 
     elif code == -signal.SIGKILL:
         cause += "; the system does so where memory runs out"
     memory = f"{hand.peak_bytes / 2**20:.0f} MB" if hand.peak_bytes else "an unknown amount"
-    detail = f"after {seconds:.1f} s with {memory} of memory"
+    detail = f"after {seconds:.1f} s with {memory} of memory{said}"
     return CaseResult(
         order.case, "died", cause, detail, seconds=seconds, peak_bytes=hand.peak_bytes
     )
@@ -246,9 +258,18 @@ def _ending(code: int) -> str:
         return f"by signal {-code}"
 
 
+def _last_words(hand: _Hand) -> str:
+    """Give the last line that a dead process wrote, if any."""
+    size = hand.words.seek(0, os.SEEK_END)
+    hand.words.seek(max(0, size - _LAST_BYTES))
+    lines = hand.words.read().decode(errors="replace").split("\n")
+    told = [line.strip() for line in lines if line.strip()]
+    return f"; its last words: {told[-1]}" if told else ""
+
+
 def _let_go(hand: _Hand) -> None:
     """Close the pipes of a process, which ends it, and wait for that."""
-    for pipe in (hand.process.stdin, hand.process.stdout):
+    for pipe in (hand.process.stdin, hand.process.stdout, hand.words):
         if pipe is not None:
             with suppress(OSError):
                 pipe.close()

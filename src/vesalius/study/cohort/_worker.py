@@ -5,6 +5,7 @@ does: the input closes then, also when the parent was killed.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import faulthandler
 import os
 import queue
 import signal
@@ -21,6 +22,7 @@ def main() -> None:
     # what libraries print must not be taken for results: those go out by a way of their own
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    faulthandler.enable(all_threads=False)  # a crash says where; the parent keeps the last line
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
