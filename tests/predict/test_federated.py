@@ -536,7 +536,7 @@ def test_a_plan_of_nothing_is_the_default():
 
 @pytest.mark.parametrize("settings", [{"method": "gradient", "speed": 3}, {"privacy": {"k": 1}}])
 def test_refuses_an_unknown_setting(settings):
-    with pytest.raises(ConfigError, match="a federated plan must hold known settings"):
+    with pytest.raises(ConfigError, match="must hold known keys"):
         plan_from_json(settings)
 
 

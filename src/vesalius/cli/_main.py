@@ -25,6 +25,7 @@ from vesalius.cli import (
     _info,
     _measure,
     _predict,
+    _predict_federate,
     _reconstruct,
     _register,
     _segment,
@@ -60,6 +61,7 @@ app.command("compare", short_help="Score labels against the truth: overlap, dist
     _compare.compare
 )
 app.add_typer(_cohort.app, name="cohort")
+_predict.app.add_typer(_predict_federate.app, name="federate")
 app.add_typer(_predict.app, name="predict")
 app.add_typer(_deidentify.app, name="deidentify")
 app.add_typer(_dicom.app, name="dicom")

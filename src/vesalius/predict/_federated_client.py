@@ -27,6 +27,7 @@ from vesalius.predict._private import Accountant, Privacy, noisy
 from vesalius.predict._secure_sum import Masks
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
+from vesalius.predict._typed import typed
 
 REFUSED = "refused"
 """What a client answers when its rules or its table do not allow what is asked."""
@@ -162,7 +163,7 @@ class Client:
                 "both sides must run the same version of vesalius"
             )
         self._check_counts()
-        privacy = Privacy(**message.words.get("privacy", {}))
+        privacy = typed(Privacy, message.words.get("privacy", {}), "privacy")
         told = _ANSWERS[message.ask](self, message, privacy)
         self._check_leaving(told)
         return self._sent(message, told)
@@ -303,7 +304,7 @@ class Client:
         self._spend(privacy)
         x, y = self._standard(message), self._target.values
         start = np.asarray(message.arrays["weights"], np.float64)
-        local = sums.Local(**message.words["local"])
+        local = typed(sums.Local, message.words["local"], "local")
         change = sums.descended(x, y, start, local) - start
         if privacy.level == "client":
             length = float(np.linalg.norm(change))

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 from vesalius.errors import ConfigError
 from vesalius.predict._private import Privacy
+from vesalius.predict._typed import plain, typed
 
 Method = Literal["gradient", "newton", "fedavg", "fedprox"]
 
@@ -86,9 +87,7 @@ class Plan:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Give a plan as JSON types, every setting of it."""
-    found = asdict(plan)
-    found["features"] = list(plan.features)
-    return found
+    return dict(plain(plan))
 
 
 def plan_from_json(settings: Mapping[str, Any]) -> Plan:
@@ -101,15 +100,7 @@ def plan_from_json(settings: Mapping[str, Any]) -> Plan:
         The plan.
 
     Raises:
-        ConfigError: A setting is unknown, of the wrong type, or out of range.
+        ConfigError: A setting is unknown (the nearest is named), of the wrong type, or out of
+            range.
     """
-    given = dict(settings)
-    try:
-        privacy = Privacy(**given.pop("privacy", {}))
-        features = tuple(str(name) for name in given.pop("features", ()))
-        return Plan(**given, privacy=privacy, features=features)
-    except TypeError as error:
-        raise ConfigError(
-            f"a federated plan must hold known settings of the right type, got {sorted(settings)} "
-            f"({error}): see vesalius.predict.federate.Plan"
-        ) from error
+    return typed(Plan, settings, "the federated plan")

@@ -18,6 +18,7 @@ from vesalius.predict._federated_batches import with_batches
 from vesalius.predict._federated_client import Client, Rules
 from vesalius.predict._federated_combat import combat_over
 from vesalius.predict._federated_message import Message, pack, unpack
+from vesalius.predict._federated_model import as_model
 from vesalius.predict._federated_plan import Plan, plan_from_json, plan_to_json
 from vesalius.predict._flower import Link, join, serve
 from vesalius.predict._private import Accountant, Privacy, noise_for
@@ -34,6 +35,7 @@ __all__ = [
     "Privacy",
     "Rules",
     "Share",
+    "as_model",
     "channel_to",
     "combat_over",
     "federated_fit",

@@ -5,7 +5,32 @@ Part of the room ``study``.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.study.predict._done import Done
+from vesalius.study.predict._federate import (
+    Hospital,
+    read_plan,
+    run_join,
+    run_serve,
+    run_simulate,
+)
+from vesalius.study.predict._harmonise import run_harmonise
+from vesalius.study.predict._harmonise_job import HarmoniseJob, Manner
 from vesalius.study.predict._job import Columns, FitJob, JudgeJob
 from vesalius.study.predict._run import run_apply, run_fit, run_validate
 
-__all__ = ["Columns", "Done", "FitJob", "JudgeJob", "run_apply", "run_fit", "run_validate"]
+__all__ = [
+    "Columns",
+    "Done",
+    "FitJob",
+    "HarmoniseJob",
+    "Hospital",
+    "JudgeJob",
+    "Manner",
+    "read_plan",
+    "run_apply",
+    "run_fit",
+    "run_harmonise",
+    "run_join",
+    "run_serve",
+    "run_simulate",
+    "run_validate",
+]
