@@ -187,7 +187,7 @@ class _Crew:
     def _start(self, place: int) -> _Hand:
         one = dict.fromkeys(_ONE_THREAD, "1")
         for _ in range(_TRIES):
-            words = tempfile.TemporaryFile()  # noqa: SIM115: open as long as the process lives
+            words = tempfile.TemporaryFile()  # noqa: SIM115 - the process keeps it open
             process = subprocess.Popen(
                 # -P: a numbers.py in the current folder must not be imported
                 [self._settings.python, "-P", "-m", "vesalius.study.cohort._worker"],
