@@ -268,6 +268,10 @@ PLANTED: dict[str, tuple[str, Callable[[], Case]]] = {
         "outcome_in_features",
         lambda: with_feature(base(), np.abs(NOISE) * (2 * truth_of(base()) - 1)),
     ),
+    "the outcome with an error": (
+        "outcome_in_features",
+        lambda: with_feature(base(), np.where(np.arange(80) == 5, 0, truth_of(base()))),
+    ),
     "the outcome of some": ("outcome_in_features", lambda: half_known(base(120))),
     "absent with the event": ("outcome_in_features", lambda: absent_with(base())),
     "the number grown": (

@@ -18,6 +18,8 @@ from vesalius.predict._target import Target
 Bools = NDArray[np.bool_]
 SEPARATES = 0.999
 """From this AUC, or this correlation of ranks, on a feature says the outcome."""
+CODES = 0.95
+"""The same for a feature of as many values as there are classes: a code with a few errors."""
 _NAMED = 20
 _TELLING = frozenset(
     (
@@ -154,7 +156,9 @@ def _parting(values: Floats, truth: _Truth) -> Bools:
             continue
         column = column[present]
         if truth.classes.size:
-            found[j] = _separation(column, truth.classes[present]) >= SEPARATES
+            classes = truth.classes[present]
+            code = len(column) >= 20 and len(np.unique(column)) == len(np.unique(classes))
+            found[j] = _separation(column, classes) >= (CODES if code else SEPARATES)
         else:
             found[j] = abs(_rank_correlation(column, truth.numbers[present])) >= SEPARATES
     return found
@@ -170,7 +174,7 @@ def _separation(column: Floats, classes: NDArray[np.int64]) -> float:
     least = 1.0
     for low, high in pairwise(order):
         least = min(least, _auc(column[classes == low], column[classes == high]))
-        if least < SEPARATES:
+        if least < CODES:
             break
     return least
 

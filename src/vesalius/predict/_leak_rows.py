@@ -36,8 +36,8 @@ def alike_cases(table: Table, description: Description, fixed: tuple[Part, ...])
     """Find cases of different patients with the same values, or nearly.
 
     Only features that hardly repeat a value are compared, at most 128 of them, evenly chosen. Two
-    cases are the same where four fifths of these are equal; they are alike where their distance, in
-    ranks, is below 5 % of the median distance and below what chance gives in so many dimensions.
+    cases are the same where seven in ten of these are equal; they are alike where their distance,
+    in ranks, is below 5 % of the typical one and below what chance gives in so many dimensions.
 
     Args:
         table: The cases.
@@ -134,7 +134,7 @@ def _close_pairs(values: Floats) -> tuple[Pairs, Pairs]:
         rows = slice(low, low + block)
         equal = (values[rows, None] == values[None]).sum(axis=2)
         both = (~gaps[rows]).astype(np.float64) @ (~gaps).T.astype(np.float64)
-        twin = (equal >= 0.8 * np.maximum(both, 1)) & (both >= max(3, 0.3 * features))
+        twin = (equal >= 0.7 * np.maximum(both, 1)) & (both >= max(3, 0.3 * features))
         distance = squares[rows, None] + squares[None] - 2 * ranks[rows] @ ranks.T
         close = distance < limit**2 * typical
         same += _above(twin, low)
@@ -225,7 +225,10 @@ def _stem(case: str) -> str:
     text = case.strip().lower()
     if found := _VISIT.match(text):
         text = found[1]
-    return re.sub(r"\d+", lambda digits: digits[0].lstrip("0") or "0", text).strip(" _-.")
+    text = text.strip(" _-.")
+    if len(re.findall(r"\d+", text)) > 1:  # as in a hexadecimal code
+        return text
+    return re.sub(r"\d+", lambda digits: digits[0].lstrip("0") or "0", text)
 
 
 def sorted_rows(
