@@ -43,6 +43,8 @@ WITHIN: Mapping[str, tuple[float, float]] = {
     "rmse": (0.0, math.inf),
 }
 """Smallest and largest value that a figure can have."""
+_ROOM = 2_000_000
+"""Weights that are worked on at a time."""
 _TINY = float(np.finfo(np.float64).eps)
 
 
@@ -178,7 +180,8 @@ def _average_precision(judged: Judged, clusters: Clusters, drawn: Bootstrap) -> 
         if not given[0].any():
             continue
         values.append(float(weighted_average_precision(*given, ones)[0]))
-        draws.append(weighted_average_precision(*given, drawn.weights))
+        chunks = np.array_split(drawn.weights, 1 + drawn.weights.size // _ROOM)
+        draws.append(np.concatenate([weighted_average_precision(*given, c) for c in chunks]))
     value = float(np.mean(values))
     return percentile(value, drawn.stretched(value, np.mean(draws, axis=0)), within=(0.0, 1.0))
 
