@@ -324,3 +324,32 @@ def test_refuses_a_number_where_a_text_was_learned():
     check_state(Scale, state)
     with pytest.raises(FormatError, match="features_ of a saved scale must be tuple, got list"):
         check_state(Scale, {**state, "features_": ["f00"]})
+
+
+def test_a_process_that_is_killed_leaves_a_whole_model_or_none(tmp_path):
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    base = fit_model(asked(30, 4), ASKED, default_recipe(), generator=draw())
+    save_model(base, tmp_path / "model")
+    code = (
+        "import sys; from dataclasses import replace\n"
+        "from vesalius.predict.models import load_model, save_model\n"
+        "model, k = load_model(sys.argv[1]), 0\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    k += 1; save_model(replace(model, threshold=1 / (1 + k)), sys.argv[1])\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.15)
+        process.send_signal(signal.SIGKILL)
+    there = sorted(p.name for p in (tmp_path / "model").iterdir() if not p.name.startswith("."))
+    if there == ["model.json", "model.npz"]:
+        assert load_model(tmp_path / "model").fitted.wanted == base.fitted.wanted
+    else:  # killed between the two names: never a text with another's arrays
+        with pytest.raises(FormatError, match=r"a model must be a folder with model\.json and"):
+            load_model(tmp_path / "model")
