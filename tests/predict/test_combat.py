@@ -398,3 +398,63 @@ class TestRefusals:
         hat = naive(5, rng.normal(size=40), rng.uniform(1, 9, 40), mean_only=False)
         with pytest.raises(ConvergenceError, match=r"settle to 1e-12 within 1 steps"):
             shrunk(hat, Shrinkage(tol=1e-12, steps=1))
+
+
+@pytest.fixture(scope="module")
+def hospitals(data_dir):
+    """Two hospitals with the same 984 features of lung cancers on CT, and who died in two years."""
+    read = {
+        name: pd.read_csv(data_dir / "tables" / f"Hosny2018{name}.csv.gz") for name in ("A", "B")
+    }
+    both = pd.concat(read.values(), ignore_index=True)
+    features = both.drop(columns="Target").select_dtypes("number")
+    table = as_table(
+        features.to_numpy(float),
+        scanner=np.repeat(list(read), [len(one) for one in read.values()]),
+        died=both["Target"].to_list(),
+    )
+    assert len(table.features) == 984
+    return table
+
+
+class TestTwoHospitals:
+    def test_tables_that_were_each_standardised_by_themselves_stay_as_they_are(self, hospitals):
+        # their publisher gave each hospital mean 0 and spread 1: no place or scale is left to take
+        for own in groups(hospitals):
+            assert np.abs(own.mean(axis=0)).max() < 1e-9
+            np.testing.assert_allclose(own.std(axis=0), 1, atol=1e-6)
+        out = step().fit(hospitals).transform(hospitals)
+        assert np.abs(out.values - hospitals.values).max() < 0.01 * np.abs(hospitals.values).max()
+
+    def test_what_a_scanner_would_have_done_to_one_of_them_is_taken_away(self, hospitals):
+        table, b = self.scanned(hospitals)
+        out = step().fit(table).transform(table)
+        assert self.apart(table, b) > 0.5
+        assert self.apart(out, b) < 0.1
+
+    def test_a_new_hospital_is_brought_to_the_first(self, hospitals):
+        # A is the training, parted by chance into two scanners; B is new and has no outcome
+        table, b = self.scanned(hospitals)
+        first = table.rows(np.flatnonzero(~b))
+        half = np.random.default_rng(0).choice(["a1", "a2"], len(first.cases))
+        fitted = step().fit(as_table(first.values, scanner=half))
+        new = as_table(table.values[b], scanner=["B"] * int(b.sum()))
+        moved = table.values.copy()
+        moved[b] = fitted.transform(new).values
+        assert self.apart(table.with_values(moved), b) < 0.1
+
+    def scanned(self, hospitals):
+        """Shift and stretch the features of hospital B, some more than others."""
+        rng = np.random.default_rng(1)
+        b = (hospitals.columns["scanner"] == "B").to_numpy()
+        values = hospitals.values.copy()
+        values[b] = values[b] * rng.uniform(0.5, 1.5, 984) + rng.normal(0.5, 1, 984)
+        return hospitals.with_values(values), b
+
+    def apart(self, table, b):
+        """Median over features of the distance of the hospitals' means and log spreads."""
+        one, two = table.values[~b], table.values[b]
+        far = np.abs(one.mean(axis=0) - two.mean(axis=0)) + np.abs(
+            np.log(one.std(axis=0) / two.std(axis=0))
+        )
+        return float(np.median(far))

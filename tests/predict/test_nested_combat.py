@@ -1,5 +1,6 @@
 """Nested Combat: several batch columns in turn, and real CT scanners, kernels and contrast."""
 
+import json
 import re
 import zipfile
 from itertools import permutations
@@ -14,6 +15,7 @@ from test_combat import as_table
 from vesalius.errors import ConfigError, ConvergenceError, RegionError
 from vesalius.predict._coding import levels_of
 from vesalius.predict._shift_tests import shift_tests
+from vesalius.predict._state_text import packed, unpacked
 from vesalius.predict.harmonise import Combat, NestedCombat
 
 
@@ -105,6 +107,15 @@ def test_keeps_a_covariate():
     effect = out[old == 1].mean(axis=0) - out[old == 0].mean(axis=0)
     np.testing.assert_allclose(effect, 3, atol=0.6)
     assert abs(effect.mean() - 3) < 0.2
+
+
+def test_is_the_same_after_it_was_written_as_text_and_arrays():
+    table = crossed(5)
+    step = NestedCombat(("scanner", "kernel")).fit(table)
+    arrays = {}
+    said = json.loads(json.dumps(packed(step.state(), arrays, "step")))
+    back = step.fresh().restored(unpacked(said, arrays))
+    np.testing.assert_array_equal(back.transform(table).values, step.transform(table).values)
 
 
 class TestRefusals:
