@@ -83,6 +83,11 @@ def test_what_is_not_said_is_taken_from_the_default():
     assert parse_recipe("steps: []").recipe.steps == ()
 
 
+def test_an_estimator_that_is_named_needs_no_default():
+    text = "description: {kind: survival, outcome: seen, time: days}\nestimator: constant"
+    assert parse_recipe(text).recipe.estimator.word == "constant"
+
+
 @pytest.mark.parametrize("word", STEPS)
 def test_every_step_comes_back_as_it_was_written(word):
     recipe = Recipe((class_of(word)(),), default_recipe().estimator)

@@ -29,7 +29,7 @@ from vesalius.core._provenance import hash_json
 from vesalius.errors import ConfigError
 from vesalius.predict._catalogue import estimator_class, step_class
 from vesalius.predict._description import Description, Kind
-from vesalius.predict._learned import Learned
+from vesalius.predict._learned import Estimator, Learned, Step
 from vesalius.predict._pipeline import Recipe, Tuning
 from vesalius.predict._splits import Split
 from vesalius.predict._typed import check_keys, plain, typed
@@ -142,17 +142,19 @@ def recipe_from_json(said: Mapping[str, Any], *, kind: Kind = "binary") -> Recip
         ConfigError: As :func:`read_recipe`.
     """
     check_keys(said, ["steps", "estimator", "tuning"], "the recipe")
-    usual = default_recipe(kind)
-    steps = usual.steps
-    if "steps" in said:
-        if not isinstance(said["steps"], list | tuple):
-            raise ConfigError(f"steps must be a list of words, got {said['steps']!r}: write [...]")
+    if "steps" not in said:
+        steps = _usual_steps()
+    elif isinstance(said["steps"], list | tuple):
         steps = tuple(
             _learned(step_class, one, f"steps[{k}]") for k, one in enumerate(said["steps"])
         )
-    estimator = usual.estimator
-    if "estimator" in said:
-        estimator = _learned(estimator_class, said["estimator"], "estimator")
+    else:
+        raise ConfigError(f"steps must be a list of words, got {said['steps']!r}: write [...]")
+    estimator = (
+        _learned(estimator_class, said["estimator"], "estimator")
+        if "estimator" in said
+        else _usual_estimator(kind)
+    )
     return Recipe(steps, estimator, typed(Tuning, said.get("tuning", {}), "tuning"))
 
 
@@ -189,9 +191,15 @@ def default_recipe(kind: Kind = "binary") -> Recipe:
     Returns:
         The recipe.
     """
-    word = {"survival": "cox"}.get(kind, "elastic-net")
-    steps = tuple(step_class(one)() for one in ("impute", "variance", "redundancy", "scale"))
-    return Recipe(steps, estimator_class(word)())
+    return Recipe(_usual_steps(), _usual_estimator(kind))
+
+
+def _usual_steps() -> tuple[Step, ...]:
+    return tuple(step_class(one)() for one in ("impute", "variance", "redundancy", "scale"))
+
+
+def _usual_estimator(kind: Kind) -> Estimator:
+    return estimator_class("cox" if kind == "survival" else "elastic-net")()
 
 
 def _learned(find: Any, said: object, where: str) -> Any:
