@@ -8,9 +8,10 @@ import pytest
 from judged_cases import drawn, expit, judged, table
 from sklearn.metrics import roc_auc_score
 
-from vesalius.predict import Description
-from vesalius.predict._fairness import gap_remarks, parts_of, subgroups
+from vesalius.predict import Description, Target
+from vesalius.predict._fairness import gap_remarks, other_subgroups, parts_of, subgroups
 from vesalius.predict._intervals import clusters_of
+from vesalius.predict._judged import judged_once
 
 
 def measured(given, asked, **roles):
@@ -155,3 +156,55 @@ def test_decisions_without_a_mistake_have_a_gap_without_an_interval():
     scores = measured(given, table(80, sex=halves(80)), subgroups=("sex",))[0].scores
     assert scores["sensitivity_gap"].value == 0
     assert "variance is zero" in scores["sensitivity_gap"].reason
+
+
+def others(target, scores, n=100):
+    given = judged_once(target, scores)
+    asked, description = table(n, sex=halves(n)), Description(subgroups=("sex",))
+    clusters = clusters_of(given, table=asked, description=description)
+    return other_subgroups(given, clusters, table=asked, description=description)
+
+
+def test_a_number_is_measured_in_parts():
+    rng, female = np.random.default_rng(0), halves(100) == "f"
+    truth = rng.normal(size=100)
+    said = truth + rng.normal(0, 0.2, 100) + 1.0 * female
+    found = others(Target("number", truth), said[:, None])
+    bias = [part.scores["bias"] for part in found]
+    assert bias[0].value == pytest.approx((said - truth)[female].mean())
+    assert bias[0].low < 1 < bias[0].high
+    assert bias[1].low < 0 < bias[1].high
+    assert found[0].scores["mae"].value == pytest.approx(np.abs(said - truth)[female].mean())
+
+
+def test_classes_are_measured_in_parts():
+    truth = np.arange(100) // 2 % 3
+    p = np.eye(3)[np.where(halves(100) == "f", truth, 0)]
+    found = others(Target("classes", truth.astype(float), ("a", "b", "c")), p)
+    assert found[0].scores["accuracy"].value == 1
+    assert found[1].scores["accuracy"].value == pytest.approx(np.mean(truth[1::2] == 0))
+
+
+def test_survival_is_measured_in_parts():
+    rng = np.random.default_rng(0)
+    risk = rng.normal(size=100)
+    target = Target("survival", rng.exponential(np.exp(-risk)), events=np.arange(100) % 4 > 1)
+    found = others(target, risk[:, None])
+    assert [part.events for part in found] == [25, 25]
+    assert all(part.scores["concordance"].low > 0.5 for part in found)
+
+
+def test_small_parts_of_other_outcomes_have_a_reason():
+    n, site = 60, np.where(np.arange(60) < 5, "small", "large")
+    asked, description = table(n, site=site), Description(site="site")
+    events = np.ones(n, dtype=bool)
+    for target, outputs in (
+        (Target("number", np.arange(60.0)), 1),
+        (Target("classes", np.arange(60.0) % 3, ("a", "b", "c")), 3),
+        (Target("survival", np.arange(60.0) + 1, events=events), 1),
+    ):
+        given = judged_once(target, np.full((n, outputs), 1 / outputs))
+        clusters = clusters_of(given, table=asked, description=description)
+        parts = other_subgroups(given, clusters, table=asked, description=description)
+        small = next(part for part in parts if part.value == "small")
+        assert all("fewer than 10" in score.reason for score in small.scores.values())

@@ -15,6 +15,7 @@ from vesalius.predict._description import Description
 from vesalius.predict._intervals import Clusters, difference, share, t_interval
 from vesalius.predict._judged import Judged
 from vesalius.predict._recalibrate import calibration
+from vesalius.predict._survival_scores import survival_scores
 from vesalius.predict._table import Floats, Table
 
 FEWEST = 10
@@ -126,6 +127,54 @@ def subgroups(
     return tuple(found)
 
 
+def other_subgroups(
+    judged: Judged, clusters: Clusters, *, table: Table, description: Description
+) -> tuple[Subgroup, ...]:
+    """Measure each part of the cases where the outcome is not of two classes.
+
+    Args:
+        judged: The predictions.
+        clusters: Patients.
+        table: The cases.
+        description: Names the columns.
+
+    Returns:
+        Each part with ``accuracy`` (classes), ``mae`` and ``bias`` (a number), or ``concordance``
+        (survival), which asks for ten patients, and for ten with the event in survival.
+    """
+    found = []
+    for part in parts_of(judged, table=table, description=description):
+        rows = np.flatnonzero(part.inside)
+        own, patients = judged.rows(rows), clusters.rows(rows)
+        seen = own.target.events
+        m = len(np.unique(patients.of[seen])) if seen.size else 0
+        scores = _other_scores(own, patients, m)
+        found.append(Subgroup(part.column, part.value, patients.count, m, scores))
+    return tuple(found)
+
+
+def _other_scores(judged: Judged, clusters: Clusters, events: int) -> dict[str, Estimate]:
+    few = clusters.count < FEWEST
+    if judged.target.kind == "survival":
+        if events < FEWEST:
+            return {"concordance": _few(events, "patients with the event")}
+        return survival_scores(judged, clusters)
+    if judged.target.kind == "classes":
+        right = (judged.scores.argmax(axis=1) == judged.target.values).astype(np.float64)
+        if few:
+            return {"accuracy": _few(clusters.count, "patients")}
+        return {"accuracy": share(right, np.ones_like(right), clusters, nothing="")}
+    e = judged.scores[:, 0] - judged.target.values
+    if few:
+        return dict.fromkeys(("mae", "bias"), _few(clusters.count, "patients"))
+    return {name: _mean(values, clusters) for name, values in (("mae", np.abs(e)), ("bias", e))}
+
+
+def _mean(values: Floats, clusters: Clusters) -> Estimate:
+    error = _error(values, clusters)
+    return t_interval(float(values.mean()), error, freedom=clusters.count - 1.0)
+
+
 def _scores(judged: Judged, clusters: Clusters) -> dict[str, Estimate]:
     events, p = judged.target.values > 0.5, judged.scores[:, 0]
     few = _too_few(events, clusters)
@@ -135,13 +184,8 @@ def _scores(judged: Judged, clusters: Clusters) -> dict[str, Estimate]:
         found["auc"] = auc_estimate(ranked, events, clusters)
         found["calibration_intercept"] = calibration(events, p, clusters=clusters)[0]
     loss = np.square(p - events)
-    brier, error = float(loss.mean()), _error(loss, clusters)
     small = clusters.count < FEWEST
-    found["brier"] = (
-        _few(clusters.count, "patients")
-        if small
-        else t_interval(brier, error, freedom=clusters.count - 1.0)
-    )
+    found["brier"] = _few(clusters.count, "patients") if small else _mean(loss, clusters)
     return found | _decisions(judged, clusters)
 
 

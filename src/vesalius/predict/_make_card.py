@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from vesalius.predict._auc import ONE_CLASS, area, fold_keys
 from vesalius.predict._card import Card, Curve, Estimate, Subgroup
 from vesalius.predict._curves import agreement, binary_curves
 from vesalius.predict._description import Description
-from vesalius.predict._fairness import gap_remarks, subgroups
+from vesalius.predict._fairness import gap_remarks, other_subgroups, subgroups
 from vesalius.predict._intervals import Clusters, clusters_of
 from vesalius.predict._judged import Judged
 from vesalius.predict._recalibrate import EDGE
@@ -47,10 +48,13 @@ def make_card(
     if judged.target.kind == "binary":
         return _binary(judged, clusters, table, description, generator)
     if judged.target.kind == "classes":
-        return _classes(judged, clusters, generator)
-    if judged.target.kind == "number":
-        return _number(judged, clusters, generator)
-    return _survival(judged, clusters)
+        made = _classes(judged, clusters, generator)
+    elif judged.target.kind == "number":
+        made = _number(judged, clusters, generator)
+    else:
+        made = _survival(judged, clusters)
+    parts = other_subgroups(judged, clusters, table=table, description=description)
+    return replace(made, subgroups=parts)
 
 
 def _binary(

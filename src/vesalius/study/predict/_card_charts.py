@@ -21,6 +21,10 @@ AXES = {
     "auc": ("AUC of each part", "AUC", 0.5),
     "sensitivity": ("Sensitivity of each part", "sensitivity", math.nan),
     "specificity": ("Specificity of each part", "specificity", math.nan),
+    "accuracy": ("Accuracy of each part", "accuracy", math.nan),
+    "mae": ("Error of each part", "mean absolute error", math.nan),
+    "bias": ("Bias of each part", "predicted less true", 0.0),
+    "concordance": ("Concordance of each part", "C-index", 0.5),
 }
 
 
