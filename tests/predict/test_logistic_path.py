@@ -157,6 +157,41 @@ def test_a_lasso_of_classes_that_are_told_apart_ends():
     )
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("apart", [1e-9, 1e-6, 1e-3])
+def test_features_that_are_nearly_copies_do_not_hold_it_up(loss, apart):
+    values, truth, weight = problem(loss, cases=40, features=20)
+    noise = apart * np.random.default_rng(1).normal(size=values.shape)
+    twins = np.column_stack([values, values + noise])
+    top = largest_weight(twins, truth, weight)
+    along = np.column_stack([np.geomspace(top, 0.01 * top, 10), np.zeros(10)])
+    found = penalised_path(twins, truth, weight, penalties=along, rule=PathRule(loss))
+    for k in range(10):
+        b, b0 = found.weights[k], found.intercepts[k]
+        assert broken(b, b0, twins, truth, weight, loss, along[k, 0], 0) <= 1.01e-6 * top
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    cases=st.integers(6, 50),
+    features=st.integers(1, 90),
+    seed=st.integers(0, 10_000),
+    weight=st.sampled_from([1e-5, 1e-3, 0.1]),
+)
+def test_ends_whatever_the_shape_and_the_units(cases, features, seed, weight):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(cases, features)) * 10 ** rng.uniform(-4, 5, features)
+    names = rng.integers(0, 3, cases).astype(float)
+    names[:3] = (0, 1, 2)
+    for target in (
+        Target("binary", np.minimum(names, 1), ("a", "b")),
+        Target("classes", names, ("a", "b", "c")),
+        Target("number", 1e4 * names),
+    ):
+        for model in (Lasso(weight), Ridge(weight), ElasticNet(weight, 0.1)):
+            assert np.isfinite(model.fit(values, target).predict(values)).all()
+
+
 def test_agrees_with_the_path_of_scikit_learn():
     values, truth, _ = problem("square", cases=50, features=30)
     weight = np.full(50, 1 / 50)

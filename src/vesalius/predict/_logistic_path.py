@@ -14,7 +14,7 @@ from vesalius.predict._table import Floats
 
 Loss = Literal["square", "logistic", "softmax"]
 LARGEST = 1e100
-FLAT = 1e-5
+FLAT = 1e-10
 """Least curvature of a case: one that is certain still holds its ground a little."""
 SAME = 1e-12
 """Share of its spread that a feature must have of its own to be solved for beside others."""
