@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import vesalius.io._rows as rows
 from vesalius.errors import FormatError, OutputError
-from vesalius.io.tables import read_note, read_rows, safe_cell, write_csv, write_parquet
+from vesalius.io.tables import read_note, read_rows, safe_cell, write_csv, write_note, write_parquet
 
 FRAME = pd.DataFrame(
     {"case": ["a", "b", "c"], "x": [1.5, float("nan"), -2e-300], "sex": ["f", "", "m"]}
@@ -179,6 +179,25 @@ class TestNote:
     def test_of_a_text_file_is_empty(self, tmp_path):
         write_csv(tmp_path / "t.csv", FRAME)
         assert read_note(tmp_path / "t.csv") == {}
+
+    def test_of_a_text_file_stands_beside_it(self, tmp_path):
+        write_csv(tmp_path / "t.csv", FRAME)
+        write_note(tmp_path / "t.csv", {"features": ["x"], "history": []})
+        assert (tmp_path / "t.csv.note.json").is_file()
+        assert read_note(tmp_path / "t.csv") == {"features": ["x"], "history": []}
+
+    def test_beside_a_text_file_that_is_damaged_is_refused(self, tmp_path):
+        write_csv(tmp_path / "t.csv", FRAME)
+        (tmp_path / "t.csv.note.json").write_text("{")
+        with pytest.raises(FormatError, match=r"t\.csv\.note\.json"):
+            read_note(tmp_path / "t.csv")
+
+    def test_beside_a_text_file_that_is_too_large_is_refused(self, tmp_path, monkeypatch):
+        write_csv(tmp_path / "t.csv", FRAME)
+        write_note(tmp_path / "t.csv", {"features": ["x"] * 500})
+        monkeypatch.setattr(rows, "MOST_BYTES", 1 << 10)
+        with pytest.raises(FormatError, match="must unpack to at most"):
+            read_note(tmp_path / "t.csv")
 
     def test_of_a_stranger_is_empty(self, tmp_path):
         FRAME.to_parquet(tmp_path / "t.parquet")

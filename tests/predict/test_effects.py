@@ -110,6 +110,15 @@ def test_batches_of_one_class_are_not_in_the_adjusted_estimates():
     np.testing.assert_allclose(ratio, spread, rtol=1e-6)
 
 
+def test_no_batch_of_both_classes_leaves_no_adjusted_estimate():
+    rng = np.random.default_rng(4)
+    table = of(rng.normal(size=(20, 2)), site=["A", "B"] * 10)
+    found = effect(table, Description(batch="site"), Target("binary", np.arange(20) % 2.0))
+    assert found.cases == 0
+    assert found.adjusted.reasons == (FEW, FEW)
+    assert np.isfinite(found.crude.estimate).all()
+
+
 def test_gaps_leave_a_case_out_of_one_feature():
     rng = np.random.default_rng(5)
     values = rng.normal(size=(60, 3))

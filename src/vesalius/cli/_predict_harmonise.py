@@ -93,9 +93,7 @@ def harmonise(
     seen its test cases; put the step into the model's recipe instead.
     """
     from vesalius.predict import Description
-    from vesalius.study.predict._harmonise import run_harmonise
-    from vesalius.study.predict._harmonise_job import HarmoniseJob, Manner
-    from vesalius.study.predict._job import Columns
+    from vesalius.study.predict import Columns, HarmoniseJob, Manner, run_harmonise
 
     kept = tuple(name.strip() for text in keep or () for name in text.split(",") if name.strip())
     said = Description(

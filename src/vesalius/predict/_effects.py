@@ -16,6 +16,7 @@ from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 
 _SHOWN = 5
+_LEAST_CASES = 3
 
 
 @final
@@ -79,7 +80,8 @@ def effect(
     exposure = description.exposure if not features else ""
     for_ = tuple(dict.fromkeys(name for name in for_ if name != exposure))
     entered, dropped = _informative(table, description, target)
-    covariates = terms_of(table.rows(entered), for_).values
+    few = len(entered) < _LEAST_CASES
+    covariates = np.zeros((len(entered), 0)) if few else terms_of(table.rows(entered), for_).values
     spread = _spread(values)
     scaled = values / np.where(spread > 0, spread, 1.0)
     crude = _each(scaled, np.zeros((len(values), 0)), target)
@@ -148,7 +150,7 @@ def _each(values: Floats, covariates: Floats, target: Target) -> Association:
     parts = np.full((4, values.shape[1]), np.nan)
     reasons = [FEW] * values.shape[1]
     for there, places in alike_gaps(values):
-        if len(there) < 3:
+        if len(there) < _LEAST_CASES:
             continue
         of = fit(values[np.ix_(there, places)], covariates[there], target.values[there])
         parts[:, places] = of.estimate, of.low, of.high, of.p

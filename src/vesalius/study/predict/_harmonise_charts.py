@@ -77,6 +77,8 @@ def _components(when: str, seen: Seen) -> Chart:
 
 def _framed(values: Values) -> tuple[Values, int]:
     """Bring the few cases that are far from all others to the frame of the others."""
+    if not len(values):
+        return values, 0
     low, high = np.quantile(values, _FRAME, axis=0)
     room = (high - low) / 2
     framed = np.clip(values, low - room, high + room)

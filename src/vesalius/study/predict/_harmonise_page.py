@@ -196,7 +196,7 @@ def _effect_table(told: Told, before: Effects) -> Table:
     if after is not None:
         columns.append("Adjusted, after")
     rows = []
-    for j in order:
+    for j in order.tolist():
         row = [before.names[j], _interval(before, "crude", j), _interval(before, "adjusted", j)]
         if after is not None:
             row.append(_interval(after, "adjusted", j))
