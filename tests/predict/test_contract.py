@@ -48,6 +48,7 @@ SETTINGS = {
     "Drop": {"patterns": ("f07",)},
     "LassoSelect": {"features": 3},
     "Mrmr": {"features": 3},
+    "Forest": {"trees": 30},
     "Stability": {"icc": (("f00", 0.9), ("f01", 0.8), ("f02", 0.3))},
     "Univariate": {"features": 3},
 }
