@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesalius.errors import ConfigError, ConvergenceError, IntensityError, RegionError
@@ -53,6 +53,7 @@ def residuals(table):
 
 
 class TestWhatItDoes:
+    @settings(max_examples=25)
     @given(seeds)
     def test_makes_means_and_spreads_of_batches_equal_without_shrinking(self, seed):
         table = cases(seed)
@@ -62,6 +63,7 @@ class TestWhatItDoes:
         np.testing.assert_allclose(means, np.tile(table.values.mean(axis=0), (3, 1)), atol=1e-9)
         np.testing.assert_allclose(spreads, np.tile(spreads[0], (3, 1)), rtol=1e-9)
 
+    @settings(max_examples=25)
     @given(seeds)
     def test_gives_each_batch_the_pooled_spread(self, seed):
         table = cases(seed)
@@ -70,6 +72,7 @@ class TestWhatItDoes:
         for own in groups(out):
             np.testing.assert_allclose(own.var(axis=0, ddof=1), pooled, rtol=1e-9)
 
+    @settings(max_examples=25)
     @given(seeds)
     def test_keeps_the_effect_of_a_covariate(self, seed):
         table = cases(seed, effect=0.3)
@@ -91,6 +94,7 @@ class TestWhatItDoes:
         assert slope[()] < 0.8
         assert 0.9 < slope[("old",)] < 1.1
 
+    @settings(max_examples=25)
     @given(seeds, st.floats(-50, 50), st.floats(0.1, 20))
     def test_follows_a_shift_and_a_stretch_of_the_features(self, seed, shift, stretch):
         table = cases(seed)
@@ -99,6 +103,7 @@ class TestWhatItDoes:
         b = step(keep=("age", "sex")).fit(moved).transform(moved).values
         np.testing.assert_allclose(b, stretch * a + shift, rtol=1e-7, atol=1e-7)
 
+    @settings(max_examples=25)
     @given(seeds)
     def test_does_not_depend_on_the_order_of_cases(self, seed):
         table = cases(seed)
@@ -214,6 +219,7 @@ class TestNewCases:
         ]
         assert gap[1] < 0.3 * gap[0]
 
+    @settings(max_examples=25)
     @given(seeds)
     def test_a_batch_of_the_training_that_comes_again_under_a_new_name_is_treated_alike(self, seed):
         table = cases(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_combat import cases, step
 
@@ -41,6 +41,7 @@ def test_are_the_moments_of_the_text_book():
     np.testing.assert_allclose(found.largest, np.abs(values).max(axis=0))
 
 
+@settings(max_examples=25)
 @given(seeds, st.integers(1, 19))
 def test_of_two_parts_joined_are_those_of_the_whole(seed, cut):
     values, covariates = drawn(seed)
@@ -54,6 +55,7 @@ def test_of_two_parts_joined_are_those_of_the_whole(seed, cut):
         )
 
 
+@settings(max_examples=25)
 @given(seeds)
 def test_joining_does_not_depend_on_the_order(seed):
     values, covariates = drawn(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_combat import as_table
 
@@ -113,6 +113,7 @@ def test_keeps_growth():
     np.testing.assert_allclose(slope.mean(), 0.3, atol=0.1)
 
 
+@settings(max_examples=25)
 @given(seeds)
 def test_does_not_depend_on_the_order_of_cases(seed):
     table, _ = visits(seed, patients=8)

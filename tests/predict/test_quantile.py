@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from test_combat import as_table, cases, groups
@@ -19,6 +19,7 @@ def step(**settings):
     return Quantile(**({"batch": "scanner"} | settings))
 
 
+@settings(max_examples=25)
 @given(seeds)
 def test_gives_all_batches_one_distribution(seed):
     table = cases(seed, sizes=(120, 150), features=2)
@@ -27,6 +28,7 @@ def test_gives_all_batches_one_distribution(seed):
         assert stats.ks_2samp(a[:, j], b[:, j]).statistic < 0.04
 
 
+@settings(max_examples=25)
 @given(seeds)
 def test_keeps_the_order_within_a_batch(seed):
     table = cases(seed)
@@ -35,6 +37,7 @@ def test_keeps_the_order_within_a_batch(seed):
         np.testing.assert_array_equal(before.argsort(axis=0), after.argsort(axis=0))
 
 
+@settings(max_examples=25)
 @given(seeds, st.floats(-50, 50), st.floats(0.1, 20))
 def test_undoes_a_shift_and_a_stretch_of_one_batch(seed, shift, stretch):
     rng = np.random.default_rng(seed)

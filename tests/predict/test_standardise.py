@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_combat import as_table, cases, groups
 
@@ -13,6 +13,7 @@ from vesalius.predict.harmonise import ZScore
 seeds = st.integers(0, 10_000)
 
 
+@settings(max_examples=25)
 @given(seeds)
 def test_gives_each_batch_mean_0_and_spread_1(seed):
     table = cases(seed)
@@ -21,6 +22,7 @@ def test_gives_each_batch_mean_0_and_spread_1(seed):
         np.testing.assert_allclose(own.std(axis=0, ddof=1), 1)
 
 
+@settings(max_examples=25)
 @given(seeds, st.floats(-50, 50), st.floats(0.1, 20))
 def test_does_not_see_a_shift_or_a_stretch_of_a_batch(seed, shift, stretch):
     table = cases(seed)

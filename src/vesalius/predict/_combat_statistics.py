@@ -313,5 +313,5 @@ def check_spread(model: Model, features: Sequence[str], reference: str = "") -> 
         where = f"the reference {reference!r}" if reference else "every batch"
         raise IntensityError(
             f"a feature must vary within batches, got {_some(features, flat)} constant within "
-            f"{where}: leave it out, or put a Constant step before"
+            f"{where}: leave it out, or put a Variance step before"
         )
