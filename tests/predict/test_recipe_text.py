@@ -125,7 +125,7 @@ BAD = [
     ("stepz: [scale]", "the recipe must hold known keys, got 'stepz': did you mean 'steps'"),
     ("q: 1", "the recipe must hold known keys, got 'q': known are description"),
     ("steps: [scales]", "got 'scales': did you mean 'scale'"),
-    ("steps: [{scale: {methode: robust}}]", r"steps\[0\]\.scale must hold known keys.*'method'"),
+    ("steps: [{scale: {methods: robust}}]", r"steps\[0\]\.scale must hold known keys.*'method'"),
     ("steps: [{scale: {method: robus}}]", r"method must be one of .*did you mean 'robust'"),
     ("steps: [{scale: 3}]", r"steps\[0\]\.scale must be a mapping of settings, got 3"),
     ("steps: [{scale: {}, impute: {}}]", r"steps\[0\] must be a word or one word with settings"),
