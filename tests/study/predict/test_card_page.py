@@ -120,17 +120,38 @@ def test_all_charts_are_there(page):
 def test_all_tables_are_there(page):
     titles = [one.title for one in page.tables]
     assert titles[0] == "Confusion: 120 decisions"
-    assert titles[1].startswith("Fairness")
-    assert titles[2] == "Each of the 5 trainings"
-    assert titles[3] == "Features used"
-    assert titles[4].startswith("TRIPOD+AI: ")
-    assert titles[5].startswith("CLEAR: ")
+    assert titles[1] == "Fairness: parts of the cases"
+    assert titles[2] == "Fairness: gaps, each part less the rest"
+    assert titles[3] == "Each of the 5 trainings"
+    assert titles[4] == "Features used"
+    assert titles[5].startswith("TRIPOD+AI: ")
+    assert titles[6].startswith("CLEAR: ")
     for one in page.tables:
         assert all(len(row) == len(one.columns) for row in one.rows), one.title
 
 
+def test_a_part_too_small_says_why_in_a_column_of_its_own(found):
+    small = replace(
+        found.card.subgroups[0],
+        scores={
+            "auc": Estimate(float("nan"), reason="3 patients with the event: fewer than 10"),
+            "brier": Estimate(0.2, 0.1, 0.3),
+            "auc_gap": Estimate(-0.1, -0.2, 0.05),
+        },
+    )
+    card = replace(found.card, subgroups=(small,))
+    tables = card_page(replace(found, card=card), model(), Facts("t.csv")).tables
+    assert tables[1].columns == ("Part", "Cases", "Events", "AUC", "Brier score", "Left out")
+    assert tables[1].rows[0][3:] == (
+        "–",
+        "0.20 (0.10\u00a0to\u00a00.30)",
+        "3 patients with the event: fewer than 10",
+    )
+    assert tables[2].rows[0][3] == "−0.10 (−0.20\u00a0to\u00a00.05)"
+
+
 def test_a_training_tells_its_settings(page):
-    assert page.tables[2].rows[0] == ("1.0", "96", "24", "weight 0.1", "1", "0.700", "0.600")
+    assert page.tables[3].rows[0] == ("1.0", "96", "24", "weight 0.1", "1", "0.700", "0.600")
 
 
 def test_says_that_folds_widen_the_intervals_only_where_they_do(page, found):

@@ -237,24 +237,41 @@ def _confusion(card: Card) -> list[Table]:
 
 
 def _subgroups(card: Card) -> list[Table]:
-    if not card.subgroups:
-        return []
-    names = list(dict.fromkeys(name for one in card.subgroups for name in one.scores))
-    columns = ("Part", "Cases", "Events", *(_part_word(name) for name in names))
-    rows = tuple(
-        (
-            f"{one.column} = {one.value}",
-            str(one.cases),
-            str(one.events),
-            *(figure(one.scores[name]) if name in one.scores else "" for name in names),
-        )
-        for one in card.subgroups
-    )
-    return [Table("Fairness: parts of the cases; gaps are the part less the rest", columns, rows)]
+    """List the figures of the parts, and how far each lies from the rest."""
+    every = list(dict.fromkeys(name for one in card.subgroups for name in one.scores))
+    gaps = [name for name in every if name.endswith("_gap")]
+    own = [name for name in every if not name.endswith("_gap")]
+    made = []
+    if own:
+        made.append(_parts(card, own, "Fairness: parts of the cases"))
+    if gaps:
+        made.append(_parts(card, gaps, "Fairness: gaps, each part less the rest"))
+    return made
+
+
+def _parts(card: Card, names: list[str], title: str) -> Table:
+    columns = ("Part", "Cases", "Events", *(_part_word(name) for name in names), "Left out")
+    rows = []
+    for one in card.subgroups:
+        scores = [one.scores.get(name, Estimate(math.nan)) for name in names]
+        reasons = dict.fromkeys(s.reason for s in scores if math.isnan(s.value) and s.reason)
+        head = (f"{one.column} = {one.value}", str(one.cases), str(one.events))
+        rows.append((*head, *(_brief(score) for score in scores), "; ".join(reasons)))
+    return Table(title, columns, tuple(rows))
 
 
 def _part_word(name: str) -> str:
-    return f"{_word(name.removesuffix('_gap'))}, gap" if name.endswith("_gap") else _word(name)
+    return {"ppv": "PPV"}.get(name, _word(name.removesuffix("_gap")))
+
+
+def _brief(score: Estimate) -> str:
+    """Write a figure with two decimals, its interval kept in one piece."""
+    if math.isnan(score.value):
+        return "–"
+    found = f"{score.value:.2f}"
+    if not math.isnan(score.low):
+        found += f" ({score.low:.2f} to {score.high:.2f})".replace(" to ", "\u00a0to\u00a0")
+    return found.replace("-", "−")
 
 
 def _leaks(found: Validation) -> list[Table]:
@@ -308,7 +325,9 @@ def _features(shares: Mapping[str, float]) -> list[Table]:
 
 def _checklist(name: str, items: tuple[Item, ...]) -> Table:
     done = sum(item.state == "done" for item in items)
-    rows = tuple((item.number, item.text, item.state, item.where) for item in items)
+    rows = tuple(
+        (item.number, item.text, item.state.replace(" ", "\u00a0"), item.where) for item in items
+    )
     title = f"{name}: {done} of {len(items)} items answered by this report"
     return Table(title, ("Item", "What is asked", "State", "Where"), rows)
 
