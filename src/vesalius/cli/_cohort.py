@@ -96,8 +96,11 @@ def _tell(done: "Done", *, quiet: bool) -> None:
         typer.echo(f"error: {hidden} more; see {done.folder / 'cases.csv'}", err=True)
     if quiet:
         return
-    for text in done.remarks:
+    for text in done.remarks[:_SHOWN]:
         typer.echo(f"note: {printable(text)}")
+    if len(done.remarks) > _SHOWN:
+        more = len(done.remarks) - _SHOWN
+        typer.echo(f"note: {more} more; see 'findings' in {done.folder / 'cases.csv'}")
     measured = done.cases - len(done.failures)
     before = f" ({done.cached} of them before)" if done.cached else ""
     typer.echo(f"{measured} of {done.cases} cases measured{before}: {done.rows} regions")

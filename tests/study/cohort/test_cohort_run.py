@@ -110,6 +110,7 @@ def test_each_case_has_a_row_that_says_what_became_of_it(out):
     assert table["regions_measured"].tolist() == [2, 2, 2]
     assert set(table["cause"]) == {""}
     assert table["image"].tolist()[0] == "scan0.nii.gz"
+    assert set(table["findings"]) == {""}
 
 
 def test_provenance_names_content_and_no_path(manifest, out):
@@ -342,6 +343,16 @@ def test_cases_of_two_modalities_are_kept_apart(tmp_path):
     assert all("not measured with this configuration" in text for text in reasons)
     with pytest.raises(VesaliusError, match=r"must have one unit|one set of parameters"):
         read_table(tmp_path / "out")
+
+
+def test_what_is_noticed_about_a_case_stands_beside_it(tmp_path):
+    manifest = write_cohort(tmp_path, 2)
+    job = Job((parse_config("features: {families: [statistics]}\nmodality: MR"),))
+    done, _ = run(manifest, tmp_path / "out", job=job)
+    (remark,) = done.remarks
+    assert remark.startswith("2 cases: The modality is MR and nothing normalises")
+    found = read_rows(tmp_path / "out" / "cases.parquet")["findings"].tolist()
+    assert found == [remark.removeprefix("2 cases: ")] * 2
 
 
 def test_error_bars_stand_in_the_long_table(tmp_path):

@@ -1,6 +1,7 @@
 """A worker that dies costs its case alone; nothing is left running."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -173,3 +174,11 @@ def test_no_thread_is_left(python, tmp_path):
     time.sleep(0.3)
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if "_lead" in name or "_watch" in name]
+
+
+def test_an_interrupt_ends_the_workers(python, tmp_path):
+    before = children()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(python, tmp_path, "sleep", "sleep2", workers=2)
+    assert children() == before

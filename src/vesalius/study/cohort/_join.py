@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -114,16 +114,30 @@ def write_tables(
     return len(frame), _remarks(digests, units)
 
 
-def write_cases(
-    out: Path, manifest: Manifest, found: Mapping[str, tuple[str, str]], regions: Mapping[str, int]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a case.
+
+    Attributes:
+        status: ``"done"``, ``"partial"`` (some regions could not be measured) or ``"failed"``.
+        cause: Why it is not done.
+        regions: Measured regions.
+        findings: What must be known before its numbers are used.
+    """
+
+    status: Literal["done", "partial", "failed"]
+    cause: str = ""
+    regions: int = 0
+    findings: tuple[str, ...] = ()
+
+
+def write_cases(out: Path, manifest: Manifest, fates: Mapping[str, Fate]) -> None:
     """Write one row for each case: the manifest, and what became of it.
 
     Args:
         out: The folder.
         manifest: The cases.
-        found: Status and cause of each case, by name.
-        regions: Measured regions of each case, by name.
+        fates: What became of each case, by name.
 
     Raises:
         OutputError: A file cannot be written.
@@ -133,9 +147,10 @@ def write_cases(
     frame.insert(0, "case", names)
     write_csv(out / "manifest.csv", frame)
     frame = frame.assign(
-        regions_measured=[float(regions.get(name, 0)) for name in names],
-        status=[found[name][0] for name in names],
-        cause=[found[name][1] for name in names],
+        regions_measured=[float(fates[name].regions) for name in names],
+        status=[fates[name].status for name in names],
+        cause=[fates[name].cause for name in names],
+        findings=[" ".join(fates[name].findings) for name in names],
     )
     write_parquet(out / CASES, frame)
     write_csv(out / "cases.csv", frame)

@@ -18,7 +18,16 @@ FILES = ("image", "labels")
 HOW = ("regions", "roi", "unit", "modality")
 """Columns that say how a case is measured."""
 
-RESERVED = ("case", "label", "status", "cause", "config_hash", "reason")
+RESERVED = (
+    "case",
+    "label",
+    "config_hash",
+    "reason",
+    "regions_measured",
+    "status",
+    "cause",
+    "findings",
+)
 """Columns of the tables that a run writes."""
 
 _MODALITIES = ("CT", "MR", "PET", "other")

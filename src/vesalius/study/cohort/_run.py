@@ -14,7 +14,7 @@ from vesalius.core._provenance import hash_json
 from vesalius.errors import FormatError
 from vesalius.study._folder import make_folder, put
 from vesalius.study.cohort._job import Job, Prepared, prepare_all
-from vesalius.study.cohort._join import write_cases, write_tables
+from vesalius.study.cohort._join import Fate, write_cases, write_tables
 from vesalius.study.cohort._journal import CaseEntry, is_recorded, recall_case
 from vesalius.study.cohort._lock import only_one
 from vesalius.study.cohort._manifest import Case, Manifest
@@ -202,9 +202,7 @@ def _refused(found: Prepared) -> CaseResult:
 def _write(out: Path, job: Job, ledger: _Ledger) -> Done:
     """Write all tables."""
     cases, journal = ledger.manifest.cases, out / JOURNAL
-    found: dict[str, tuple[str, str]] = {}
-    regions: dict[str, int] = {}
-    notes: Counter[str] = Counter()
+    fates: dict[str, Fate] = {}
 
     def entries() -> Iterator[tuple[Case, CaseEntry]]:
         for case in cases:
@@ -212,16 +210,16 @@ def _write(out: Path, job: Job, ledger: _Ledger) -> Done:
             entry = recall_case(journal, ledger.keys[case.name]) if result.ended == "done" else None
             if entry is None:
                 cause = result.cause or "its entry in the journal is gone: run again"
-                found[case.name] = ("failed", cause)
+                fates[case.name] = Fate("failed", cause)
                 continue
             told = "; ".join(f"{label}: {why}" for label, why in sorted(entry.failures.items()))
-            found[case.name] = ("partial", told) if told else ("done", "")
-            regions[case.name] = len(entry.table.column("label").unique())
-            notes.update(entry.findings)
+            regions = len(entry.table.column("label").unique())
+            fates[case.name] = Fate("partial" if told else "done", told, regions, entry.findings)
             yield case, entry
 
     rows, remarks = write_tables(out, ledger.manifest, entries())
-    write_cases(out, ledger.manifest, found, regions)
+    write_cases(out, ledger.manifest, fates)
+    notes = Counter(text for fate in fates.values() for text in fate.findings)
     inputs = {"manifest": hash_json(ledger.manifest.columns.astype(str).to_dict("list"))}
     inputs |= {f"case {case.name}": ledger.inputs[case.name] for case in cases}
     record = Provenance("cohort", job.to_json(), inputs).to_json()
@@ -231,11 +229,11 @@ def _write(out: Path, job: Job, ledger: _Ledger) -> Done:
         len(cases),
         len(ledger.cached),
         tuple(
-            (name, cause, ledger.results[name].detail)
-            for name, (status, cause) in found.items()
-            if status == "failed"
+            (name, fate.cause, ledger.results[name].detail)
+            for name, fate in fates.items()
+            if fate.status == "failed"
         ),
-        tuple((name, cause) for name, (status, cause) in found.items() if status == "partial"),
+        tuple((name, fate.cause) for name, fate in fates.items() if fate.status == "partial"),
         rows,
         (*remarks, *_notes(notes)),
     )
