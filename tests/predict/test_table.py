@@ -130,6 +130,22 @@ class TestAsTable:
     def test_rows_are_numbered_where_nothing_names_them(self):
         assert as_table(FRAME.drop(columns="subject"), ASKED).cases[0] == "row1"
 
+    @pytest.mark.parametrize("name", ["ID", "Subject", "PatientID", "patient_id", "MRN"])
+    def test_a_number_that_says_who_is_no_feature(self, name):
+        table = as_table(
+            FRAME.drop(columns="subject").assign(**{name: [4.0, 3.0, 2.0, 1.0]}), ASKED
+        )
+        assert table.features == ("f1", "f2")
+        assert table.cases == ("4", "3", "2", "1")
+
+    def test_a_patient_seen_twice_does_not_name_the_cases(self):
+        table = as_table(FRAME.drop(columns="subject").assign(patient=["p", "p", "q", "r"]), ASKED)
+        assert table.cases == ("row1", "row2", "row3", "row4")
+
+    def test_refuses_an_id_twice(self):
+        with pytest.raises(ConfigError, match="each case must occur once, got 'a' again"):
+            as_table(FRAME.assign(subject=["a", "a", "c", "d"]), ASKED)
+
     def test_regions_of_one_subject_are_cases(self):
         two = pd.DataFrame({"subject": ["a", "a"], "label": ["1", "2"], "f": [1.0, 2.0]})
         assert as_table(two).cases == ("a:1", "a:2")

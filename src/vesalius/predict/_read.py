@@ -25,6 +25,8 @@ ABOUT = ("case", "subject", "session", "role", "label", "config_hash", "reason")
 PLAIN = Description()
 """Nothing is known of the columns."""
 _CASE = ("case", "subject", "id")
+_NAMES = frozenset({*_CASE, "caseid", "subjectid", "patient", "patientid", "pid", "mrn"})
+"""Names, in small letters without marks, of columns that say who and are never a feature."""
 
 
 @final
@@ -172,7 +174,7 @@ def frame_of(table: Table) -> "pd.DataFrame":
     import pandas as pd
 
     frame = table.columns.copy()
-    if not any(name in frame for name in _CASE):
+    if not _case_column(frame):
         frame.insert(0, "case", list(table.cases))
     by_case: dict[str, list[str]] = {}
     for (case, feature), why in table.reasons.items():
@@ -205,7 +207,7 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 def _features(
     frame: "pd.DataFrame", description: Description, choice: Choice, note: dict[str, Any]
 ) -> list[str]:
-    roles = {*description.named, *ABOUT}
+    roles = {*description.named, *ABOUT, *(n for n in map(str, frame.columns) if _says_who(n))}
     numeric = [str(n) for n in frame.columns if frame[n].dtype.kind in "fiub" and n not in roles]
     known = set(note.get("features", ()))
     if choice.features:
@@ -238,7 +240,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _cases(frame: "pd.DataFrame", description: Description) -> tuple[str, ...]:
-    name = description.case or next((n for n in _CASE if n in frame.columns), "")
+    name = description.case or _case_column(frame)
     if not name:
         width = len(str(len(frame)))
         return tuple(f"row{k:0{width}d}" for k in range(1, len(frame) + 1))
@@ -250,6 +252,20 @@ def _cases(frame: "pd.DataFrame", description: Description) -> tuple[str, ...]:
             f"every case must have a name, row {texts.index('') + 1} has none in {name!r}: fill it"
         )
     return tuple(texts)
+
+
+def _says_who(name: str) -> bool:
+    return "".join(c for c in name.lower() if c.isalnum()) in _NAMES
+
+
+def _case_column(frame: "pd.DataFrame") -> str:
+    """Find the column that names the cases: one of ours, else one that says who, once each."""
+    for name in _CASE:
+        for column in map(str, frame.columns):
+            if column.lower() == name:
+                return column
+    found = [n for n in map(str, frame.columns) if _says_who(n) and frame[n].is_unique]
+    return found[0] if found else ""
 
 
 def _name(value: object) -> str:
