@@ -208,3 +208,16 @@ def test_small_parts_of_other_outcomes_have_a_reason():
         parts = other_subgroups(given, clusters, table=asked, description=description)
         small = next(part for part in parts if part.value == "small")
         assert all("fewer than 10" in score.reason for score in small.scores.values())
+
+
+def test_the_interval_of_a_loss_does_not_go_below_zero():
+    site = np.where(np.arange(100) < 12, "small", "large")
+    given = judged(np.arange(100) % 2, np.where(np.arange(100) % 2 > 0, 0.99, 0.01))
+    scores = given.scores.copy()
+    scores[0] = 1.0
+    found = {
+        p.value: p
+        for p in measured(replace(given, scores=scores), table(100, site=site), site="site")
+    }
+    assert found["small"].scores["brier"].low == 0
+    assert found["small"].scores["brier"].value == pytest.approx(1 / 12, abs=1e-3)

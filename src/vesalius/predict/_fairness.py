@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, final
 
@@ -171,8 +171,10 @@ def _other_scores(judged: Judged, clusters: Clusters, events: int) -> dict[str, 
 
 
 def _mean(values: Floats, clusters: Clusters) -> Estimate:
+    """Lay an interval around a mean; that of losses does not go below zero."""
     error = _error(values, clusters)
-    return t_interval(float(values.mean()), error, freedom=clusters.count - 1.0)
+    found = t_interval(float(values.mean()), error, freedom=clusters.count - 1.0)
+    return replace(found, low=max(found.low, 0.0)) if values.min() >= 0 else found
 
 
 def _scores(judged: Judged, clusters: Clusters) -> dict[str, Estimate]:

@@ -136,16 +136,18 @@ def test_a_part_too_small_says_why_in_a_column_of_its_own(found):
         scores={
             "auc": Estimate(float("nan"), reason="3 patients with the event: fewer than 10"),
             "brier": Estimate(0.2, 0.1, 0.3),
+            "ppv": Estimate(float("nan"), reason="5 patients called an event: fewer than 10"),
             "auc_gap": Estimate(-0.1, -0.2, 0.05),
         },
     )
     card = replace(found.card, subgroups=(small,))
     tables = card_page(replace(found, card=card), model(), Facts("t.csv")).tables
-    assert tables[1].columns == ("Part", "Cases", "Events", "AUC", "Brier score", "Left out")
+    assert tables[1].columns == ("Part", "Cases", "Events", "AUC", "Brier score", "PPV", "Left out")
     assert tables[1].rows[0][3:] == (
         "–",
         "0.20 (0.10\u00a0to\u00a00.30)",
-        "3 patients with the event: fewer than 10",
+        "–",
+        "3 patients with the event, 5 patients called an event: fewer than 10",
     )
     assert tables[2].rows[0][3] == "−0.10 (−0.20\u00a0to\u00a00.05)"
 

@@ -256,7 +256,7 @@ def _parts(card: Card, names: list[str], title: str) -> Table:
         scores = [one.scores.get(name, Estimate(math.nan)) for name in names]
         reasons = dict.fromkeys(s.reason for s in scores if math.isnan(s.value) and s.reason)
         head = (f"{one.column} = {one.value}", str(one.cases), str(one.events))
-        rows.append((*head, *(_brief(score) for score in scores), "; ".join(reasons)))
+        rows.append((*head, *(_brief(score) for score in scores), _joined(list(reasons))))
     return Table(title, columns, tuple(rows))
 
 
@@ -264,11 +264,19 @@ def _part_word(name: str) -> str:
     return {"ppv": "PPV"}.get(name, _word(name.removesuffix("_gap")))
 
 
+def _joined(reasons: list[str]) -> str:
+    """Join reasons, what they end in alike once: 3 with the event, 9 without: fewer than 10."""
+    parts = [reason.rpartition(": ") for reason in reasons]
+    if len(parts) > 1 and len({tail for _, _, tail in parts}) == 1 and parts[0][0]:
+        return f"{', '.join(head for head, _, _ in parts)}: {parts[0][2]}"
+    return "; ".join(reasons)
+
+
 def _brief(score: Estimate) -> str:
     """Write a figure with two decimals, its interval kept in one piece."""
     if math.isnan(score.value):
         return "–"
-    found = f"{score.value:.2f}"
+    found = f"{round(score.value, 2) + 0.0:.2f}"  # no minus before a zero
     if not math.isnan(score.low):
         found += f" ({score.low:.2f} to {score.high:.2f})".replace(" to ", "\u00a0to\u00a0")
     return found.replace("-", "−")
