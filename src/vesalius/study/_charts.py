@@ -103,6 +103,8 @@ def scatter(title: str, note: str, of: Sequence[Line], *, axes: tuple[str, str])
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
     if any(group.name for group in of):
+        many = len(of) > 4  # their names would cover the points
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if many else {}
         ax.legend(
             frameon=False,
             labelcolor=INK,
@@ -110,6 +112,7 @@ def scatter(title: str, note: str, of: Sequence[Line], *, axes: tuple[str, str])
             handletextpad=0.1,
             borderaxespad=0.1,
             markerscale=1.8,
+            **beside,
         )
     return Chart(title, note, figure_png(figure))
 

@@ -64,12 +64,14 @@ def _components(when: str, seen: Seen) -> Chart:
         for k, own in _by_size(seen)
     ]
     first, second = effects.explained
+    # what was made alike on these cases is more alike than chance, and a p says nothing
+    p = "" if when == "after" else f" (p = {effects.silhouette_p:.3f})"
     more = " Grey: all further batches." if len(groups) > len(COLOURS) else ""
     more += f" {outside} cases lie beyond the frame and stand on it." if outside else ""
     return scatter(
         f"Cases {when}".strip(),
         f"on the two directions in which they differ most: batches should be mixed. Silhouette of "
-        f"the batches {effects.silhouette:.3f} (p = {effects.silhouette_p:.3f}).{more}",
+        f"the batches {effects.silhouette:.3f}{p}.{more}",
         groups,
         axes=(f"component 1 ({first:.0%})", f"component 2 ({second:.0%})"),
     )
