@@ -101,7 +101,8 @@ class Client:
             )
         self.name = name
         self.rules = rules
-        self._table = table
+        # sums must not depend on how a table lies in memory, or two ways of reading it would differ
+        self._table = table.with_values(np.ascontiguousarray(table.values))
         self._target = target
         self._generator = generator or torch.Generator().manual_seed(secrets.randbits(63))
         self._masks = Masks(name)
@@ -234,7 +235,7 @@ class Client:
         table = self._table.select([str(name) for name in message.words["features"]])
         centre, spread = (np.asarray(message.arrays[k], np.float64) for k in ("centre", "spread"))
         scaled = np.nan_to_num((table.values - centre) / spread)
-        return np.column_stack((scaled, np.ones(len(scaled))))
+        return np.ascontiguousarray(np.column_stack((scaled, np.ones(len(scaled)))))
 
     def _values(self, message: Message) -> Floats:
         table = self._table.select([str(name) for name in message.words["features"]])

@@ -1,7 +1,6 @@
 """Plan: how a federated model is trained, as all hospitals can read it beforehand."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -90,11 +89,11 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     return dict(plain(plan))
 
 
-def plan_from_json(settings: Mapping[str, Any]) -> Plan:
+def plan_from_json(settings: object) -> Plan:
     """Read a plan; what is not named keeps its default.
 
     Args:
-        settings: As ``plan_to_json`` gives them.
+        settings: A mapping, as ``plan_to_json`` gives it.
 
     Returns:
         The plan.

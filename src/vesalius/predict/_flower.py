@@ -4,7 +4,9 @@
 import logging
 import os
 import queue
+import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -150,14 +152,13 @@ def join(
             return FitRes(Status(Code.OK, ""), Parameters([pack(answer)], _TYPE), 0, {})
 
     root = _read(link.authority) if link.authority else None
+    _wait_for_server(link)
     try:
         start_client(
             server_address=link.address,
             client=Hospital(),
             root_certificates=root,
             insecure=root is None,
-            max_wait_time=link.timeout_s,
-            max_retries=1000,
         )
     except Exception as error:
         # whatever transport Flower uses has errors of its own; what fails in them is the network
@@ -168,6 +169,23 @@ def join(
             f"{answered} messages: see that it runs, and that both sides agree on encryption"
         ) from error
     return answered
+
+
+def _wait_for_server(link: Link) -> None:
+    """Wait until something listens: hospitals may be started before the server is."""
+    host, _, port = link.address.rpartition(":")
+    until = time.monotonic() + link.timeout_s
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise NetworkError(
+                    f"a server must listen at {link.address}, none did in {link.timeout_s:g} s "
+                    f"({type(error).__name__}): start it, or look for the address"
+                ) from error
+        time.sleep(0.2)
 
 
 def _channel(manager: Any, clients: int, timeout_s: float) -> Channel:
