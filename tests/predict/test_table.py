@@ -168,7 +168,11 @@ class TestAsTable:
 
     def test_refuses_a_case_without_a_name(self):
         with pytest.raises(ConfigError, match="row 2 has none in 'subject'"):
-            as_table(FRAME.assign(subject=["a", "", "c", "d"]), ASKED)
+            as_table(FRAME.assign(subject=["a", "", "c", "d"]), Description(case="subject"))
+
+    def test_numbers_a_case_without_a_name_where_no_column_was_asked_for(self):
+        table = as_table(FRAME.assign(subject=["a", "", "c", "d"]), ASKED)
+        assert table.cases == ("a", "row2", "c", "d")
 
     def test_refuses_one_name_for_two_columns(self):
         twice = pd.concat([FRAME, FRAME[["f1"]]], axis=1)

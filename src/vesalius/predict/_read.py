@@ -241,12 +241,15 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _cases(frame: "pd.DataFrame", description: Description) -> tuple[str, ...]:
     name = description.case or _case_column(frame)
+    width = len(str(len(frame)))
+    numbers = [f"row{k:0{width}d}" for k in range(1, len(frame) + 1)]
     if not name:
-        width = len(str(len(frame)))
-        return tuple(f"row{k:0{width}d}" for k in range(1, len(frame) + 1))
+        return tuple(numbers)
     texts = [_name(value) for value in frame[name].tolist()]
     if not description.case and "label" in frame.columns and len(set(texts)) < len(texts):
         texts = [f"{a}:{_name(b)}" for a, b in zip(texts, frame["label"].tolist(), strict=True)]
+    if not description.case:
+        return tuple(text or number for text, number in zip(texts, numbers, strict=True))
     if "" in texts:
         raise ConfigError(
             f"every case must have a name, row {texts.index('') + 1} has none in {name!r}: fill it"
