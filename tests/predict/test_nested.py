@@ -306,6 +306,17 @@ def test_632plus_agrees_with_the_rule_for_errors():
     assert value == pytest.approx(1 - error)
 
 
+def test_a_bootstrap_reports_the_corrected_score_beside_the_plain_one(generator):
+    table, description, _ = asked(60, 4)
+    split = Split("bootstrap", repeats=4)
+    found = validate(table, description, QUICK, split=split, generator=generator)
+    plain = np.mean([fold.score for fold in found.folds])
+    corrected = found.card.scores["auc_632plus"]
+    assert plain < corrected.value < 1
+    assert "no interval of its own" in corrected.reason
+    assert "4 draws with replacement" in found.plan
+
+
 def test_what_no_information_scores():
     assert without_information(Target("number", np.arange(3.0))) == 0.0
     assert without_information(Target("binary", np.array([0.0, 1.0]), ("a", "b"))) == 0.5

@@ -4,14 +4,14 @@
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
 
 from vesalius.core import Step
-from vesalius.predict._card import Fold, Validation
+from vesalius.predict._card import Card, Estimate, Fold, Validation
 from vesalius.predict._description import Description
 from vesalius.predict._judged import Judged
 from vesalius.predict._made_ready import made_ready
@@ -132,6 +132,8 @@ def _found(
 
     judged = _judged(job.target, split, chosen, trained)
     card = make_card(judged, table=job.table, description=description, generator=generator)
+    if split.method == "bootstrap":
+        card = _corrected(card, job.target, trained)
     folds = tuple(one.fold for one in trained)
     return Validation(
         card=card,
@@ -142,6 +144,18 @@ def _found(
         plan=plan_words(split, description, folds),
         remarks=_remarks(job, trained),
     )
+
+
+def _corrected(card: Card, target: Target, trained: tuple[Trained, ...]) -> Card:
+    """Add the score by the .632+ rule, which the cases not drawn alone underestimate."""
+    name = {"number": "r2", "survival": "concordance"}.get(target.kind, "auc")
+    value = point632plus(
+        np.array([one.apparent for one in trained]),
+        np.array([one.fold.score for one in trained]),
+        without_information(target),
+    )
+    said = Estimate(value, reason=f"no interval of its own: that of {name} is of cases not drawn")
+    return replace(card, scores={**card.scores, f"{name}_632plus": said})
 
 
 def _judged(
