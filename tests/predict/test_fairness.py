@@ -54,12 +54,12 @@ def test_gaps_are_the_part_less_the_rest_and_turn_round():
 
 def test_the_gap_of_equal_parts_holds_zero_as_often_as_it_says():
     held = np.zeros(3)
-    for seed in range(120):
+    for seed in range(80):
         given = drawn(seed, 120)
         scores = measured(given, table(120, sex=halves(120)), subgroups=("sex",))[0].scores
         gaps = [scores[f"{name}_gap"] for name in ("auc", "sensitivity", "specificity")]
         held += [gap.low <= 0 <= gap.high for gap in gaps]
-    assert (held >= 0.88 * 120).all()
+    assert (held >= 0.87 * 80).all()
 
 
 def unfair(n=400):
@@ -78,7 +78,7 @@ def test_an_unfair_model_is_told():
 
 def test_a_fair_model_is_seldom_blamed():
     blamed = 0
-    for seed in range(60):
+    for seed in range(40):
         given, n = drawn(seed, 150), 150
         rng = np.random.default_rng(1000 + seed)
         asked = table(
@@ -86,7 +86,7 @@ def test_a_fair_model_is_seldom_blamed():
         )
         found = measured(given, asked, subgroups=("sex", "age"), site="site")
         blamed += bool(gap_remarks(found))
-    assert blamed <= 0.15 * 60
+    assert blamed <= 0.15 * 40
 
 
 def test_small_parts_have_a_reason_instead_of_a_figure():

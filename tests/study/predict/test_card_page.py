@@ -18,6 +18,7 @@ from vesalius.predict import (
     Leak,
     Model,
     Recipe,
+    Subgroup,
     Target,
     Validation,
 )
@@ -76,6 +77,13 @@ def found():
 
 
 @pytest.fixture(scope="module")
+def bare(found):
+    """The same without what is drawn."""
+    card = replace(found.card, curves={}, subgroups=())
+    return replace(found, card=card, folds=(), stability={})
+
+
+@pytest.fixture(scope="module")
 def page(found):
     return card_page(found, model(), Facts("lung.csv"))
 
@@ -92,10 +100,10 @@ def test_every_word_has_a_meaning():
     assert set(WORDS) == set(MEANING)
 
 
-def test_leaks_come_first(found):
+def test_leaks_come_first(bare):
     certain = Leak("duplicate", "certain", "Cases 'c1' and 'c2' are one.", ("c1", "c2"))
     suspect = Leak("order", "suspect", "The order of the rows knows the outcome.")
-    page = card_page(replace(found, leaks=(suspect, certain)), model(), Facts("t.csv"))
+    page = card_page(replace(bare, leaks=(suspect, certain)), model(), Facts("t.csv"))
     assert page.errors == ("Cases 'c1' and 'c2' are one.",)
     assert page.findings[0] == "The order of the rows knows the outcome."
     (leaks,) = [one for one in page.tables if one.title == "Leaks"]
@@ -130,18 +138,21 @@ def test_all_tables_are_there(page):
         assert all(len(row) == len(one.columns) for row in one.rows), one.title
 
 
-def test_a_part_too_small_says_why_in_a_column_of_its_own(found):
-    small = replace(
-        found.card.subgroups[0],
-        scores={
+def test_a_part_too_small_says_why_in_a_column_of_its_own(bare):
+    small = Subgroup(
+        "site",
+        "small",
+        12,
+        3,
+        {
             "auc": Estimate(float("nan"), reason="3 patients with the event: fewer than 10"),
             "brier": Estimate(0.2, 0.1, 0.3),
             "ppv": Estimate(float("nan"), reason="5 patients called an event: fewer than 10"),
             "auc_gap": Estimate(-0.1, -0.2, 0.05),
         },
     )
-    card = replace(found.card, subgroups=(small,))
-    tables = card_page(replace(found, card=card), model(), Facts("t.csv")).tables
+    card = replace(bare.card, subgroups=(small,))
+    tables = card_page(replace(bare, card=card), model(), Facts("t.csv")).tables
     assert tables[1].columns == ("Part", "Cases", "Events", "AUC", "Brier score", "PPV", "Left out")
     assert tables[1].rows[0][3:] == (
         "–",
@@ -156,13 +167,16 @@ def test_a_training_tells_its_settings(page):
     assert page.tables[3].rows[0] == ("1.0", "96", "24", "weight 0.1", "1", "0.700", "0.600")
 
 
-def test_says_that_folds_widen_the_intervals_only_where_they_do(page, found):
+def test_says_that_folds_widen_the_intervals_only_where_they_do(page, bare):
     assert "widened" in page.rows_note
     assert any("Nadeau" in text for text in page.methods)
-    outside = card_page(found, model(), Facts("t.csv", "external"))
+    outside = card_page(bare, model(), Facts("t.csv", "external"))
     assert "widened" not in outside.rows_note
     assert not any("Nadeau" in text for text in outside.methods)
     assert "had not been fitted on" in outside.methods[0]
+    assert "recalibrated" not in outside.methods[0]
+    moved = card_page(bare, model(), Facts("t.csv", "external", recalibrate=True))
+    assert "also recalibrated on these cases" in moved.methods[0]
 
 
 def test_the_methods_name_the_recipe(page):
@@ -170,9 +184,10 @@ def test_the_methods_name_the_recipe(page):
     assert "Five folds." in page.methods[0]
 
 
-def test_the_page_is_one_file_and_escapes_what_it_is_given(found):
-    part = replace(found.card.subgroups[0], value="<script>alert(1)</script>")
-    bad = replace(found, card=replace(found.card, subgroups=(part,)), remarks=("<b>bold</b>",))
+def test_the_page_is_one_file_and_escapes_what_it_is_given(bare):
+    scores = {"brier": Estimate(0.2, 0.1, 0.3)}
+    part = Subgroup("sex", "<script>alert(1)</script>", 60, 20, scores)
+    bad = replace(bare, card=replace(bare.card, subgroups=(part,)), remarks=("<b>bold</b>",))
     html = render_page(card_page(bad, model(), Facts("<i>t</i>.csv")))
     assert "<script" not in html
     assert "<b>bold" not in html
@@ -227,11 +242,11 @@ def test_classes_and_survival_have_a_page():
     assert page.rows[0][0] == "Concordance (C-index)"
 
 
-def test_a_learning_curve_is_drawn_where_there_is_one(found):
+def test_a_learning_curve_is_drawn_where_there_is_one(bare):
     curve = Curve(np.array([30.0, 60.0]), np.array([0.6, 0.7]))
-    card = replace(found.card, curves={**found.card.curves, "learning": curve})
-    titles = [chart.title for chart in card_charts(replace(found, card=card))]
-    assert "Learning curve" in titles
+    card = replace(bare.card, curves={"learning": curve})
+    titles = [chart.title for chart in card_charts(replace(bare, card=card))]
+    assert titles == ["Learning curve"]
 
 
 def test_figures_are_written_for_people():

@@ -347,6 +347,11 @@ def _methods(found: Validation, model: Model, facts: Facts) -> tuple[str, ...]:
     )
     if facts.how != "nested":
         first += f"It was judged on {found.card.cases} cases that it had not been fitted on. "
+    if facts.recalibrate:
+        first += (
+            "Its probabilities were also recalibrated on these cases, in folds: learned on some "
+            "and judged on the rest. "
+        )
     return (first.strip(), *_statistics(found.card, facts))
 
 
