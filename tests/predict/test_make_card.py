@@ -85,6 +85,7 @@ def test_a_reversed_ranking_is_told():
 def test_a_model_that_found_nothing_is_told():
     given = judged(np.arange(60) % 2, np.full(60, 0.5), folds=3)
     assert said(given, "In 3 of 3 folds all scores are equal")
+    assert said(judged(np.arange(60) % 2, np.full(60, 0.5)), "All scores are equal")
 
 
 def test_folds_of_one_class_are_told():

@@ -198,10 +198,8 @@ def _ranking(judged: Judged, clusters: Clusters, auc: Estimate) -> tuple[str, ..
             "take fewer folds.",
         )
     if found.constant:
-        said.append(
-            f"In {found.constant} of {found.folds} folds all scores are equal: the model found "
-            "nothing to tell cases by."
-        )
+        where = f"In {found.constant} of {found.folds} folds all" if found.folds > 1 else "All"
+        said.append(f"{where} scores are equal: the model found nothing to tell cases by.")
     if auc.high < 0.5:
         said.append(
             f"Events score lower than others (AUC {auc.value:.2f}): look for swapped classes, or "
