@@ -12,11 +12,14 @@ from vesalius.cli._progress import Progress, watch
 from vesalius.cli._words import printable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from vesalius.study.cohort import CasePlan, Done, Job, Manifest
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 _SHOWN = 20
+_ROWS, _COLUMNS, _WIDTH = 40, 12, 40
 
 
 @app.callback()
@@ -81,6 +84,61 @@ def run(
         raise typer.Exit(REFUSED)
     if not done.complete:
         raise typer.Exit(PARTIAL)
+
+
+@app.command("query", short_help="Ask the tables of a cohort by SQL.")
+def query(
+    out: Annotated[Path, typer.Argument(help="The folder of a cohort.")],
+    sql: Annotated[str, typer.Argument(help='One statement, such as "select * from wide".')],
+    save: Annotated[
+        Path | None, typer.Option("--out", "-o", help="CSV, CSV.gz or Parquet for the answer.")
+    ] = None,
+    limit_free: Annotated[
+        bool, typer.Option("--limit-free", help="Show every row and column.")
+    ] = False,
+) -> None:
+    """Answer SQL from the tables of a cohort, and from nothing else.
+
+    They are features (a row for each number), wide (a row for each case and region) and cases. The column "case" must stand in double quotes: it is a word of SQL.
+    """
+    from vesalius.io.tables import write_csv, write_parquet
+    from vesalius.study.cohort import query as ask
+
+    if save is not None and not save.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
+        raise typer.BadParameter(f"-o takes a .csv, .csv.gz or .parquet file, got {save.name!r}")
+    found = ask(out, sql)
+    if save is None:
+        _show(found, limit=not limit_free)
+        return
+    (write_parquet if save.suffix == ".parquet" else write_csv)(save, found)
+    typer.echo(f"{len(found)} rows, {found.shape[1]} columns: {save}")
+
+
+def _show(frame: "pd.DataFrame", *, limit: bool) -> None:
+    """Print a table: numbers to the right, with what can steer a terminal taken out."""
+    part = frame.iloc[:_ROWS, :_COLUMNS] if limit else frame
+    columns = []
+    for place, name in enumerate(part.columns):
+        cells = [_cell(value, limit=limit) for value in part.iloc[:, place].tolist()]
+        width = max(map(len, (str(name), *cells)))
+        right = part.dtypes.iloc[place].kind in "fiu"
+        text = (printable(str(name)), *cells)
+        columns.append([c.rjust(width) if right else c.ljust(width) for c in text])
+    for row in zip(*columns, strict=True):
+        typer.echo("  ".join(row).rstrip())
+    typer.echo(f"{len(frame)} row{'s' * (len(frame) != 1)}")
+    if part.shape != frame.shape:
+        typer.echo(
+            f"note: {part.shape[0]} of {frame.shape[0]} rows and {part.shape[1]} of "
+            f"{frame.shape[1]} columns are shown; --limit-free shows all, -o keeps them"
+        )
+
+
+def _cell(value: object, *, limit: bool) -> str:
+    if value is None or value != value:
+        return "-"
+    text = printable(f"{value:.6g}" if isinstance(value, float) else str(value))
+    return text if len(text) <= _WIDTH or not limit else text[: _WIDTH - 1] + "…"
 
 
 def _tell(done: "Done", *, quiet: bool) -> None:

@@ -6,6 +6,7 @@ from vesalius.study.cohort._execute import execute
 from vesalius.study.cohort._job import Job
 from vesalius.study.cohort._manifest import Case, Manifest, read_manifest
 from vesalius.study.cohort._pool import PoolRunner, usable_cores
+from vesalius.study.cohort._query import query
 from vesalius.study.cohort._run import Done, run_cohort
 from vesalius.study.cohort._runner import CaseOrder, CaseResult, Runner
 
@@ -21,6 +22,7 @@ __all__ = [
     "Runner",
     "execute",
     "plan_cohort",
+    "query",
     "read_manifest",
     "run_cohort",
     "usable_cores",
