@@ -28,6 +28,7 @@ from vesalius.core import Provenance
 from vesalius.predict import Description, Table, Target
 from vesalius.predict.validate import Split, find_leaks
 
+# what chance cannot explain
 SURE = [
     "a pair",
     "ten pairs",
@@ -72,15 +73,10 @@ def test_there_are_enough_planted_leaks_of_every_kind():
 def test_a_planted_leak_is_found_and_nothing_else_is_called_certain(name):
     case = planted(name)
     found = leaks_of(case)
-    assert case.kind in {leak.kind for leak in found}
+    (leak,) = [leak for leak in found if leak.kind == case.kind]
+    if name in SURE:
+        assert leak.severity == "certain"
     assert {leak.kind for leak in found if leak.severity == "certain"} <= {case.kind}
-
-
-@pytest.mark.parametrize("name", SURE)
-def test_what_chance_cannot_explain_is_certain(name):
-    case = planted(name)
-    (leak,) = [leak for leak in leaks_of(case) if leak.kind == case.kind]
-    assert leak.severity == "certain"
 
 
 @pytest.mark.parametrize("number", range(CLEAN))
@@ -227,7 +223,7 @@ def test_half_of_a_table_that_was_scaled_whole_leaves_no_trace():
     assert leaks_of(half) == ()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_combat_that_keeps_a_confounder_is_seen_with_it(seed):
     case = harmonised(shifted(base(160, 60, seed=seed), seed), covariates=("age",))
     found = leaks_of(described(case, confounders=("age",)))
@@ -235,7 +231,7 @@ def test_combat_that_keeps_a_confounder_is_seen_with_it(seed):
 
 
 def test_batches_without_any_effect_are_not_taken_for_harmonised():
-    for seed in range(15):
+    for seed in range(8):
         case = base(100, 30, seed=seed)
         assert leaks_of(case) == ()
 
