@@ -51,6 +51,7 @@ ESTIMATORS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "neighbours": ("_neighbours", "Neighbours"),
         "naive-bayes": ("_bayes", "NaiveBayes"),
         "discriminant": ("_discriminant", "Discriminant"),
+        "cox": ("_cox", "Cox"),
     }
 )
 """File and class of each estimator."""
