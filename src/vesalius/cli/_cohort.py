@@ -99,7 +99,8 @@ def query(
 ) -> None:
     """Answer SQL from the tables of a cohort, and from nothing else.
 
-    They are features (a row for each number), wide (a row for each case and region) and cases. The column "case" must stand in double quotes: it is a word of SQL.
+    They are features (a row for each number), wide (a row for each case and region) and cases. The
+    column "case" must stand in double quotes: it is a word of SQL.
     """
     from vesalius.io.tables import write_csv, write_parquet
     from vesalius.study.cohort import query as ask
