@@ -30,8 +30,9 @@ SHORTEST = 0.05
 @final
 @dataclass(slots=True, eq=False)
 class Cox(Estimator):
-    """Proportional hazards: -log(partial likelihood)/cases + weight (mix |b|_1 + (1 - mix)/2 |b|^2).
+    """Proportional hazards: mean loss + weight (mix |b|_1 + (1 - mix)/2 |b|^2).
 
+    The loss is -log(partial likelihood), divided by the cases.
     It predicts the logarithm of the hazard ratio to a case of mean features. Features must have
     comparable spread: put ``Scale`` before it.
 
