@@ -13,7 +13,7 @@ from vesalius.predict._federated_message import Message, pack, unpack
 from vesalius.predict._federated_plan import Plan
 from vesalius.predict._federated_round import Channel, Rounds
 from vesalius.predict._federated_solve import Solved, solve
-from vesalius.predict._private import Accountant
+from vesalius.predict._private import Accountant, Privacy
 from vesalius.predict._table import Floats, Table
 
 _FLAT = 1e-12
@@ -34,6 +34,24 @@ class Share:
     client: str
     cases: int
     events: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalScore:
+    """How well a model does on the cases of one hospital.
+
+    Attributes:
+        client: Its name.
+        auc: Area under the ROC curve.
+        brier: Brier score.
+        log_loss: Mean log loss.
+    """
+
+    client: str
+    auc: float
+    brier: float
+    log_loss: float
 
 
 @final
@@ -198,6 +216,25 @@ def train(ask: Channel, plan: Plan) -> FederatedModel:
         account.epsilon(plan.privacy.delta),
         _remarks(plan, shares, solved, rounds),
     )
+
+
+def score_over(ask: Channel, model: FederatedModel) -> tuple[LocalScore, ...]:
+    """Ask each hospital how well the model does on its own cases, which it was trained on.
+
+    Args:
+        ask: Reaches every client.
+        model: What is scored.
+
+    Returns:
+        One for each hospital, in order of their names.
+
+    Raises:
+        NetworkError: A client refuses, as one with a budget of privacy or with masks does.
+    """
+    rounds = Rounds(ask, model.features, secure=False, privacy=Privacy())
+    rounds.centre, rounds.spread = model.centre, model.spread
+    found = rounds.each("scored", np.append(model.weights, model.offset))
+    return tuple(LocalScore(name, *map(float, told["scores"])) for name, told in found)
 
 
 def _remarks(

@@ -66,6 +66,9 @@ class Rules:
 class Client:
     """A hospital: answers messages with sums over its cases, and never hands out a case.
 
+    The server is taken to be curious and honest. One that makes up weights or centres to single out
+    a case is not held off by sums, nor by masks: a budget of privacy is what holds it off.
+
     Args:
         name: Of the hospital, in results.
         table: Its cases.
@@ -170,6 +173,7 @@ class Client:
         return self._sent(message, told)
 
     def _hello(self) -> dict[str, Any]:
+        self._masks = Masks(self.name)  # each training has keys of its own
         return {
             "client": self.name,
             "features": list(self._table.features),

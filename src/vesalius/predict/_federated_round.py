@@ -55,6 +55,7 @@ class Rounds:
         self._privacy = privacy
         self._label = 0
         self.sent = 0
+        self.names: tuple[str, ...] = ()
         hellos = [one.words for one in self._all("hello", {}, {})]
         self.names = tuple(str(one["client"]) for one in hellos)
         if len(set(self.names)) != len(self.names):
@@ -101,6 +102,12 @@ class Rounds:
                 "of vesalius"
             )
         return {k: self._added([one.arrays[k] for one in answers]) for k in answers[0].arrays}
+
+    def each(self, ask: str, weights: Floats) -> list[tuple[str, Mapping[str, Any]]]:
+        """Ask for what a client tells of itself at common weights, by name of the client."""
+        arrays = {"centre": self.centre, "spread": self.spread, "weights": weights}
+        answers = self._all(ask, arrays, {"features": list(self.features)})
+        return [(str(one.words["client"]), one.arrays) for one in answers]
 
     def words(self, ask: str, words: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Ask every client for words, and give them in order of the clients' names."""
@@ -177,6 +184,12 @@ class Rounds:
             raise NetworkError(
                 f"every client must answer {ask!r}, got {[one.ask for one in answers]}: look at "
                 "the clients' own messages"
+            )
+        told = tuple(str(one.words.get("client")) for one in answers)
+        if self.names and told != self.names:
+            raise NetworkError(
+                f"every client must answer until the end, {', '.join(self.names)} began and "
+                f"{', '.join(told)} answered {ask!r}: train anew without those that left"
             )
         return answers
 

@@ -9,9 +9,11 @@ differentially private, with a budget that each client keeps for itself.
 
 from vesalius.predict._federated import (
     FederatedModel,
+    LocalScore,
     Share,
     channel_to,
     federated_fit,
+    score_over,
     train,
 )
 from vesalius.predict._federated_batches import with_batches
@@ -29,6 +31,7 @@ __all__ = [
     "Client",
     "FederatedModel",
     "Link",
+    "LocalScore",
     "Masks",
     "Message",
     "Plan",
@@ -44,6 +47,7 @@ __all__ = [
     "pack",
     "plan_from_json",
     "plan_to_json",
+    "score_over",
     "serve",
     "train",
     "unpack",
