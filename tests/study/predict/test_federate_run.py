@@ -46,6 +46,8 @@ def test_writes_a_model_that_can_be_applied(tables, tmp_path):
     told = json.loads((tmp_path / "out" / "federation.json").read_text())
     assert [one["cases"] for one in told["hospitals"]] == [70, 70]
     assert told["converged"]
+    assert [one["client"] for one in told["scores"]] == ["north", "south"]
+    assert all(0.5 < one["auc"] <= 1 for one in told["scores"])
     assert len(told["trace"]) == told["rounds"]
 
 

@@ -5,7 +5,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -15,6 +15,7 @@ from vesalius.predict.federate import (
     Client,
     FederatedModel,
     Link,
+    LocalScore,
     Message,
     Plan,
     Rules,
@@ -24,6 +25,7 @@ from vesalius.predict.federate import (
     join,
     plan_from_json,
     plan_to_json,
+    score_over,
     serve,
     train,
 )
@@ -110,7 +112,10 @@ def run_simulate(
             channel_to(clients), combat, features=plan.features, secure=plan.secure
         )
         clients = [one.harmonised(shared) for one in clients]
-    return _written(train(channel_to(clients), plan), hospitals[0].columns, out)
+    found = train(channel_to(clients), plan)
+    open_to_all = not plan.secure and plan.privacy.level == "none"
+    scores = score_over(channel_to(clients), found) if open_to_all else ()
+    return _written(found, hospitals[0].columns, out, scores)
 
 
 def run_serve(out: Path, plan: Plan, columns: Columns, *, clients: int, link: Link) -> Done:
@@ -204,16 +209,21 @@ def _check_outcome(columns: Columns) -> None:
         )
 
 
-def _written(found: FederatedModel, columns: Columns, out: Path) -> Done:
+def _written(
+    found: FederatedModel, columns: Columns, out: Path, scores: tuple[LocalScore, ...] = ()
+) -> Done:
     # the event's name is what the hospitals agreed on, whatever they called it by
     description = replace(columns.description, positive=found.classes[1])
     save_model(as_model(found, description), out)
-    put(out / FEDERATION, json.dumps(_json(found), indent=1) + "\n")
+    told = _json(found) | {"scores": [asdict(one) for one in scores]}
+    put(out / FEDERATION, json.dumps(told, indent=1) + "\n")
     said = [
         ("hospitals", ", ".join(one.client for one in found.clients)),
         ("cases", f"{found.cases}, {found.events} events"),
         ("rounds", f"{found.rounds}" + ("" if found.converged else ", tolerance not reached")),
     ]
+    if scores:
+        said.append(("AUC in training", ", ".join(f"{s.client} {s.auc:.3f}" for s in scores)))
     if found.epsilon:
         delta = found.plan.privacy.delta
         said.append(("privacy spent", f"epsilon {found.epsilon:.3g} at delta {delta:g}"))
