@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from vesalius.cli import main
 from vesalius.cli._main import app
 from vesalius.io.tables import read_rows, write_csv
+from vesalius.predict.models import load_model
 
 run = CliRunner()
 
@@ -87,6 +88,23 @@ class TestFit:
         assert '"dead"' in json.dumps(model)
         assert '"combat"' in json.dumps(model)
         assert "none, as asked" in done.output
+
+    def test_features_that_are_not_stable_elsewhere_are_left_out(self, tmp_path):
+        path = table(tmp_path / "t.csv")
+        rows = [
+            ("original", f"f{j:02d}", "", "", "x", float(k), 0.01 if j < 3 else 50.0, np.nan)
+            for j in range(6)
+            for k in range(9)
+        ]
+        names = ["filter", "feature", "aggregation", "discretisation", "label", "value"]
+        long = pd.DataFrame(rows, columns=[*names, "perturb_sd", "icc_low"])
+        write_csv(tmp_path / "features.csv", long)
+        words = ["--outcome", "dead", "--stable-in", str(tmp_path / "features.csv"), "-q"]
+        done = run.invoke(
+            app, ["predict", "fit", str(path), *words, "--no-validate", "-o", str(tmp_path / "m")]
+        )
+        assert done.exit_code == 0, done.output
+        assert set(load_model(tmp_path / "m").fitted.features) <= {"f00", "f01", "f02"}
 
     def test_permutations_give_a_p_value(self, tmp_path):
         path = table(tmp_path / "t.csv", cases=48)

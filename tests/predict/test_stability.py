@@ -11,8 +11,8 @@ from measure.cases import blob, image
 
 from vesalius.core import Labels
 from vesalius.errors import ConfigError, FormatError
-from vesalius.measure import Config, cohort_table, extract, wide
-from vesalius.predict.select import Stability, stability_from
+from vesalius.measure import Config, cohort_table, extract, icc, wide
+from vesalius.predict.select import Stability, reliability_of_error_bars, stability_from
 
 CONFIG = Config(
     features={"families": ["statistics", "morphology"], "spatial_autocorrelation": False},
@@ -91,9 +91,11 @@ def test_refuses_to_judge_without_coefficients():
 
 
 def test_refuses_measurements_without_error_bars(measured):
-    bare = measured.assign(icc_low=np.nan)
+    bare = measured.assign(icc_low=np.nan, perturb_sd=np.nan)
     with pytest.raises(ConfigError, match="'icc_low' must hold coefficients"):
         stability_from(bare)
+    with pytest.raises(ConfigError, match="'icc' must hold coefficients"):
+        stability_from(bare.drop(columns="perturb_sd").assign(icc=np.nan), on="icc")
 
 
 def test_refuses_a_table_that_is_not_long(measured):
@@ -104,3 +106,51 @@ def test_refuses_a_table_that_is_not_long(measured):
 def test_refuses_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FormatError):
         stability_from(tmp_path)
+
+
+class TestErrorBars:
+    def long(self, values, sds, feature="stat_mean"):
+        return pd.DataFrame(
+            {
+                "filter": "original",
+                "feature": feature,
+                "aggregation": "",
+                "discretisation": "",
+                "label": "tumour",
+                "value": values,
+                "perturb_sd": sds,
+                "icc": np.nan,
+                "icc_low": np.nan,
+            }
+        )
+
+    def test_agrees_with_the_icc_of_many_repeats(self):
+        rng = np.random.default_rng(5)
+        truth, noise = rng.normal(0, 2, 40), 1.0
+        repeats = truth[:, None] + rng.normal(0, noise, (40, 400))
+        exact = icc(torch.from_numpy(repeats))
+        found = reliability_of_error_bars(
+            self.long(repeats.mean(axis=1), repeats.std(axis=1, ddof=1))
+        )
+        assert found["icc"][0] == pytest.approx(exact.value, abs=2e-3)
+        assert found["icc_low"][0] == pytest.approx(exact.low, abs=0.02)
+
+    def test_is_half_where_patients_and_measurement_spread_alike(self):
+        values = np.array([-1.0, 0.0, 1.0])
+        found = reliability_of_error_bars(self.long(values, np.ones(3)))
+        assert found["icc"][0] == pytest.approx(0.5)
+
+    def test_needs_three_subjects_with_error_bars(self):
+        found = reliability_of_error_bars(self.long([1.0, 2.0, 3.0], [0.1, np.nan, 0.1]))
+        assert found.empty
+
+    def test_a_feature_that_never_differs_has_none(self):
+        assert reliability_of_error_bars(self.long([1.0] * 4, [0.0] * 4)).empty
+
+    def test_the_filter_is_made_from_error_bars_where_there_is_no_coefficient(self, measured):
+        bare = measured.assign(icc=np.nan, icc_low=np.nan)
+        made_of_bars = dict(stability_from(bare, on="icc").icc)
+        exact = dict(stability_from(measured, on="icc").icc)
+        # the values stand for the means of the repeats, and there are six repeats
+        assert made_of_bars["stat_mean"] == pytest.approx(exact["stat_mean"], abs=0.05)
+        assert made_of_bars["morph_volume"] < 0.5

@@ -142,6 +142,13 @@ def fit(
     drop_duplicates: Annotated[
         bool, typer.Option("--drop-duplicates", help="Keep the first of cases with equal values.")
     ] = False,
+    stable_in: Annotated[
+        Path | None,
+        typer.Option("--stable-in", help="Cohort with error bars: keep features reliable there."),
+    ] = None,
+    least_icc: Annotated[
+        float, typer.Option("--least-icc", help="Lower end of the ICC of a kept feature.")
+    ] = 0.75,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Processes that share the folds.")] = 1,
     progress: Shown = Progress.auto,
@@ -179,6 +186,8 @@ def fit(
         permutations=permutations,
         accept_leaks=accept_leaks,
         drop_duplicates=drop_duplicates,
+        stable_in=stable_in,
+        least_icc=least_icc,
         seed=seed,
         workers=workers,
     )

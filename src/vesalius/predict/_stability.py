@@ -10,8 +10,9 @@ import numpy as np
 from vesalius.errors import ConfigError
 from vesalius.io.tables import read_rows
 from vesalius.measure._measurement import wide_names
+from vesalius.predict._error_bars import LEAST_SUBJECTS, reliability_of_error_bars
 from vesalius.predict._learned import Step, learned
-from vesalius.predict._table import Table
+from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ def stability_from(
 ) -> Stability:
     """Make the filter from measurements with error bars.
 
+    Where the table holds no coefficient but error bars, as the folder of a cohort that was measured
+    with ``--uncertainty`` does, the coefficients are computed from these
+    (:func:`reliability_of_error_bars`).
+
     Args:
         measured: The long table of a cohort as :func:`vesalius.measure.cohort_table` gives it, its
             Parquet file, or the folder of a cohort run that holds ``features.parquet``.
@@ -121,15 +126,32 @@ def stability_from(
             f"a long table must have the column {absent[0]!r}, it has "
             f"{', '.join(map(str, long.columns[:6]))}, ...: give the table of measure.cohort_table"
         )
-    known = long.loc[np.isfinite(long[on].to_numpy(dtype=np.float64)), wanted]
-    if known.empty:
-        raise ConfigError(
-            f"the column {on!r} must hold coefficients, got {len(long)} rows without one: measure "
-            "at least two subjects with error bars (uncertainty=True)"
-        )
+    # a column without a single number comes out of a text file as text
+    there = np.isfinite(_numbers(long[on]))
+    if on in ("icc", "icc_low") and not there.any():
+        return _from_error_bars(long, least, on)
+    known = long.loc[there, wanted]
     names = wide_names(known)
     least_of = known[on].astype(float).groupby(names.to_numpy(), sort=False).min()
     return Stability(least=least, icc=tuple((str(name), float(v)) for name, v in least_of.items()))
+
+
+def _numbers(column: "pd.Series") -> Floats:
+    import pandas as pd
+
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _from_error_bars(long: "pd.DataFrame", least: float, on: str) -> Stability:
+    found = reliability_of_error_bars(long) if "perturb_sd" in long.columns else long.iloc[:0]
+    if not len(found):
+        raise ConfigError(
+            f"the column {on!r} must hold coefficients, got {len(long)} rows without one, and no "
+            f"feature of {LEAST_SUBJECTS} subjects or more has error bars: measure with error bars "
+            "(uncertainty=True, cohort run --uncertainty)"
+        )
+    of = found.groupby("feature", sort=False)[on].min()
+    return Stability(least=least, icc=tuple((str(name), float(v)) for name, v in of.items()))
 
 
 def _long_table(path: Path) -> "pd.DataFrame":

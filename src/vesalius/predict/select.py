@@ -4,6 +4,7 @@ Each learns from training cases alone; :func:`fit_recipe` learns it anew in ever
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.predict._error_bars import reliability_of_error_bars
 from vesalius.predict._impute import Impute
 from vesalius.predict._keep import Drop, Keep
 from vesalius.predict._lasso_select import LassoSelect
@@ -31,5 +32,6 @@ __all__ = [
     "correlations",
     "p_values",
     "q_values",
+    "reliability_of_error_bars",
     "stability_from",
 ]

@@ -39,6 +39,9 @@ class FitJob:
         permutations: Of the outcome, for a p-value; 0 for none.
         accept_leaks: Whether it goes on where a leak is certain.
         drop_duplicates: Whether of cases with the same values the first alone is kept.
+        stable_in: A cohort measured with error bars; features below ``least_icc`` there are left
+            out. None for no such filter.
+        least_icc: Smallest lower end of a kept feature's intraclass correlation.
         seed: Of everything that is drawn.
         workers: Processes that share the folds.
     """
@@ -51,6 +54,8 @@ class FitJob:
     permutations: int = 0
     accept_leaks: bool = False
     drop_duplicates: bool = False
+    stable_in: Path | None = None
+    least_icc: float = 0.75
     seed: int = 0
     workers: int = 1
 

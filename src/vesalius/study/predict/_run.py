@@ -35,6 +35,7 @@ from vesalius.predict.models import (
     table_for,
     with_validation,
 )
+from vesalius.predict.select import stability_from
 from vesalius.predict.validate import (
     Split,
     duplicates,
@@ -248,6 +249,9 @@ def _asked(path: Path, job: FitJob) -> _Asked:
     table = read_table(
         path, columns.description, features=columns.features, leave_out=columns.leave_out
     )
+    if job.stable_in is not None:
+        stable = stability_from(job.stable_in, least=job.least_icc)
+        recipe = replace(recipe, steps=(stable, *recipe.steps))
     dropped: tuple[str, ...] = ()
     if job.drop_duplicates:
         table, dropped = _distinct(table)
