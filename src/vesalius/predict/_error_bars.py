@@ -40,8 +40,10 @@ def reliability_of_error_bars(long: "pd.DataFrame", *, confidence: float = 0.95)
     from scipy.stats import chi2
 
     numbers = long[["value", "perturb_sd"]].apply(pd.to_numeric, errors="coerce")
-    # what is left out of the filter's name is empty text
-    rows = long.assign(**numbers)[np.isfinite(numbers).all(axis=1)].fillna("")
+    rows = long.assign(**numbers)[np.isfinite(numbers).all(axis=1)]
+    # a column of empty texts comes out of some files as missing numbers
+    parts = ["filter", "feature", "aggregation", "discretisation"]
+    rows = rows.assign(**{name: rows[name].astype(object).fillna("") for name in parts})
     keyed = pd.DataFrame(
         {
             "feature": wide_names(rows) if len(rows) else [],
