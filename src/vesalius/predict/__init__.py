@@ -3,7 +3,8 @@
 Floor 7. A ``Table`` holds features of cases; a ``Description`` says what its columns mean; a
 ``Recipe`` of steps and an estimator is fitted, validated on cases that it has not seen, and becomes
 a ``Model``, which is saved as JSON and arrays. Sub-rooms: ``harmonise``, ``adjust``, ``select``,
-``estimators``, ``validate``, ``survival``, ``views``, ``explain``, ``retrieve``, ``federate``.
+``estimators``, ``models``, ``validate``, ``card``, ``survival``, ``views``, ``explain``,
+``retrieve``, ``federate``.
 """
 # SPDX-License-Identifier: Apache-2.0
 
