@@ -25,6 +25,7 @@ from vesalius.cli import (
     _info,
     _measure,
     _predict,
+    _predict_explain,
     _predict_federate,
     _reconstruct,
     _register,
@@ -61,6 +62,7 @@ app.command("compare", short_help="Score labels against the truth: overlap, dist
     _compare.compare
 )
 app.add_typer(_cohort.app, name="cohort")
+_predict.app.command("explain")(_predict_explain.explain)
 _predict.app.add_typer(_predict_federate.app, name="federate")
 app.add_typer(_predict.app, name="predict")
 app.add_typer(_deidentify.app, name="deidentify")

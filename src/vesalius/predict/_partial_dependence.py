@@ -151,7 +151,8 @@ def _moved(asked: WhatIf, feature: str, points: int, output: tuple[int, str]) ->
         raise RegionError(f"{feature!r} must be known of a case, it is of none: choose another")
     at = np.unique(known)
     if len(at) > points:
-        at = np.linspace(*np.quantile(known, (0.01, 0.99)), points)
+        low, high = np.quantile(known, (0.01, 0.99))
+        at = np.linspace(float(low), float(high), points)
     values = np.repeat(table.values[None], len(at), axis=0)
     values[:, :, place] = at[:, None]
     curves = asked.predict(values)[..., output[0]].T

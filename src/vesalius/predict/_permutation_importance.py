@@ -141,8 +141,8 @@ def permutation_importance(
         )
     orders = [shuffled(asked.blocks, generator) for _ in range(shuffling.repeats)]
     moving = [asked.table.features[j] for j in asked.moving(orders[0])]
-    groups = [
-        one
+    groups = [  # named after a feature that moves something
+        tuple(sorted(one, key=lambda name: name not in moving))
         for one in correlated_groups(asked.table, above=shuffling.together)
         if not set(one).isdisjoint(moving)
     ]
@@ -157,7 +157,7 @@ def permutation_importance(
         _ranked(single),
         _ranked((*several, *alone)),
         len(asked.table.features) - len(moving),
-        (*_said(model, table), *remarks),
+        (*_said(model, table, any_moves=bool(moving)), *remarks),
     )
 
 
@@ -236,8 +236,13 @@ def _check_classes(model: Model, target: Target) -> None:
         )
 
 
-def _said(model: Model, table: Table) -> tuple[str, ...]:
+def _said(model: Model, table: Table, *, any_moves: bool) -> tuple[str, ...]:
     said = []
+    if not any_moves:
+        said.append(
+            "No feature moves a prediction: the model says the same of every case, as where its "
+            "training found nothing worth using."
+        )
     if seen := seen_cases(model, table):
         said.append(
             f"THE MODEL WAS TRAINED ON {len(seen)} OF THESE {len(table.cases)} CASES: its score "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vesalius.errors import RegionError
 from vesalius.predict._apply import apply_model, recalibrated
-from vesalius.predict._model import Model
+from vesalius.predict._model import Model, Prediction
 from vesalius.predict._table import NOT_GIVEN, Floats, Table
 
 Ints = NDArray[np.int64]
@@ -120,7 +120,7 @@ def what_if(
     kept = [name for name in table.columns.columns if name not in hidden]
     known = replace(table.select(model.fitted.wanted), columns=table.columns[kept])
     one = WhatIf(model, known, said.scores, True, _blocks(model, known))
-    return replace(one, alone=_alone(one)), said.remarks
+    return replace(one, alone=_alone(one)), _told(said)
 
 
 def batches_of(model: Model) -> tuple[str, ...]:
@@ -149,6 +149,18 @@ def shuffled(blocks: Ints, generator: torch.Generator) -> Ints:
         rows = np.flatnonzero(blocks == block)
         order[rows] = rows[torch.randperm(len(rows), generator=generator).numpy()]
     return order
+
+
+def _told(said: Prediction) -> tuple[str, ...]:
+    """Keep what matters to an explanation: nobody decides here, and there is no column of flags."""
+    unlike = sum("outside of the training range" in text for text in said.table["flags"])
+    told = [text for text in said.remarks if "parameters" in text]
+    if unlike:
+        told.append(
+            f"{unlike} of {len(said.scores)} cases are unlike those that the model learned from: "
+            "more than a tenth of their features lie outside of its range."
+        )
+    return tuple(told)
 
 
 def _blocks(model: Model, table: Table) -> Ints:

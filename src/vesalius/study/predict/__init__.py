@@ -5,6 +5,8 @@ Part of the room ``study``.
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.study.predict._done import Done
+from vesalius.study.predict._explain import run_explain
+from vesalius.study.predict._explain_job import ExplainJob, Picture
 from vesalius.study.predict._federate import (
     Hospital,
     read_plan,
@@ -20,13 +22,16 @@ from vesalius.study.predict._run import run_apply, run_fit, run_validate
 __all__ = [
     "Columns",
     "Done",
+    "ExplainJob",
     "FitJob",
     "HarmoniseJob",
     "Hospital",
     "JudgeJob",
     "Manner",
+    "Picture",
     "read_plan",
     "run_apply",
+    "run_explain",
     "run_fit",
     "run_harmonise",
     "run_join",
