@@ -33,6 +33,8 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "longitudinal-combat": ("_longitudinal_combat", "LongitudinalCombat"),
         "quantile": ("_quantile", "Quantile"),
         "zscore": ("_standardise", "ZScore"),
+        "metric": ("_metric_learning", "Mahalanobis"),
+        "embedding": ("_embedding", "Embedding"),
     }
 )
 """File and class of each step; a class is loaded when its word is used."""
@@ -52,6 +54,7 @@ ESTIMATORS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "naive-bayes": ("_bayes", "NaiveBayes"),
         "discriminant": ("_discriminant", "Discriminant"),
         "cox": ("_cox", "Cox"),
+        "survival-forest": ("_survival_forest", "SurvivalForest"),
     }
 )
 """File and class of each estimator."""

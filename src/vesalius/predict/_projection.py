@@ -192,11 +192,13 @@ def ledoit_wolf(centred: Floats) -> float:
     cases, features = centred.shape
     if not features:
         return 0.0
-    inner = centred @ centred.T
+    # the products of cases and those of features have one sum of squares: take the fewer
+    inner = centred @ centred.T if cases < features else centred.T @ centred
+    lengths = np.einsum("ij,ij->i", centred, centred)
     squares = np.square(inner).sum() / cases**2
-    level = np.trace(inner) / cases / features
+    level = lengths.sum() / cases / features
     spread = squares - features * level**2
-    noise = (np.square(np.diag(inner)).sum() / cases - squares) / cases
+    noise = (np.square(lengths).sum() / cases - squares) / cases
     return float(np.clip(noise / spread, 0.0, 1.0)) if spread > 0 else 1.0
 
 
