@@ -105,11 +105,12 @@ class Card:
             large), ``calibration_slope``, and at the threshold ``sensitivity``, ``specificity``,
             ``ppv``, ``npv``, ``accuracy``, ``balanced_accuracy``, ``f1``, ``mcc``. Classes:
             ``auc`` (one against rest, mean), ``accuracy``, ``balanced_accuracy``, ``log_loss``.
-            Number: ``r2``, ``mae``, ``rmse``, ``bias``. Survival: ``concordance`` and
-            ``auc_<time>`` for times asked for.
+            Number: ``r2``, ``mae``, ``rmse``, ``bias``. Survival: ``concordance``
+            (Harrell), ``concordance_ipcw`` (Uno) and ``auc_<time>`` for times asked for.
         curves: Two classes: ``roc``, ``precision_recall``, ``calibration`` (smoothed, x stated and
             y observed), ``calibration_bins``, ``net_benefit``, ``net_benefit_all``,
-            ``learning`` where asked for. Number: ``agreement``.
+            ``learning`` where asked for. Number: ``agreement``. Survival: ``kaplan_meier_low`` and
+            ``kaplan_meier_high``, steps of the halves of lower and higher risk.
         threshold: Of the decision; NaN where there is none.
         threshold_rule: How it was chosen, in words.
         confusion: Counts, rows are the truth and columns the decision; in order of ``classes``.

@@ -158,7 +158,7 @@ def _other_scores(judged: Judged, clusters: Clusters, events: int) -> dict[str, 
     if judged.target.kind == "survival":
         if events < FEWEST:
             return {"concordance": _few(events, "patients with the event")}
-        return survival_scores(judged, clusters)
+        return {"concordance": survival_scores(judged, clusters)["concordance"]}
     if judged.target.kind == "classes":
         right = (judged.scores.argmax(axis=1) == judged.target.values).astype(np.float64)
         if few:

@@ -17,7 +17,7 @@ from vesalius.predict._intervals import Clusters, clusters_of
 from vesalius.predict._judged import Judged
 from vesalius.predict._recalibrate import EDGE
 from vesalius.predict._scores import binary_scores, class_scores, number_scores
-from vesalius.predict._survival_scores import survival_scores
+from vesalius.predict._survival_scores import risk_groups, survival_scores
 from vesalius.predict._table import Table
 from vesalius.predict._threshold import words_of
 
@@ -142,7 +142,23 @@ def _survival(judged: Judged, clusters: Clusters) -> Card:
     scores = survival_scores(judged, clusters)
     seen = len(np.unique(judged.cases[judged.target.events]))
     cases = len(np.unique(judged.cases))
-    return Card("survival", cases, seen, scores, remarks=_common(judged, clusters))
+    groups = risk_groups(judged, clusters)
+    remarks = (*_order(scores["concordance"]), *groups.remarks, *_common(judged, clusters))
+    return Card("survival", cases, seen, scores, groups.curves, remarks=remarks)
+
+
+def _order(found: Estimate) -> tuple[str, ...]:
+    if found.high < 0.5:
+        return (
+            f"Those said to be at risk have the event later (concordance {found.value:.2f}): look "
+            "for a risk of the wrong sign, or for an effect that is reversed here.",
+        )
+    if found.low <= 0.5:
+        return (
+            f"The order may be chance: the interval of the concordance ({found.low:.2f} to "
+            f"{found.high:.2f}) holds 0.5.",
+        )
+    return ()
 
 
 def _common(judged: Judged, clusters: Clusters) -> tuple[str, ...]:
