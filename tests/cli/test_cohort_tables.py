@@ -63,3 +63,18 @@ def test_a_query_that_fails_leaves_with_3_and_names_the_columns(vesalius, out):
     assert ended.code == 3
     assert "error: a query must be one that DuckDB can answer" in ended.err
     assert "wide: case, subject" in ended.err
+
+
+def test_a_report_is_written(vesalius, out):
+    ended = vesalius("cohort", "report", out, "--batch", "age", "--show", "stat_mean")
+    assert ended.code == 0
+    assert ended.out.startswith("report: ")
+    text = (out / "report.html").read_text()
+    assert text.count("<figure>") >= 1
+    assert "age could not be tested in" in text
+
+
+def test_a_report_of_no_cohort_leaves_with_3(vesalius, tmp_path):
+    ended = vesalius("cohort", "report", tmp_path)
+    assert ended.code == 3
+    assert "error: a folder must be that of a cohort" in ended.err

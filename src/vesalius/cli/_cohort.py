@@ -69,7 +69,14 @@ def run(
     could be measured, 4 where some could not, 5 for a fault of the program.
     """
     from vesalius.measure import load_config
-    from vesalius.study.cohort import Job, PoolRunner, read_manifest, run_cohort, usable_cores
+    from vesalius.study.cohort import (
+        Job,
+        PoolRunner,
+        read_manifest,
+        run_cohort,
+        usable_cores,
+        write_report,
+    )
 
     job = Job(tuple(load_config(path) for path in config or ()), uncertainty, on_mismatch.value)
     rows = read_manifest(manifest)
@@ -79,6 +86,7 @@ def run(
         return
     with watch(progress, quiet=quiet) as on_step:
         done = run_cohort(rows, out, job=job, runner=runner, on_step=on_step)
+    write_report(out)
     _tell(done, quiet=quiet)
     if len(done.failures) == done.cases:
         raise typer.Exit(REFUSED)
@@ -113,6 +121,25 @@ def query(
         return
     (write_parquet if save.suffix == ".parquet" else write_csv)(save, found)
     typer.echo(f"{len(found)} rows, {found.shape[1]} columns: {save}")
+
+
+@app.command("report", short_help="Write the page of a cohort.")
+def report(
+    out: Annotated[Path, typer.Argument(help="The folder of a cohort.")],
+    batch: Annotated[
+        str, typer.Option("--batch", help="Column of scanner or site, to be compared.")
+    ] = "",
+    show: Annotated[
+        list[str] | None, typer.Option("--show", help="Feature to draw (repeatable).")
+    ] = None,
+) -> None:
+    """Write report.html: what failed, how features are distributed, what stands out.
+
+    A run writes it, too. Here a column of scanners can be compared and other features be shown.
+    """
+    from vesalius.study.cohort import write_report
+
+    typer.echo(f"report: {write_report(out, batch=batch, show=tuple(show or ()))}")
 
 
 def _show(frame: "pd.DataFrame", *, limit: bool) -> None:
@@ -164,6 +191,7 @@ def _tell(done: "Done", *, quiet: bool) -> None:
     before = f" ({done.cached} of them before)" if done.cached else ""
     typer.echo(f"{measured} of {done.cases} cases measured{before}: {done.rows} regions")
     typer.echo(f"tables: {done.folder / 'wide.csv'}, {done.folder / 'features.parquet'}")
+    typer.echo(f"report: {done.folder / 'report.html'}")
 
 
 def _show_plan(manifest: "Manifest", out: Path, job: "Job", *, workers: int) -> None:

@@ -7,6 +7,7 @@ from vesalius.study.cohort._job import Job
 from vesalius.study.cohort._manifest import Case, Manifest, read_manifest
 from vesalius.study.cohort._pool import PoolRunner, usable_cores
 from vesalius.study.cohort._query import query
+from vesalius.study.cohort._report import write_report
 from vesalius.study.cohort._run import Done, run_cohort
 from vesalius.study.cohort._runner import CaseOrder, CaseResult, Runner
 
@@ -26,4 +27,5 @@ __all__ = [
     "read_manifest",
     "run_cohort",
     "usable_cores",
+    "write_report",
 ]
