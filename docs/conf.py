@@ -70,6 +70,7 @@ sphinx_gallery_conf = {
             "../examples/reconstruct",
             "../examples/register",
             "../examples/segment",
+            "../examples/predict",
             "*",
         ]
     ),
