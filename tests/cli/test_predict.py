@@ -268,6 +268,28 @@ class TestRecalibrate:
         said = read_rows(tmp_path / "p.csv")["probability"].mean()
         assert said == pytest.approx(rare["dead"].mean(), abs=0.02)
 
+    def test_few_cases_with_the_event_make_few_folds(self, fitted, tmp_path):
+        folder, _ = fitted
+        other = table(tmp_path / "there.csv", seed=1, cases=60)
+        frame = read_rows(other)
+        events = frame["dead"] > 0
+        write_csv(other, pd.concat([frame[~events], frame[events].head(4)]))
+        words = ["predict", "validate", str(folder / "model"), str(other), "--recalibrate"]
+        done = run.invoke(app, [*words, "-o", str(tmp_path / "r")])
+        assert done.exit_code == 0, done.output
+        found = json.loads((tmp_path / "r" / "card.json").read_text())
+        assert ", 4 times" in found["recalibrated"]["plan"]
+        assert found["recalibrated"]["card"]["scores"]["auc"] == found["card"]["scores"]["auc"]
+
+    def test_features_of_other_parameters_are_moved_where_told(self, tmp_path):
+        here = table(tmp_path / "a.csv", config_hash="aaaa")
+        there = table(tmp_path / "b.csv", seed=3, cases=40, config_hash="bbbb")
+        words = ["--outcome", "dead", "--no-validate", "-q", "-o", str(tmp_path / "m")]
+        assert run.invoke(app, ["predict", "fit", str(here), *words]).exit_code == 0
+        words = ["predict", "validate", str(tmp_path / "m"), str(there), "-o", str(tmp_path / "r")]
+        done = run.invoke(app, [*words, "--recalibrate", "--other-parameters"])
+        assert done.exit_code == 0, done.output
+
     def test_its_own_cases_are_refused(self, fitted, tmp_path, capsys):
         folder, _ = fitted
         words = ["predict", "validate", str(folder / "model"), str(folder / "here.csv")]

@@ -236,6 +236,16 @@ def test_recalibration_refuses_scores_that_part_the_classes(model):
         recalibrate(model, replace(table, columns=parted), ASKED, method="logistic")
 
 
+def test_recalibration_refuses_to_turn_the_order_round(model):
+    table = others()
+    low = apply_model(model, table).scores[:, 0] < 0.5
+    low[::5] = ~low[::5]
+    turned = replace(table, columns=table.columns.assign(event=np.where(low, "yes", "no")))
+    with pytest.raises(ConvergenceError, match=r"must rise .* the slope is -"):
+        recalibrate(model, turned, ASKED, method="logistic")
+    assert recalibrate(model, turned, ASKED).recalibration[1] == 1.0
+
+
 def test_recalibration_refuses_a_number():
     description = Description(outcome="event", kind="number")
     fitted = fit_model(

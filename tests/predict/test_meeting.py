@@ -17,7 +17,7 @@ from vesalius.predict.models import (
     seen_cases,
     table_for,
 )
-from vesalius.predict.validate import Split, duplicates
+from vesalius.predict.validate import Split, duplicates, external
 
 ASKED = Description(outcome="dead", group="patient", batch="batch", subgroups=("sex", "site"))
 
@@ -108,6 +108,54 @@ class TestRecalibratedValidation:
         same = [case for k, case in enumerate(table.cases) if table.columns["site"][k] in here]
         assert all(before[case] == after[case] for case in same)
         assert any(before[case] != after[case] for case in table.cases if case not in same)
+
+    @pytest.mark.parametrize("repeats", [1, 2])
+    def test_ranks_by_the_model_as_it_is_with_intervals_of_one_model(self, model, repeats):
+        table = as_table(frame(seed=1, cases=90), ASKED, leave_out=["age"])
+        generator = torch.Generator().manual_seed(0)
+        before = external(model, table, ASKED, generator=generator).card
+        split = Split(folds=5, repeats=repeats)
+        after = recalibrated_validation(model, table, ASKED, split=split, generator=generator).card
+        one, other = before.scores["auc"], after.scores["auc"]
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
+        assert after.scores["average_precision"].value == pytest.approx(
+            before.scores["average_precision"].value
+        )
+        assert np.allclose(before.curves["roc"].y, after.curves["roc"].y)
+        assert abs(after.scores["calibration_intercept"].value) < 0.1
+        # no wider than before: the shift alone moves the curvature a little
+        width = [card.scores["calibration_intercept"] for card in (before, after)]
+        assert width[1].high - width[1].low < 1.2 * (width[0].high - width[0].low)
+
+    def test_keeps_the_event_of_the_model_where_it_is_not_the_rarer_class(self, model):
+        table = as_table(frame(seed=1, cases=90), ASKED, leave_out=["age"])
+        said = table.columns.assign(dead=np.where(table.columns["dead"] == 1, "sick", "well"))
+        known = replace(model, classes=("well", "sick"))
+        common = replace(table, columns=said).rows(np.flatnonzero(_mostly(said["dead"], "sick")))
+        split, generator = Split(folds=3), torch.Generator().manual_seed(0)
+        asked = replace(ASKED, positive="")
+        found = recalibrated_validation(known, common, asked, split=split, generator=generator)
+        assert found.card.classes == ("well", "sick")
+        assert found.card.events > 0.5 * found.card.cases
+
+    def test_accepts_other_parameters_only_where_told(self, model):
+        table = as_table(frame(seed=1, cases=90), ASKED, leave_out=["age"])
+        known, other = replace(model, parameters="a1"), replace(table, parameters="b2")
+        split, generator = Split(folds=3), torch.Generator().manual_seed(0)
+        with pytest.raises(ConfigError, match="parameters of the model"):
+            recalibrated_validation(known, other, ASKED, split=split, generator=generator)
+        found = recalibrated_validation(
+            known, other, ASKED, split=split, generator=generator, other_parameters=True
+        )
+        assert found.card.cases == 90
+
+
+def _mostly(said, event):
+    """Every case with the event and 15 without."""
+    others = np.flatnonzero(said.to_numpy() != event)
+    kept = said.to_numpy() == event
+    kept[others[:15]] = True
+    return kept
 
 
 class TestDuplicates:

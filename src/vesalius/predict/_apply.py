@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vesalius.errors import ConfigError, UnitError
+from vesalius.errors import ConfigError, ConvergenceError, UnitError
 from vesalius.predict._description import Description
 from vesalius.predict._fit_model import case_hashes
 from vesalius.predict._intervals import dense
@@ -80,6 +80,7 @@ def recalibrate(
     description: Description,
     *,
     method: Literal["intercept", "logistic"] = "intercept",
+    other_parameters: bool = False,
 ) -> Model:
     """Fit the probabilities of a model to another hospital; the order of cases stays.
 
@@ -91,6 +92,7 @@ def recalibrate(
         table: Cases of the other hospital, with their outcome.
         description: What the columns of this table mean.
         method: The shift alone, for few cases or another prevalence; or both.
+        other_parameters: Use features that were made with other parameters all the same.
 
     Returns:
         The model with the new recalibration in place of an older one; the threshold is moved with
@@ -98,7 +100,8 @@ def recalibrate(
 
     Raises:
         ConfigError: The model is not of two classes, or knows other classes.
-        ConvergenceError: The scores part the classes, so that no stretch fits best.
+        ConvergenceError: The scores part the classes, so that no stretch fits best; or the best
+            one would turn the order of cases round.
 
     References:
         Steyerberg et al. (2004), doi:10.1002/sim.1844 (methods 2 and 3).
@@ -114,7 +117,7 @@ def recalibrate(
             f"the classes must be those of the model, {', '.join(model.classes)}, got "
             f"{', '.join(target.classes)}: name the same event with positive="
         )
-    _check(model, table, False)
+    _check(model, table, other_parameters)
     raw = logits(model.fitted.predict(_without_outcome(model, table)))[:, 0]
     clusters = dense(np.asarray(_units(table, description)))
     one = np.ones((len(raw), 1))
@@ -127,6 +130,12 @@ def recalibrate(
         both = np.column_stack([one, raw])
         fit = logistic(both, events, offset=np.zeros(len(raw)), clusters=clusters)
         intercept, slope = float(fit.weights[0]), float(fit.weights[1])
+        if slope <= 0:
+            raise ConvergenceError(
+                f"probabilities must rise with the share of events to be stretched, the slope is "
+                f"{slope:.3g} in {len(events)} cases: the model ranks no better than chance here; "
+                "shift them alone (intercept), or fit a model anew"
+            )
     changed = replace(model, recalibration=(intercept, slope))
     return replace(changed, threshold=_moved(model, changed))
 

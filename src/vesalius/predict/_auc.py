@@ -265,5 +265,5 @@ def difference_of_auc(
 
 def _summed(judged: Judged, clusters: Clusters) -> tuple[Estimate, Floats]:
     events = judged.target.values > 0.5
-    found = area(events, judged.scores[:, 0], keys=fold_keys(judged), clusters=clusters)
+    found = area(events, judged.ranked_by, keys=fold_keys(judged), clusters=clusters)
     return auc_estimate(found, events, clusters), clusters.sums(found.influence)

@@ -38,7 +38,7 @@ def binary_curves(
     if events.all() or not events.any():
         return found
     found["roc"] = roc_curve(judged, clusters, generator=generator)
-    pr = precision_recall(torch.from_numpy(p), torch.from_numpy(events))
+    pr = precision_recall(torch.from_numpy(judged.ranked_by), torch.from_numpy(events))
     found["precision_recall"] = Curve(pr.recall.numpy(), pr.precision.numpy())
     smooth = calibration_curve(events, p, clusters=clusters)
     if smooth.x.size:
@@ -73,7 +73,7 @@ def roc_curve(judged: Judged, clusters: Clusters, *, generator: torch.Generator)
     heights = np.zeros((len(weights), _GRID))
     for key in np.unique(keys):
         rows = np.flatnonzero(keys == key)
-        given = (events[rows], judged.scores[rows, 0], weights[:, clusters.of[rows]])
+        given = (events[rows], judged.ranked_by[rows], weights[:, clusters.of[rows]])
         pairs, curve = _weighted_roc(*given, x)
         total += pairs
         heights += pairs[:, None] * curve

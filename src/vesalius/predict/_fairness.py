@@ -182,7 +182,7 @@ def _scores(judged: Judged, clusters: Clusters) -> dict[str, Estimate]:
     few = _too_few(events, clusters)
     found = dict.fromkeys(("auc", "calibration_intercept"), few)
     if not few.reason:
-        ranked = area(events, p, keys=fold_keys(judged), clusters=clusters)
+        ranked = area(events, judged.ranked_by, keys=fold_keys(judged), clusters=clusters)
         found["auc"] = auc_estimate(ranked, events, clusters)
         found["calibration_intercept"] = calibration(events, p, clusters=clusters)[0]
     loss = np.square(p - events)
@@ -254,7 +254,7 @@ def _figure(
     if name == "auc":
         if why := _too_few(events, part).reason:
             return math.nan, nothing, why
-        ranked = area(events, own.scores[:, 0], keys=fold_keys(own), clusters=part)
+        ranked = area(events, own.ranked_by, keys=fold_keys(own), clusters=part)
         why = "no fold holds both classes" if math.isnan(ranked.value) else ""
         return ranked.value, part.sums(ranked.influence), why
     if not own.thresholds.size:

@@ -33,6 +33,8 @@ class Judged:
             (two classes); empty where no threshold was chosen.
         rule: How the thresholds were chosen.
         times: At which the risk is judged, for survival, in the unit of the table.
+        order: (rows,) by what cases are ranked where it is not their score: one model whose
+            probabilities were moved in each fold ranks by those that were not; empty else.
 
     Raises:
         RegionError: There is no prediction.
@@ -48,6 +50,7 @@ class Judged:
     thresholds: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     rule: Threshold = YOUDEN
     times: tuple[float, ...] = ()
+    order: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.target.values)
@@ -63,9 +66,9 @@ class Judged:
         self._check_values()
 
     def _check_lengths(self, n: int) -> None:
-        for name in ("cases", "folds", "repeats", "thresholds"):
+        for name in ("cases", "folds", "repeats", "thresholds", "order"):
             found = getattr(self, name)
-            if found.shape != (n,) and not (name == "thresholds" and not found.size):
+            if found.shape != (n,) and not (name in ("thresholds", "order") and not found.size):
                 raise ShapeError(f"{name} must have one value a row, {n}, got {found.shape}")
 
     def _check_values(self) -> None:
@@ -90,7 +93,12 @@ class Judged:
     @property
     def cross_validated(self) -> bool:
         """Whether several trainings made the predictions."""
-        return bool(np.ptp(self.folds) or np.ptp(self.repeats))
+        return not self.order.size and bool(np.ptp(self.folds) or np.ptp(self.repeats))
+
+    @property
+    def ranked_by(self) -> Floats:
+        """(rows,) by what cases are ranked, for two classes: ``order``, or the score."""
+        return self.order if self.order.size else self.scores[:, 0]
 
     def rows(self, chosen: NDArray[np.integer]) -> "Judged":
         """Keep predictions, in the order given."""
@@ -103,6 +111,7 @@ class Judged:
             self.thresholds[chosen] if self.thresholds.size else self.thresholds,
             self.rule,
             self.times,
+            self.order[chosen] if self.order.size else self.order,
         )
 
 

@@ -202,11 +202,11 @@ def binary_remarks(
 
 
 def _ranking(judged: Judged, clusters: Clusters, auc: Estimate) -> tuple[str, ...]:
-    events, p = judged.target.values > 0.5, judged.scores[:, 0]
+    events, by = judged.target.values > 0.5, judged.ranked_by
     if events.all() or not events.any():
         which = "has" if events.all() else "lacks"
         return (f"Every case judged {which} the event: nothing can be said of telling them apart.",)
-    found = area(events, p, keys=fold_keys(judged), clusters=clusters)
+    found = area(events, by, keys=fold_keys(judged), clusters=clusters)
     said = []
     if auc.reason == ONE_CLASS:
         return (

@@ -62,6 +62,49 @@ def validate(
         ConfigError: The outcome, the split or the recipe does not fit the table; no worker.
         ConvergenceError: A worker was killed.
     """
+    from vesalius.predict._leaks import find_leaks
+
+    found = nested_validation(
+        table,
+        description,
+        recipe,
+        split=split,
+        generator=generator,
+        workers=workers,
+        on_step=on_step,
+    )
+    leaks = find_leaks(table, description, target_of(table, description), split=split)
+    return replace(found, leaks=leaks)
+
+
+def nested_validation(
+    table: Table,
+    description: Description,
+    recipe: Recipe,
+    *,
+    split: Split,
+    generator: torch.Generator,
+    workers: int = 1,
+    on_step: Callable[[Step], None] | None = None,
+) -> Validation:
+    """Validate a recipe as :func:`validate` does, for who has looked for leaks already.
+
+    Args:
+        table: The cases.
+        description: What the columns mean.
+        recipe: What is fitted in each training.
+        split: How the cases are parted.
+        generator: For the intervals of the card.
+        workers: Processes that share the trainings.
+        on_step: Told after each training.
+
+    Returns:
+        The same without leaks.
+
+    Raises:
+        ConfigError: As :func:`validate`.
+        ConvergenceError: A worker was killed.
+    """
     target = target_of(table, description)
     chosen = parts(split, table, description, target)
     job = Job(
@@ -128,8 +171,6 @@ def _found(
     trained: tuple[Trained, ...],
     generator: torch.Generator,
 ) -> Validation:
-    from vesalius.predict._leaks import find_leaks
-
     judged = _judged(job.target, split, chosen, trained)
     card = make_card(judged, table=job.table, description=description, generator=generator)
     if split.method == "bootstrap":
@@ -140,7 +181,6 @@ def _found(
         held_out=held_out_frame(job.table, judged, [p.name for p in chosen for _ in p.test]),
         folds=folds,
         stability=_shares(trained),
-        leaks=find_leaks(job.table, description, job.target, split=split),
         plan=plan_words(split, description, folds),
         remarks=_remarks(job, trained),
     )

@@ -62,9 +62,9 @@ def binary_scores(
         The figures by name; see :class:`vesalius.predict.Card`.
     """
     events, p = judged.target.values > 0.5, judged.scores[:, 0]
-    keys = fold_keys(judged)
     found: dict[str, Estimate] = {}
-    found["auc"] = auc_estimate(area(events, p, keys=keys, clusters=clusters), events, clusters)
+    ranked = area(events, judged.ranked_by, keys=fold_keys(judged), clusters=clusters)
+    found["auc"] = auc_estimate(ranked, events, clusters)
     drawn = bootstrap(clusters, events.astype(np.int64), generator=generator)
     found["average_precision"] = _average_precision(judged, clusters, drawn)
     losses = np.column_stack([np.square(p - events), log_losses(events, p), events, ~events])
@@ -176,7 +176,7 @@ def _average_precision(judged: Judged, clusters: Clusters, drawn: Bootstrap) -> 
     ones = np.ones((1, clusters.count))
     for repeat in np.unique(judged.repeats):
         rows = np.flatnonzero(judged.repeats == repeat)
-        given = (events[rows], judged.scores[rows, 0], clusters.of[rows])
+        given = (events[rows], judged.ranked_by[rows], clusters.of[rows])
         if not given[0].any():
             continue
         values.append(float(weighted_average_precision(*given, ones)[0]))

@@ -5,7 +5,7 @@ from vesalius.predict._external import external
 from vesalius.predict._leak_rows import duplicates
 from vesalius.predict._leaks import find_leaks
 from vesalius.predict._learning_curve import LearningCurve, learning_curve, read_curves
-from vesalius.predict._nested import validate
+from vesalius.predict._nested import nested_validation, validate
 from vesalius.predict._permutation import Permutation, permutation_test
 from vesalius.predict._sample_size import (
     SampleSize,
@@ -30,6 +30,7 @@ __all__ = [
     "external",
     "find_leaks",
     "learning_curve",
+    "nested_validation",
     "pac_sample_size",
     "parts",
     "permutation_test",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from vesalius.core import Step
@@ -41,8 +42,9 @@ from vesalius.predict.validate import (
     duplicates,
     external,
     find_leaks,
+    nested_validation,
     permutation_test,
-    validate,
+    units_of,
 )
 from vesalius.study._folder import make_folder, put
 from vesalius.study._stage_page import Table as Cells
@@ -63,6 +65,8 @@ REPORT, CARD, HELD_OUT, PREDICTIONS, RECALIBRATED = (
     "predictions.csv",
     "recalibrated",
 )
+_FOLDS = 10
+"""In which recalibration is judged, where there are cases enough."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,12 +98,7 @@ def run_fit(table: Path, out: Path, job: FitJob, *, on_step: OnStep | None = Non
     make_folder(out)
     try:
         asked = _asked(table, job)
-        leaks = find_leaks(
-            asked.table,
-            asked.description,
-            target_of(asked.table, asked.description),
-            split=job.split,
-        )
+        leaks = _leaks(asked, job.split)
         _refuse_leaks(leaks, accepted=job.accept_leaks)
         found = _validated(asked, job, on_step) if job.validate else None
         model = fit_model(
@@ -145,11 +144,10 @@ def run_validate(
                 "recalibration must be on cases of another hospital, these were learned from: "
                 "leave out --recalibrate"
             )
-        leaks: tuple[Leak, ...] = ()
         if how == "nested":
-            split = Split("stratified", job.folds, job.repeats, job.seed)
+            split = Split("stratified", job.folds, job.repeats, job.seed, times=job.times)
             fit = FitJob(split=split, seed=job.seed, workers=job.workers)
-            found = _validated(asked, fit, on_step)
+            found = replace(_validated(asked, fit, on_step), leaks=_leaks(asked, split))
         else:
             found = external(
                 loaded,
@@ -157,31 +155,32 @@ def run_validate(
                 asked.description,
                 generator=_generator(job.seed),
                 other_parameters=job.other_parameters,
+                times=job.times,
             )
-        leaks = found.leaks
     except VesaliusError as error:
         put(out / REPORT, render_page(broken_page(str(error), table.name)))
         raise
     facts = Facts(table.name, how, recalibrate=job.recalibrate)
-    done = _written(found, loaded, out, facts, leaks)
+    done = _written(found, loaded, out, facts, found.leaks)
     if not job.recalibrate:
         return done
-    return _recalibrated(loaded, asked, found, (out, done, facts, job.seed))
+    return _recalibrated(loaded, asked, found, (out, done, facts, job))
 
 
 def _recalibrated(
-    model: Model, asked: _Asked, found: Validation, where: tuple[Path, Done, Facts, int]
+    model: Model, asked: _Asked, found: Validation, where: tuple[Path, Done, Facts, JudgeJob]
 ) -> Done:
     """Show beside what recalibration gives, and keep the model that was moved by all cases."""
-    out, done, facts, seed = where
+    out, done, facts, job = where
+    given = (model, asked.table, asked.description)
     after = recalibrated_validation(
-        model,
-        asked.table,
-        asked.description,
-        split=Split(folds=10, seed=seed),
-        generator=_generator(seed),
+        *given,
+        split=Split(folds=_most_folds(asked), seed=job.seed),
+        generator=_generator(job.seed),
+        other_parameters=job.other_parameters,
     )
-    save_model(recalibrate(model, asked.table, asked.description), out / RECALIBRATED)
+    moved = recalibrate(*given, other_parameters=job.other_parameters)
+    save_model(moved, out / RECALIBRATED)
     both = validation_json(found) | {"recalibrated": validation_json(after)}
     put(out / CARD, json.dumps(both, indent=2, sort_keys=True) + "\n")
     page = card_page(found, model, facts)
@@ -200,6 +199,14 @@ def _recalibrated(
         if name in after.card.scores
     )
     return replace(done, headline=done.headline + head)
+
+
+def _most_folds(asked: _Asked) -> int:
+    """Ten folds, or as many as the patients of the rarer class allow."""
+    truth = target_of(asked.table, asked.description).values
+    units = units_of(asked.table, asked.description)
+    fewest = min(len(np.unique(units[truth == one])) for one in np.unique(truth))
+    return min(max(fewest, 2), _FOLDS)
 
 
 def run_apply(model: Path, table: Path, out: Path, *, other_parameters: bool = False) -> Done:
@@ -277,6 +284,11 @@ def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def _leaks(asked: _Asked, split: Split) -> tuple[Leak, ...]:
+    target = target_of(asked.table, asked.description)
+    return find_leaks(asked.table, asked.description, target, split=split)
+
+
 def _refuse_leaks(leaks: tuple[Leak, ...], *, accepted: bool) -> None:
     certain = [leak for leak in leaks if leak.severity == "certain"]
     if certain and not accepted:
@@ -288,7 +300,7 @@ def _refuse_leaks(leaks: tuple[Leak, ...], *, accepted: bool) -> None:
 
 
 def _validated(asked: _Asked, job: FitJob, on_step: OnStep | None) -> Validation:
-    found = validate(
+    found = nested_validation(
         asked.table,
         asked.description,
         asked.recipe,
