@@ -56,6 +56,10 @@ Outcome = Annotated[str, typer.Option("--outcome", help="Column that is to be pr
 Kind = Annotated[KindName, typer.Option("--kind", help="What the outcome is.")]
 Positive = Annotated[str, typer.Option("--positive", help="The class that is the event.")]
 Time = Annotated[str, typer.Option("--time", help="Column of times, for survival.")]
+At = Annotated[
+    list[float] | None,
+    typer.Option("--at", help="Time at which the AUC is wanted, for survival (repeatable)."),
+]
 Case = Annotated[str, typer.Option("--case", help="Column that names the cases.")]
 Group = Annotated[
     str, typer.Option("--group", help="Column of the patient, who is never split between folds.")
@@ -106,6 +110,7 @@ def fit(
     kind: Kind = KindName.binary,
     positive: Positive = "",
     time: Time = "",
+    at: At = None,
     case: Case = "",
     group: Group = "",
     batch: Batch = "",
@@ -180,7 +185,11 @@ def fit(
     job = FitJob(
         Columns(said, tuple(feature or ()), tuple(leave_out or ())),
         config,
-        Split(split.value.replace("-", "_"), folds, repeats, seed, threshold),  # type: ignore[arg-type]
+        Split(
+            split.value.replace("-", "_"),  # type: ignore[arg-type]
+            *(folds, repeats, seed, threshold),
+            times=tuple(at or ()),
+        ),
         threshold,
         validate=validate,
         permutations=permutations,
@@ -211,6 +220,7 @@ def validate(
     ] = False,
     folds: Annotated[int, typer.Option("--folds", help="Outer folds of --how nested.")] = 5,
     repeats: Annotated[int, typer.Option("--repeats", help="Of --how nested.")] = 1,
+    at: At = None,
     other_parameters: Annotated[
         bool,
         typer.Option("--other-parameters", help="Accept features made with other parameters."),
@@ -227,7 +237,8 @@ def validate(
     """
     from vesalius.study.predict import JudgeJob, run_validate
 
-    job = JudgeJob(how.value, folds, repeats, recalibrate, other_parameters, seed, workers)
+    times = tuple(at or ())
+    job = JudgeJob(how.value, folds, repeats, recalibrate, other_parameters, seed, workers, times)
     with watch(progress, quiet=quiet) as on_step:
         done = run_validate(model, table, out, job, on_step=on_step)
     tell(done, quiet=quiet)

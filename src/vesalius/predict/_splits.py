@@ -40,8 +40,8 @@ class Split:
         times: For survival, times at which the AUC is asked for, in the unit of the times.
 
     Raises:
-        ConfigError: Fewer than two folds, no repetition, a repetition of what cannot differ, or a
-            negative seed.
+        ConfigError: Fewer than two folds, no repetition, a repetition of what cannot differ, a
+            negative seed, or a time that is not above 0.
     """
 
     method: Method = "stratified"
@@ -62,6 +62,8 @@ class Split:
                 f"repeats must be 1 for {self.method}, which parts cases in one way only, got "
                 f"{self.repeats}: leave it out"
             )
+        if not all(0 < time < float("inf") for time in self.times):
+            raise ConfigError(f"times of an AUC must be above 0 and finite, got {self.times}")
 
 
 @final

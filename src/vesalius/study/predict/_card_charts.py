@@ -11,6 +11,7 @@ from vesalius.predict import Card, Curve, Estimate, Subgroup, Validation
 from vesalius.study._charts import COLOURS, INK, Bars, Chart, bars
 from vesalius.study._curve_charts import Banded, Bar, curves, draw, forest, open_figure
 from vesalius.study._figures import figure_png
+from vesalius.study.predict._survival_chart import survival_chart
 
 Floats = npt.NDArray[np.float64]
 _UNIT = (-0.02, 1.02, -0.02, 1.02)
@@ -28,11 +29,12 @@ AXES = {
 }
 
 
-def card_charts(found: Validation) -> tuple[Chart, ...]:
+def card_charts(found: Validation, *, time: str = "") -> tuple[Chart, ...]:
     """Draw everything that a validation has a curve for.
 
     Args:
         found: The validation.
+        time: Column of times, for survival.
 
     Returns:
         The charts, the most important first.
@@ -47,6 +49,7 @@ def card_charts(found: Validation) -> tuple[Chart, ...]:
         drawn.append(_decision(card))
     if "agreement" in card.curves:
         drawn.append(_agreement(found))
+    drawn += survival_chart(card, time=time)
     for name in AXES:
         drawn += _forest(card, name)
     drawn += _fold_chart(found)

@@ -40,6 +40,7 @@ WORDS = {
     "rmse": "Root mean squared error",
     "bias": "Bias, predicted less true",
     "concordance": "Concordance (C-index)",
+    "concordance_ipcw": "Concordance, weighed for loss",
 }
 MEANING = {
     "auc": "chance that an event scores above another case; 0.5 is chance, 1 perfect",
@@ -63,6 +64,7 @@ MEANING = {
     "rmse": "in the unit of the outcome",
     "bias": "in the unit of the outcome",
     "concordance": "of pairs that can be ordered, in the right order; 0.5 is chance",
+    "concordance_ipcw": "the same as if nobody had been lost to follow-up (Uno)",
 }
 HEAD = (
     *("auc", "concordance", "r2", "mae", "accuracy", "average_precision"),
@@ -112,7 +114,7 @@ def card_page(found: Validation, model: Model, facts: Facts) -> Page:
             )
         ),
         facts=_facts(found),
-        charts=card_charts(found),
+        charts=card_charts(found, time=model.description.time),
         columns=("Figure", "Value", "95 % interval", "What it means"),
         rows=tuple(_row(name, score) for name, score in card.scores.items()),
         rows_note=_note(card, facts),
@@ -168,7 +170,8 @@ def _word(name: str) -> str:
 
 
 def _row(name: str, score: Estimate) -> tuple[str, ...]:
-    return (_word(name), number(score.value), interval(score), MEANING.get(name, ""))
+    meaning = MEANING["auc"] if name.startswith("auc_") else MEANING.get(name, "")
+    return (_word(name), number(score.value), interval(score), meaning)
 
 
 def _lead(card: Card, model: Model, facts: Facts) -> str:
@@ -370,5 +373,15 @@ def _statistics(card: Card, facts: Facts) -> tuple[str, ...]:
             "Wilson's intervals; other figures have percentile intervals of 2000 stratified "
             "bootstrap draws of patients; net benefit is that of Vickers and Elkin "
             "(doi:10.1177/0272989X06295361). All intervals are 95 %." + widened,
+        )
+    if card.kind == "survival":
+        return (
+            "Discrimination is Harrell's concordance and Uno's (doi:10.1002/sim.4154) within "
+            "folds, and the cumulative/dynamic AUC at given times, weighed for the loss of "
+            "follow-up (doi:10.1198/016214507000000149); intervals are those of the influence of "
+            "each patient, on the logit scale. Halves of lower and higher risk, parted at the "
+            "median risk of their fold, are followed by Kaplan-Meier with Greenwood's intervals "
+            "and compared by the log-rank test with folds as strata. All intervals are 95 %."
+            + widened,
         )
     return ("Intervals are 95 %, over patients: percentile bootstrap (2000 draws) or t." + widened,)

@@ -73,6 +73,7 @@ class JudgeJob:
         other_parameters: Whether features of other parameters are accepted.
         seed: Of everything that is drawn.
         workers: Processes that share the folds.
+        times: For survival, times at which the AUC is asked for, in the unit of the times.
     """
 
     how: Literal["auto", "nested", "external"] = "auto"
@@ -82,6 +83,7 @@ class JudgeJob:
     other_parameters: bool = False
     seed: int = 0
     workers: int = 1
+    times: tuple[float, ...] = ()
 
 
 def said_over(said: Description, written: Description) -> Description:
