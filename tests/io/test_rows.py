@@ -1,6 +1,7 @@
 """Tables of cases: read strictly, written so that nothing can run, equal after a round trip."""
 
 import gzip
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -207,3 +208,50 @@ class TestNote:
         table = pyarrow.table({"x": [1.0]}).replace_schema_metadata({b"vesalius": b"[1]"})
         pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
         assert read_note(tmp_path / "t.parquet") == {}
+
+
+class TestWhatIsNoNumber:
+    def read(self, tmp_path, text):
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+        return read_rows(tmp_path / "t.csv")
+
+    @pytest.mark.parametrize("name", ["1_1", "١٢", "0x1A", "1 2", "infinit", "--1"])
+    def test_a_name_that_python_or_a_person_may_read_as_one_stays(self, tmp_path, name):
+        assert self.read(tmp_path, f"id,x\n{name},1\n11,2\n")["id"].tolist() == [name, "11"]
+
+    @pytest.mark.parametrize(
+        "cell", ["1", "-1.", "+.5", "1e3", "1.5E-300", " 2 ", "inf", "-Infinity"]
+    )
+    def test_every_way_to_write_one_is_read(self, tmp_path, cell):
+        assert self.read(tmp_path, f"id,x\na,{cell}\nb,2\n")["x"][0] == float(cell)
+
+    def test_whole_numbers_that_float64_cannot_hold_stay_apart(self, tmp_path):
+        ids = ["1000000000000000001", "1000000000000000002"]
+        found = self.read(tmp_path, f"id,x\n{ids[0]},1\n{ids[1]},10000000000000000\n")
+        assert found["id"].tolist() == ids
+        assert found["x"].tolist() == [1.0, 1e16]
+
+    def test_whole_numbers_of_parquet_that_float64_cannot_hold_stay_apart(self, tmp_path):
+        ids = pyarrow.array([2**60 + 1, 2**60 + 2, None])
+        pyarrow.parquet.write_table(pyarrow.table({"id": ids}), tmp_path / "t.parquet")
+        found = read_rows(tmp_path / "t.parquet")["id"].tolist()
+        assert found == [str(2**60 + 1), str(2**60 + 2), ""]
+
+    def test_decimals_of_parquet_are_numbers(self, tmp_path):
+        array = pyarrow.array([Decimal("1.50"), None])
+        pyarrow.parquet.write_table(pyarrow.table({"x": array}), tmp_path / "t.parquet")
+        np.testing.assert_array_equal(read_rows(tmp_path / "t.parquet")["x"], [1.5, np.nan])
+
+    def test_a_quote_that_is_never_closed_swallows_no_line(self, tmp_path):
+        with pytest.raises(FormatError, match=r"quotes that close, 't\.csv' has not"):
+            self.read(tmp_path, 'id,x\n1,"abc\n2,def\n3,g\n')
+
+    @pytest.mark.parametrize("text", ["id,x\r1,2\r3,4\r", "id,x\n1," + "a" * 200_000 + "\n"])
+    def test_lines_that_cannot_be_parted_are_refused(self, tmp_path, text):
+        (tmp_path / "t.csv").write_bytes(text.encode())
+        with pytest.raises(FormatError, match="must have lines that end"):
+            read_rows(tmp_path / "t.csv")
+
+    def test_semicolons_are_named(self, tmp_path):
+        with pytest.raises(FormatError, match=r"cells must be parted by ',', 't\.csv' parts them"):
+            self.read(tmp_path, "id;x\n1;2,5\n3;4,5\n")

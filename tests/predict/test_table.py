@@ -19,6 +19,7 @@ from vesalius.errors import (
 from vesalius.io.tables import write_csv, write_parquet
 from vesalius.predict import Description, as_table, read_table, target_of
 from vesalius.predict._read import frame_of, note_of
+from vesalius.predict.harmonise import ZScore
 
 FRAME = pd.DataFrame(
     {
@@ -325,3 +326,78 @@ class TestOutcome:
     def test_refuses_no_event(self):
         with pytest.raises(RegionError, match="has none in 2 cases"):
             self.survival([0.0, 0.0], [1.0, 2.0])
+
+
+class TestOddFrames:
+    def test_a_blank_text_is_a_gap_as_in_a_column_of_numbers(self):
+        frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "scanner": ["A", " ", "B"], "m": ["", "", ""]})
+        columns = as_table(frame, Description(batch="scanner")).columns
+        assert columns["scanner"].isna().tolist() == [False, True, False]
+        assert columns["m"].isna().all()
+
+    def test_a_case_without_a_batch_is_in_no_batch_of_its_own(self, tmp_path):
+        (tmp_path / "t.csv").write_text("case,x,y,scanner\na,1,2,A\nb,2,1,\nc,3,5,B\nd,4,2,A\n")
+        table = read_table(tmp_path / "t.csv", Description(batch="scanner"))
+        with pytest.raises(ConfigError, match="1 have none, the first is 'b'"):
+            ZScore("scanner").fit(table)
+
+    def test_every_word_of_pandas_for_a_gap_is_read(self):
+        frame = pd.DataFrame(
+            {
+                "x": pd.array([1.5, None, 3.0], "Float64"),
+                "n": pd.array([1, None, 0], "Int64"),
+                "q": pd.array([True, None, False], "boolean"),
+                "t": pd.array(["a", None, "b"], "string"),
+                "o": pd.Series(["a", pd.NaT, "b"], dtype=object),
+            }
+        )
+        table = as_table(frame, Description(confounders=("n", "q", "t", "o")))
+        np.testing.assert_array_equal(table.values[:, 0], [1.5, np.nan, 3.0])
+        for name in ("n", "q", "t", "o"):
+            assert table.columns[name].isna().tolist() == [False, True, False]
+            with pytest.raises(IntensityError, match="1 have none"):
+                target_of(table, Description(outcome=name))
+
+    def test_whole_switches_stay_switches(self):
+        frame = pd.DataFrame({"x": [1.0, 2.0], "q": pd.array([True, False], "boolean")})
+        assert as_table(frame, Description(batch="q")).columns["q"].dtype == np.dtype(bool)
+
+    def test_columns_named_by_numbers_are_named_by_text(self):
+        assert as_table(pd.DataFrame(np.eye(3))).features == ("0", "1", "2")
+
+    def test_two_columns_with_one_text_are_refused(self):
+        with pytest.raises(ConfigError, match="named once, got '1' twice"):
+            as_table(pd.DataFrame(np.eye(2), columns=[1, "1"]))
+
+    def test_the_frame_stays_as_it_was(self):
+        frame = pd.DataFrame({"x": [1.0, 2.0], "b": ["", "a"]}, index=[5, 7])
+        before = frame.copy(deep=True)
+        as_table(frame)
+        pd.testing.assert_frame_equal(frame, before)
+
+    @pytest.mark.parametrize(
+        "note", [{"features": 5}, {"features": [5]}, {"units": ["mm"]}, {"history": "x"}]
+    )
+    def test_refuses_a_note_of_another_kind(self, note):
+        with pytest.raises(FormatError, match="note of a table must hold"):
+            as_table(FRAME, note=note)
+
+    @pytest.mark.parametrize("entry", [3, {"parameters": 3}, {"parents": [[]]}])
+    def test_refuses_a_history_of_another_kind(self, entry):
+        with pytest.raises(FormatError, match="history of a table must hold records"):
+            as_table(FRAME, note={"history": [entry]})
+
+
+class TestOddOutcomes:
+    def target(self, cells, **said):
+        asked = Description(outcome="o", **said)
+        frame = pd.DataFrame({"x": np.arange(float(len(cells))), "o": cells})
+        return target_of(as_table(frame, asked), asked)
+
+    def test_classes_that_differ_in_the_seventh_digit_stay_apart(self):
+        found = self.target([1000001.0, 1000002.0, 1000003.0, 1000001.0], kind="classes")
+        assert found.classes == ("1000001", "1000002", "1000003")
+        assert self.target([0.1234567, 0.1234568]).classes == ("0.1234568", "0.1234567")
+
+    def test_zero_has_no_sign(self):
+        assert self.target([0.0, -0.0, 1.0, 1.0]).classes == ("0", "1")

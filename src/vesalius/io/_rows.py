@@ -23,8 +23,12 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "."})
 
 _FORMULA = re.compile(r"'*[=+\-@\t]")
 """What a spreadsheet would run, or would be if an apostrophe of ours were taken away."""
-_CODE = re.compile(r"[+-]?0\d")
+_CODE = re.compile(r"\s*[+-]?0\d[^.]*$")
 """Digits with a leading zero: the name of a case, not a number."""
+_LONG = re.compile(r"\s*[+-]?\d{16,}\s*$")
+"""As many digits as a number may not be able to keep."""
+_NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)\s*$", re.ASCII | re.I)
+"""How a number is written; Python itself also takes 1_2, which is the name of something."""
 _KEY = b"vesalius"
 MOST_BYTES = 4 << 30
 """Largest table that is taken into memory, unpacked."""
@@ -48,8 +52,9 @@ def read_rows(path: str | Path) -> "pd.DataFrame":
     """Read a table: CSV (also gzipped), TSV or Parquet.
 
     A column of a text file is numeric where every cell that is not missing is a number and none
-    has a leading zero as in ``007``; else it stays text to the letter. Missing are empty cells and
-    the words NA, N/A, NaN, null, none, ``-`` and ``.``.
+    has a leading zero as in ``007`` or is a whole number that float64 cannot hold; else it stays
+    text to the letter. Missing are empty cells and the words NA, N/A, NaN, null, none, ``-`` and
+    ``.``.
 
     Args:
         path: The file.
@@ -207,10 +212,16 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
 
 def _typed(path: Path, name: str, column: Any) -> Any:
     """Numbers and switches as float64, all else as text."""
+    import pyarrow
     import pyarrow.types as kinds
 
     kind = column.type
     if kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind):
+        try:
+            return column.cast("double").to_numpy(zero_copy_only=False)
+        except pyarrow.ArrowInvalid:  # beyond 2^53: the name of something
+            return ["" if value is None else str(value) for value in column.to_pylist()]
+    if kinds.is_decimal(kind):
         return column.cast("double").to_numpy(zero_copy_only=False)
     if kinds.is_nested(kind) or kinds.is_binary(kind):
         raise FormatError(
@@ -234,7 +245,7 @@ def _read_text(path: Path, kind: str) -> "pd.DataFrame":
         raise _damaged(path, error) from None
     if "\0" in text:
         raise _damaged(path, ValueError())
-    rows = list(csv.reader(io.StringIO(text), delimiter="\t" if kind == ".tsv" else ","))
+    rows = _lines(path, text, "\t" if kind == ".tsv" else ",")
     while rows and not rows[-1]:
         rows.pop()
     if len(rows) < 2:
@@ -251,6 +262,23 @@ def _read_text(path: Path, kind: str) -> "pd.DataFrame":
             )
     columns = {name: _column([row[j] for row in rows[1:]]) for j, name in enumerate(header)}
     return pd.DataFrame(columns)
+
+
+def _lines(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    try:
+        # strict, since a quote that is never closed would swallow all lines after it
+        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise FormatError(
+            f"a table must have lines that end and quotes that close, {path.name!r} has not "
+            f"({error}): export it again as CSV"
+        ) from None
+    if rows and len(rows[0]) == 1 and ";" in rows[0][0]:
+        raise FormatError(
+            f"cells must be parted by {delimiter!r}, {path.name!r} parts them by ';': export it "
+            "again with commas between cells and points in numbers"
+        )
+    return rows
 
 
 def _check_size(path: Path, size: int) -> None:
@@ -283,11 +311,10 @@ def _column(cells: list[str]) -> Any:
     for k, cell in enumerate(cells):
         if missing[k]:
             continue
-        if _CODE.match(cell.strip()) and "." not in cell:
+        if _CODE.match(cell) or not _NUMBER.match(cell):
             break
-        try:
-            found[k] = float(cell)
-        except ValueError:
+        found[k] = float(cell)
+        if _LONG.match(cell) and int(found[k]) != int(cell):
             break
     else:
         if not all(missing):

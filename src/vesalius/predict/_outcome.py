@@ -72,7 +72,8 @@ def _texts(table: Table, name: str) -> list[str]:
 
 def _text(cell: object) -> str:
     if isinstance(cell, float | np.floating):
-        return "" if cell != cell else f"{float(cell):g}"
+        # to the last digit: classes that differ are not made one; 0.0 takes the sign from zero
+        return "" if cell != cell else repr(float(cell) + 0.0).removesuffix(".0")
     return "" if cell is None else str(cell).strip()
 
 

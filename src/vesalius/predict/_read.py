@@ -121,11 +121,12 @@ def as_table(
     Raises:
         ConfigError: A named column is absent, a case occurs twice, features were made with
             different parameters, a feature is no number, or there is none.
+        FormatError: The note is not one of ours.
         UnitError: A feature has more than one unit.
         IntensityError: A value is infinite.
     """
-    note = note or {}
-    frame = frame.reset_index(drop=True)
+    note = _checked(note or {})
+    frame = _plain(frame)
     _check_columns(frame, description)
     chosen = _features(frame, description, Choice(tuple(features), tuple(leave_out)), note)
     cases = _cases(frame, description)
@@ -142,6 +143,17 @@ def as_table(
         _parameters(frame, note),
         tuple(_record(entry) for entry in note.get("history", ())),
     )
+
+
+def _checked(note: dict[str, Any]) -> dict[str, Any]:
+    kinds = {"features": list, "units": dict, "history": list}
+    wrong = [name for name, kind in kinds.items() if not isinstance(note.get(name, kind()), kind)]
+    if wrong or not all(isinstance(one, str) for one in note.get("features", ())):
+        raise FormatError(
+            "the note of a table must hold features (names), units and history, it has another "
+            f"{(wrong or ['features'])[0]}: export the table again, or take its note away"
+        )
+    return note
 
 
 def note_of(table: Table) -> dict[str, object]:
@@ -185,10 +197,28 @@ def frame_of(table: Table) -> "pd.DataFrame":
     return pd.concat([frame, values], axis=1)
 
 
-def _check_columns(frame: "pd.DataFrame", description: Description) -> None:
-    if frame.columns.has_duplicates:
-        twice = frame.columns[frame.columns.duplicated()][0]
+def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Name columns by text, and have one word for what is not there, whatever the frame uses."""
+    import pandas as pd
+
+    columns = {}
+    for j, name in enumerate(map(str, frame.columns)):
+        of = frame.iloc[:, j].reset_index(drop=True)
+        if of.dtype.kind in "iufb" and not isinstance(of.dtype, np.dtype):
+            whole = of.dtype.kind == "b" and not of.isna().any()
+            of = of.astype(bool if whole else np.float64)
+        elif of.dtype.kind == "O" and not isinstance(of.dtype, pd.CategoricalDtype):
+            of = of.astype("str" if isinstance(of.dtype, pd.StringDtype) else object)
+            of = of.mask(of.isna() | (of.astype(str).str.strip() == ""), np.nan)
+        columns[name] = of
+    if len(columns) < frame.shape[1]:
+        names = list(map(str, frame.columns))
+        twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"each column must be named once, got {twice!r} twice: rename one")
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
+
+
+def _check_columns(frame: "pd.DataFrame", description: Description) -> None:
     for name in description.named:
         if name not in frame.columns:
             near = _nearest(name, [str(c) for c in frame.columns])
@@ -273,7 +303,7 @@ def _case_column(frame: "pd.DataFrame") -> str:
 
 def _name(value: object) -> str:
     if isinstance(value, float | np.floating):
-        return "" if value != value else f"{float(value):.17g}"
+        return "" if value != value else f"{float(value) + 0.0:.17g}"
     return str(value).strip()
 
 
@@ -322,11 +352,17 @@ def _parameters(frame: "pd.DataFrame", note: dict[str, Any]) -> str:
     return str(note.get("parameters", ""))
 
 
-def _record(entry: dict[str, Any]) -> Provenance:
-    return Provenance(
-        str(entry.get("step", "")),
-        dict(entry.get("parameters", {})),
-        dict(entry.get("inputs", {})),
-        str(entry.get("version", "")),
-        tuple(_record(one) for one in entry.get("parents", ())),
-    )
+def _record(entry: Any) -> Provenance:
+    try:
+        return Provenance(
+            str(entry.get("step", "")),
+            dict(entry.get("parameters", {})),
+            dict(entry.get("inputs", {})),
+            str(entry.get("version", "")),
+            tuple(_record(one) for one in entry.get("parents", ())),
+        )
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        raise FormatError(
+            f"the history of a table must hold records, got {str(entry)[:40]!r}: export the table "
+            "again, or take its note away"
+        ) from None
