@@ -10,6 +10,7 @@ from vesalius.errors import ConfigError, RegionError
 from vesalius.predict import Curve, Description, Recipe, Tuning
 from vesalius.predict._learning_curve import _growing
 from vesalius.predict.estimators import Lasso, Ridge
+from vesalius.predict.harmonise import Combat
 from vesalius.predict.select import Scale
 from vesalius.predict.validate import Split, learning_curve, parts, read_curves, units_of
 
@@ -98,3 +99,19 @@ def test_refuses_a_share_without_cases_of_a_class():
     table, description, _ = asked(40, 3)
     with pytest.raises(RegionError, match="each share must hold 3 cases or more of each class"):
         learning_curve(table, description, QUICK, split=Split(), shares=(0.05, 1.0))
+
+
+def test_a_step_gets_the_batch_that_is_described():
+    table, description, _ = asked(60, 4, scanner=["a", "b"] * 30)
+    within, recipe = replace(description, batch="scanner"), replace(QUICK, steps=(Combat(),))
+    found = learning_curve(table, within, recipe, split=Split(folds=2), shares=(1.0,))
+    assert np.isfinite(found.test.y).all()
+
+
+def test_refuses_test_parts_of_one_class():
+    table, description, target = asked(60, 4)
+    site = [f"{int(one)}{k % 2}" for k, one in enumerate(target.values)]
+    apart = replace(table, columns=table.columns.assign(site=site))
+    where, split = replace(description, site="site"), Split("leave_one_site_out")
+    with pytest.raises(RegionError, match="told apart to be scored, none of 4 does"):
+        learning_curve(apart, where, QUICK, split=split, shares=(1.0,))

@@ -7,10 +7,11 @@ import pytest
 import torch
 from asked_tables import asked
 
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, RegionError
 from vesalius.predict import Description, Recipe, Target, Tuning
 from vesalius.predict._permutation import _orders
 from vesalius.predict.estimators import NaiveBayes
+from vesalius.predict.harmonise import Combat
 from vesalius.predict.validate import Split, permutation_test
 
 QUICK = Recipe((), NaiveBayes(), Tuning(folds=2))
@@ -130,5 +131,30 @@ def test_refuses_a_batch_that_decides_the_outcome(generator):
             QUICK,
             split=SPLIT,
             permutations=5,
+            generator=generator,
+        )
+
+
+def test_a_step_gets_the_batch_that_is_described(generator):
+    table, description, _ = asked(40, 4, scanner=["a", "b"] * 20)
+    within, recipe = replace(description, batch="scanner"), replace(QUICK, steps=(Combat(),))
+    given = {"split": SPLIT, "permutations": 2}
+    found = permutation_test(table, within, recipe, generator=generator, **given)
+    assert 0 <= found.observed <= 1
+    assert found.within == "scanner"
+
+
+def test_refuses_test_parts_of_one_class(generator):
+    table, description, target = asked(40, 4)
+    side = np.arange(40) % 2
+    site = [f"{int(one)}{k}" for one, k in zip(target.values, side, strict=True)]
+    apart = replace(table, columns=table.columns.assign(site=site))
+    with pytest.raises(RegionError, match="hold cases of both classes to be scored, none of leave"):
+        permutation_test(
+            apart,
+            replace(description, site="site"),
+            QUICK,
+            split=Split("leave_one_site_out"),
+            permutations=2,
             generator=generator,
         )

@@ -11,6 +11,7 @@ from vesalius.core import Step
 from vesalius.errors import ConfigError, RegionError
 from vesalius.predict._card import Curve
 from vesalius.predict._description import Description
+from vesalius.predict._made_ready import made_ready
 from vesalius.predict._nested import run_parts
 from vesalius.predict._outcome import target_of
 from vesalius.predict._pipeline import Recipe
@@ -72,15 +73,17 @@ def learning_curve(
         Both curves and their reading.
 
     Raises:
-        ConfigError: The shares do not rise, or the outcome or the split does not fit the table.
-        RegionError: The smallest share has too few cases of a class.
+        ConfigError: The shares do not rise, or the outcome, the split or the recipe does not fit
+            the table.
+        RegionError: The smallest share has too few cases of a class, or no test part can be scored.
     """
     if not shares or min(shares) <= 0 or max(shares) > 1 or list(shares) != sorted(set(shares)):
         raise ConfigError(f"shares must rise from above 0 to at most 1, got {shares}")
     target = target_of(table, description)
     chosen = parts(split, table, description, target)
     units = units_of(table, description)
-    job = Job(table, target, recipe, units, hidden_columns(description), None)
+    ready = made_ready(recipe, table, description, target)
+    job = Job(table, target, ready, units, hidden_columns(description), None)
     smaller = tuple(
         replace(part, train=rows)
         for number, part in enumerate(chosen)
@@ -119,6 +122,11 @@ def _read(found: tuple[Trained, ...], shares: int, target: Target) -> LearningCu
     size = np.array([one.fold.training for one in found], dtype=np.float64).reshape(-1, shares)
     seen = np.array([one.apparent for one in found]).reshape(-1, shares)
     unseen = np.array([one.fold.score for one in found]).reshape(-1, shares)
+    if np.isnan(unseen).all():
+        raise RegionError(
+            f"a test part must hold cases that can be told apart to be scored, none of "
+            f"{len(unseen)} does: use another split, or fewer folds"
+        )
     score = {"number": "R2", "survival": "concordance"}.get(target.kind, "AUC")
     x = size.mean(axis=0)
     training, test = _curve(x, seen), _curve(x, unseen)

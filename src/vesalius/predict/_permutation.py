@@ -8,8 +8,9 @@ from typing import final
 import numpy as np
 import torch
 
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, RegionError
 from vesalius.predict._description import Description
+from vesalius.predict._made_ready import made_ready
 from vesalius.predict._outcome import target_of
 from vesalius.predict._pipeline import Recipe
 from vesalius.predict._splits import Split, Whole, parts, units_of
@@ -66,8 +67,9 @@ def permutation_test(
         The p-value and the scores behind it.
 
     Raises:
-        ConfigError: The outcome or the split does not fit the table, there is no permutation, or
-            none differs from the real outcome because the batch decides it.
+        ConfigError: The outcome, the split or the recipe does not fit the table, there is no
+            permutation, or none differs from the real outcome because the batch decides it.
+        RegionError: No test part holds cases of both classes.
 
     References:
         Phipson and Smyth (2010), doi:10.2202/1544-6115.1585; Ojala and Garriga (2010), JMLR 11,
@@ -78,14 +80,20 @@ def permutation_test(
             f"permutations must be 1 or more, got {permutations}: 199 give a p-value of .005"
         )
     target = target_of(table, description)
+    ready = made_ready(recipe, table, description, target)
     order = _orders(table, description, target, permutations, generator)
     trials = [
-        _Trial(table, description, recipe, split, target, rows)
+        _Trial(table, description, ready, split, target, rows)
         for rows in (np.arange(len(table.cases)), *order)
     ]
     scores = list(shared(_score, trials, workers=workers))
     observed, shuffled = scores[0], np.asarray(scores[1:])
-    as_good = int((shuffled >= observed - 1e-12).sum())
+    if np.isnan(observed):
+        raise RegionError(
+            f"a test part must hold cases of both classes to be scored, none of {split.method} "
+            "does: use another split, or fewer folds"
+        )
+    as_good = int((~(shuffled < observed - 1e-12)).sum())  # what has no score is no worse
     return Permutation((1 + as_good) / (1 + len(shuffled)), observed, shuffled, description.batch)
 
 
@@ -112,8 +120,9 @@ def _score(trial: _Trial) -> float:
     table = replace(trial.table, columns=columns)
     job = Job(table, target, trial.recipe, units_of(table, trial.description), hidden, None)
     chosen = parts(trial.split, table, trial.description, target)
-    scores = [train_part(job, part).fold.score for part in chosen]
-    return float(np.nanmean(scores))
+    scores = np.asarray([train_part(job, part).fold.score for part in chosen])
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _orders(
