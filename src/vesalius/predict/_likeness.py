@@ -87,6 +87,7 @@ class Similar:
             one's: 50 is usual, close to 100 says that nobody is much like it.
         contrast: (Distance of the farthest - that of the nearest) / that of the nearest; where it
             is small, near and far mean little.
+        usual: Distance to the nearest neighbour, rising, of the cases that the percentile is of.
         recall: Share of the true neighbours that the search finds, on a sample; 1 for exact.
         remarks: What must be known before they are used.
     """
@@ -98,5 +99,6 @@ class Similar:
     features: int
     percentile: float
     contrast: float
+    usual: tuple[float, ...] = ()
     recall: float = 1.0
     remarks: tuple[str, ...] = ()

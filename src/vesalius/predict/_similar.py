@@ -52,7 +52,7 @@ def similar(
         ConfigError: A learned distance has no outcome to learn from.
         ExtraError: usearch is not installed, for an approximate search.
     """
-    at = _place(table, case)
+    at = place_of(table, case)
     # the case itself must not teach the distance that it is measured by
     others = [row for row in range(len(table.cases)) if row != at]
     return similar_to(
@@ -115,7 +115,19 @@ def _usual(space: Space, groups: Ints, index: Index | GraphIndex, k: int) -> Usu
     return Usual(truth.distances[:, 0], share)
 
 
-def _place(table: Table, case: str) -> int:
+def place_of(table: Table, case: str) -> int:
+    """Find a case by its name.
+
+    Args:
+        table: The cases.
+        case: Its name.
+
+    Returns:
+        Its row.
+
+    Raises:
+        RegionError: There is none, or the name has several regions.
+    """
     if case in table.cases:
         return table.cases.index(case)
     regions = [name for name in table.cases if name.startswith(f"{case}:")]
@@ -161,10 +173,17 @@ def _groups(
     name = description.group
     if likeness.same_patient or not name:
         return each, -1
-    whose = [str(value) for value in table.column(name)]
+    whose = [_text(value) or f"?{row}" for row, value in enumerate(table.column(name).tolist())]
     number = {one: k for k, one in enumerate(dict.fromkeys(whose))}
-    own = str(query.columns[name].iloc[0]) if name in query.columns else ""
+    own = _text(query.columns[name].iloc[0]) if name in query.columns else ""
     return np.array([number[one] for one in whose], dtype=np.int64), number.get(own, -1)
+
+
+def _text(value: object) -> str:
+    """Name a patient; one number is one name, however a file writes it."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.17g}" if isinstance(value, float | np.floating) else str(value).strip()
 
 
 def _space(table: Table, query: Table, likeness: Likeness, description: Description) -> Space:

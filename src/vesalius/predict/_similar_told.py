@@ -76,7 +76,7 @@ def told(found: Found, usual: Usual, likeness: Likeness, description: Descriptio
         The cases with their features and remarks.
     """
     near = found.nearest.distances[0]
-    shown = np.square(near) / 2 if likeness.metric == "cosine" else near
+    shown = _shown(near, likeness)
     outcomes = _outcomes(found.table, found.nearest.rows[0].tolist(), description)
     neighbours = tuple(
         Neighbour(found.table.cases[row], float(far), outcome, *_features(found.space, row))
@@ -93,9 +93,15 @@ def told(found: Found, usual: Usual, likeness: Likeness, description: Descriptio
         len(found.space.features),
         percentile,
         _contrast(found, float(near[0])),
+        tuple(np.sort(_shown(usual.nearest, likeness)).tolist()),
         usual.recall,
         tuple(_remarks(found, usual, percentile, likeness)),
     )
+
+
+def _shown(distances: Floats, likeness: Likeness) -> Floats:
+    """Give 1 - cosine from the distance of points of unit length; others stay as they are."""
+    return np.square(distances) / 2 if likeness.metric == "cosine" else distances
 
 
 def _outcomes(table: Table, rows: list[int], description: Description) -> list[str]:

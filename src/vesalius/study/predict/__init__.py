@@ -18,6 +18,8 @@ from vesalius.study.predict._harmonise import run_harmonise
 from vesalius.study.predict._harmonise_job import HarmoniseJob, Manner
 from vesalius.study.predict._job import Columns, FitJob, JudgeJob
 from vesalius.study.predict._run import run_apply, run_fit, run_validate
+from vesalius.study.predict._similar import run_similar, write_similar
+from vesalius.study.predict._similar_job import SimilarJob
 
 __all__ = [
     "Columns",
@@ -29,6 +31,7 @@ __all__ = [
     "JudgeJob",
     "Manner",
     "Picture",
+    "SimilarJob",
     "read_plan",
     "run_apply",
     "run_explain",
@@ -36,6 +39,8 @@ __all__ = [
     "run_harmonise",
     "run_join",
     "run_serve",
+    "run_similar",
     "run_simulate",
     "run_validate",
+    "write_similar",
 ]
