@@ -4,7 +4,7 @@ One model of three hospitals whose patients stay at home
 
 Each hospital answers with sums over its patients: counts, means, slopes of the loss. Their total
 is that of the pooled table, so the model that minimises it is the pooled model, not an average of
-three. Averaging local models (FedAvg) is cheaper in messages and ends beside it where hospitals
+three. Averages of models that each trains by itself (FedAvg) end beside it where hospitals
 differ. Noise that hides single patients has a price, and the price falls with the number of
 patients.
 """
@@ -30,19 +30,19 @@ def hospital(seed: int, cases: int, base: float) -> pd.DataFrame:
     draw = np.random.default_rng(seed)
     values = draw.normal(0.5 * base, 1, size=(cases, 8))
     events = draw.random(cases) < 1 / (1 + np.exp(-values @ weights - base))
-    frame = pd.DataFrame(values, columns=[f"feature_{k}" for k in range(8)])
-    return frame.assign(relapse=events.astype(int))
+    return pd.DataFrame(values).add_prefix("feature_").assign(relapse=events.astype(int))
 
 
-def client(name: str, frame: pd.DataFrame) -> Client:
-    table = as_table(frame, description)
-    generator = torch.Generator().manual_seed(len(name))
-    return Client(name, table, target_of(table, description), generator=generator)
+def clients(*frames: pd.DataFrame) -> list[Client]:
+    tables = [as_table(frame, description) for frame in frames]
+    noise = torch.Generator().manual_seed(0)
+    outcomes = [target_of(table, description) for table in tables]
+    parts = zip("abc", tables, outcomes, strict=False)
+    return [Client(name, table, y, generator=noise) for name, table, y in parts]
 
 
 frames = [hospital(1, 300, 0.0), hospital(2, 120, 1.0), hospital(3, 80, -1.0)]
-clients = [client("abc"[k], frame) for k, frame in enumerate(frames)]
-pooled = federated_fit([client("pooled", pd.concat(frames))], Plan())
+pooled = federated_fit(clients(pd.concat(frames)), Plan())
 
 # %%
 # How far from the pooled model the weights are, by how the training is done.
@@ -52,15 +52,14 @@ plans = {
     "exact, masked sums": Plan(secure=True),
     "FedAvg, 1 local step": Plan(method="fedavg", rounds=200),
     "FedAvg, 20 local steps": Plan(method="fedavg", rounds=200, local_steps=20),
-    "FedProx, 20 local steps": Plan(method="fedprox", rounds=200, local_steps=20, proximal=0.3),
 }
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
 for y, plan in enumerate(plans.values()):
-    model = federated_fit(clients, plan)
+    model = federated_fit(clients(*frames), plan)
     off = float(np.abs(model.weights - pooled.weights).max())
     left.barh(y, np.log10(off) + 17, left=-17, color="#8a1c1c" if off > 1e-5 else "#1f6f8b")
     left.text(np.log10(off) + 0.2, y, f"{model.rounds} messages", va="center", fontsize=8)
-left.set_yticks(range(5), plans)
+left.set_yticks(range(len(plans)), plans)
 left.set(xlabel="largest error, power of ten", xlim=(-17, 2), title="Weights, against pooled")
 
 # %%
@@ -69,12 +68,12 @@ left.set(xlabel="largest error, power of ten", xlim=(-17, 2), title="Weights, ag
 test = as_table(hospital(9, 2000, 0.0), description)
 truth = target_of(test, description).values > 0.5
 for times, colour in ((1, "#8a1c1c"), (10, "#1f6f8b")):
-    many = [client(f"h{k}" * (k + 1), hospital(20 + k, 150 * times, 0.0)) for k in range(3)]
+    many = [hospital(20 + k, 150 * times, 0.0) for k in range(3)]
     means = []
     for epsilon in (0.5, 1, 2, 4, 8):
-        noise = noise_for(epsilon, 1e-5, rounds=20)
-        plan = Plan(scaling="given", rounds=20, privacy=Privacy("record", noise=noise))
-        said = federated_fit(many, plan).predict(test)
+        privacy = Privacy("record", noise=noise_for(epsilon, 1e-5, rounds=20))
+        plan = Plan(scaling="given", rounds=20, privacy=privacy)
+        said = federated_fit(clients(*many), plan).predict(test)
         means.append((said[truth][:, None] > said[~truth]).mean())
     right.plot((0.5, 1, 2, 4, 8), means, "o-", color=colour, label=f"3 x {150 * times} patients")
 right.set(xscale="log", xlabel="epsilon", ylabel="AUC on others", title="What privacy costs")
