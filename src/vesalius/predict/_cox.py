@@ -145,7 +145,7 @@ class Cox(Estimator):
             risk = at_risk(target.values, target.events, self.ties)
             top = largest_cox_weight(values, risk) / max(self.mix, 1e-3)
             ends = (top, SHORTEST * top)
-        if not top > 0:
+        if not top > 1e-12 * np.abs(values).max():
             return ({},)
         return tuple({"weight": float(w)} for w in np.geomspace(*ends, TRIED))
 

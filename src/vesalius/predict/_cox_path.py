@@ -201,7 +201,7 @@ def largest_cox_weight(values: Floats, risk: AtRisk) -> float:
     Returns:
         The largest slope of the loss where all weights are 0.
     """
-    problem = _Problem(values[risk.order].T, risk)
+    problem = _Problem((values - values.mean(axis=0))[risk.order].T, risk)
     return float(np.abs(problem.columns @ problem.slope(np.zeros(len(values)))).max(initial=0.0))
 
 

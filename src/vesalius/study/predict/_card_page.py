@@ -64,6 +64,7 @@ MEANING = {
     "rmse": "in the unit of the outcome",
     "bias": "in the unit of the outcome",
     "concordance": "of pairs that can be ordered, in the right order; 0.5 is chance",
+    "auc_": "chance that one with the event by then scores above one without it then",
     "concordance_ipcw": "the same as if nobody had been lost to follow-up (Uno)",
 }
 HEAD = (
@@ -170,7 +171,7 @@ def _word(name: str) -> str:
 
 
 def _row(name: str, score: Estimate) -> tuple[str, ...]:
-    meaning = MEANING["auc"] if name.startswith("auc_") else MEANING.get(name, "")
+    meaning = MEANING.get("auc_" if name.startswith("auc_") else name, "")
     return (_word(name), number(score.value), interval(score), meaning)
 
 

@@ -39,7 +39,7 @@ def survival_chart(card: Card, *, time: str) -> list[Chart]:
         "share without the event in the halves of lower and higher risk, with 95 % bands "
         f"(Kaplan-Meier, Greenwood); concordance {said}"
     )
-    axes = (f"time (unit of {time or 'the table'})", "share without the event")
+    axes = (f"time, column '{time}'" if time else "time", "share without the event")
     return [curves("Risk groups", note, of, axes=axes, limits=(0.0, max(last, 1e-12), -0.02, 1.02))]
 
 
