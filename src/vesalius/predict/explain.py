@@ -2,6 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from vesalius.predict._correlated import correlated_groups
+from vesalius.predict._counterfactual import (
+    Change,
+    Counterfactual,
+    Counterfactuals,
+    Search,
+    counterfactuals,
+)
 from vesalius.predict._partial_dependence import PartialDependence, partial_dependence
 from vesalius.predict._permutation_importance import (
     Importance,
@@ -9,13 +16,22 @@ from vesalius.predict._permutation_importance import (
     Shuffling,
     permutation_importance,
 )
+from vesalius.predict._shapley import Sampling, Shapley, shapley
 
 __all__ = [
+    "Change",
+    "Counterfactual",
+    "Counterfactuals",
     "Importance",
     "PartialDependence",
     "PermutationImportance",
+    "Sampling",
+    "Search",
+    "Shapley",
     "Shuffling",
     "correlated_groups",
+    "counterfactuals",
     "partial_dependence",
     "permutation_importance",
+    "shapley",
 ]

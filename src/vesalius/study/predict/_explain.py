@@ -10,14 +10,18 @@ import torch
 
 from vesalius.core import Step as Progress
 from vesalius.core._provenance import Provenance
-from vesalius.errors import OutputError, VesaliusError
+from vesalius.errors import ConfigError, OutputError, VesaliusError
 from vesalius.io.tables import write_csv
 from vesalius.predict import Description, Model, Table
 from vesalius.predict.explain import (
+    Counterfactuals,
     PermutationImportance,
+    Shapley,
     Shuffling,
+    counterfactuals,
     partial_dependence,
     permutation_importance,
+    shapley,
 )
 from vesalius.predict.models import load_model, table_for
 from vesalius.study._folder import make_folder, put
@@ -32,7 +36,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OnStep = Callable[[Progress], None]
-REPORT, IMPORTANCE, CURVES = "report.html", "importance.csv", "partial_dependence.csv"
+REPORT, IMPORTANCE, CURVES, SHARES, WAYS = (
+    "report.html",
+    "importance.csv",
+    "partial_dependence.csv",
+    "shapley.csv",
+    "counterfactuals.csv",
+)
+MOST_CASES = 100
+"""Cases whose predictions are shared out, beside the one in question."""
 _NO_OUTCOME = (
     "The table has no outcome, so that no score can be lost: the importance of features was not "
     "measured."
@@ -44,7 +56,8 @@ def run_explain(
 ) -> Done:
     """Explain a model on the cases of a table, and the prediction of one of them.
 
-    Writes ``importance.csv``, ``partial_dependence.csv``, ``provenance.json`` and ``report.html``.
+    Writes ``importance.csv``, ``partial_dependence.csv``, ``shapley.csv``, for a case of a decision
+    ``counterfactuals.csv``, ``provenance.json`` and ``report.html``.
 
     Args:
         model: Folder of the model.
@@ -75,6 +88,11 @@ def run_explain(
 def _explained(path: Path, table: Path, job: ExplainJob, on_step: OnStep | None) -> Explained:
     model = load_model(path)
     cases, description = table_for(model, table, outcome=False)
+    if job.case and job.case not in cases.cases:
+        raise ConfigError(
+            f"the case must be in the table, {job.case!r} is not; it has "
+            f"{', '.join(cases.cases[:5])}, ...: check the name"
+        )
     _tell(on_step, "importance", 1)
     found = _importance(model, cases, description, job)
     _tell(on_step, "curves", 2)
@@ -86,13 +104,19 @@ def _explained(path: Path, table: Path, job: ExplainJob, on_step: OnStep | None)
         outcome_class=job.outcome_class,
         other_parameters=job.other_parameters,
     )
+    _tell(on_step, "shares", 3)
+    shares = _shares(model, cases, job)
+    _tell(on_step, "changes", 4)
+    ways = _ways(model, cases, job)
     record = Provenance(
         "predict explain",
         {"case": job.case, "seed": job.seed, "repeats": job.repeats, "together": job.together},
         {"model": model.provenance.digest},
         parents=(model.provenance,),
     )
-    return Explained(table.name, job, model, cases, found, curves, remarks, record.to_json())
+    return Explained(
+        table.name, job, model, cases, found, curves, shares, ways, remarks, record.to_json()
+    )
 
 
 def _importance(
@@ -110,6 +134,32 @@ def _importance(
     )
 
 
+def _shares(model: Model, table: Table, job: ExplainJob) -> Shapley:
+    """Share out predictions of cases evenly over the table, and that of the case in question."""
+    every = max(1, -(-len(table.cases) // MOST_CASES))
+    chosen = dict.fromkeys((*table.cases[::every], *([job.case] if job.case else [])))
+    return shapley(
+        model,
+        table,
+        generator=torch.Generator().manual_seed(job.seed),
+        cases=tuple(chosen),
+        outcome_class=job.outcome_class,
+        other_parameters=job.other_parameters,
+    )
+
+
+def _ways(model: Model, table: Table, job: ExplainJob) -> Counterfactuals | None:
+    if not job.case or model.description.kind != "binary":
+        return None
+    return counterfactuals(
+        model,
+        table,
+        job.case,
+        generator=torch.Generator().manual_seed(job.seed),
+        other_parameters=job.other_parameters,
+    )
+
+
 def _first(model: Model, found: PermutationImportance | None, job: ExplainJob) -> list[str]:
     if found is None:
         return list(model.fitted.wanted[: job.features])
@@ -117,12 +167,15 @@ def _first(model: Model, found: PermutationImportance | None, job: ExplainJob) -
 
 
 def _write(out: Path, told: Explained) -> None:
-    for name in (IMPORTANCE, CURVES):
+    for name in (IMPORTANCE, CURVES, WAYS):
         (out / name).unlink(missing_ok=True)  # of an earlier run
     if told.importance is not None:
         write_csv(out / IMPORTANCE, _importance_frame(told.importance))
     if told.curves:
         write_csv(out / CURVES, _curve_frame(told))
+    write_csv(out / SHARES, _share_frame(told.shares))
+    if told.ways is not None:
+        write_csv(out / WAYS, _way_frame(told.ways))
     put(out / "provenance.json", json.dumps(told.record, indent=2, sort_keys=True) + "\n")
     put(out / REPORT, render_page(explain_page(told)))
 
@@ -155,6 +208,32 @@ def _curve_frame(told: Explained) -> "pd.DataFrame":
             "feature": np.repeat([one.feature for one in told.curves], lengths),
             "value": np.concatenate([one.at for one in told.curves]),
             "prediction": np.concatenate([one.mean for one in told.curves]),
+        }
+    )
+
+
+def _share_frame(found: Shapley) -> "pd.DataFrame":
+    import pandas as pd
+
+    about = {"case": list(found.cases), "prediction": found.predicted, "base": found.base}
+    shares = {name: found.values[:, k] for k, name in enumerate(found.features)}
+    return pd.DataFrame({**about, **{f"adds {name}": one for name, one in shares.items()}})
+
+
+def _way_frame(found: Counterfactuals) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = [(k, way, one) for k, way in enumerate(found.ways, 1) for one in way.changes]
+    return pd.DataFrame(
+        {
+            "case": [found.case for _ in rows],
+            "way": [k for k, _, _ in rows],
+            "feature": [one.feature for _, _, one in rows],
+            "value": [one.value for _, _, one in rows],
+            "to": [one.to for _, _, one in rows],
+            "share_of_range": [one.share for _, _, one in rows],
+            "before": [found.before for _ in rows],
+            "after": [way.after for _, way, _ in rows],
         }
     )
 

@@ -3,7 +3,12 @@
 
 import numpy as np
 
-from vesalius.predict.explain import Importance, PartialDependence, PermutationImportance
+from vesalius.predict.explain import (
+    Importance,
+    PartialDependence,
+    PermutationImportance,
+    Shapley,
+)
 from vesalius.study._charts import COLOURS, INK, Chart
 from vesalius.study._curve_charts import Bar, forest, open_figure
 from vesalius.study._figures import figure_png
@@ -52,6 +57,75 @@ def curve_charts(curves: tuple[PartialDependence, ...]) -> tuple[Chart, ...]:
     pad = 0.04 * max(float(np.ptp(every)), 1e-12)
     limits = (float(every.min()) - pad, float(every.max()) + pad)
     return tuple(_curve(one, limits) for one in curves)
+
+
+def share_charts(found: Shapley, case: str) -> tuple[Chart, ...]:
+    """Draw what each feature adds to a prediction in the mean, and to that of one case.
+
+    Args:
+        found: The shares.
+        case: Which; empty for none.
+
+    Returns:
+        The charts; none where no feature adds anything.
+    """
+    if not found.features:
+        return ()
+    first = found.ranked()[:MOST]
+    note = (
+        f"mean size of what a feature adds to the {found.output}, over {len(found.cases)} cases "
+        f"({_HOW[found.method]})"
+    )
+    rows = [
+        Bar(short(found.features[k]), float(found.overall[k]), 0.0, float(found.overall[k]))
+        for k in first
+    ]
+    chart = forest("What each feature adds", note, rows, axis=found.output)
+    return (chart,) if not case else (_waterfall(found, case), chart)
+
+
+_HOW = {
+    "additive": "exact Shapley values",
+    "trees": "exact Shapley values",
+    "sampled": "Shapley values, sampled",
+}
+
+
+def _waterfall(found: Shapley, case: str) -> Chart:
+    """Draw the way from the mean of the background to the prediction of a case."""
+    row = found.cases.index(case)
+    order = found.ranked(case)
+    first, rest = order[: MOST - 3], order[MOST - 3 :]
+    names = [short(found.features[k]) for k in first]
+    adds = [float(found.values[row, k]) for k in first]
+    if rest:
+        names.append(f"{len(rest)} others")
+        adds.append(float(found.values[row, list(rest)].sum()))
+    names, adds = names[::-1], adds[::-1]  # from the base at the bottom to the prediction on top
+    figure, (ax,) = open_figure((4.6, 1.0 + 0.25 * len(adds)))
+    at = float(found.base[row])
+    for k, add in enumerate(adds):
+        ax.barh(k, add, left=at, height=0.7, color=COLOURS[0] if add >= 0 else COLOURS[1])
+        ax.text(
+            1.02,
+            k,
+            f"{add:+.3f}",
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=7.5,
+            color=INK,
+        )
+        at += add
+        ax.vlines(at, k - 0.35, k + (1.35 if k + 1 < len(adds) else 0.8), color=INK, lw=0.7)
+    ax.axvline(found.base[row], color=INK, lw=0.8, ls="--")
+    ax.set_yticks(range(len(adds)), names)
+    ax.set_ylim(-0.6, len(adds) - 0.2)
+    ax.set_xlabel(found.output)
+    note = (
+        f"from {found.base[row]:.3f}, the mean of the background (dashed), at the bottom, to "
+        f"{found.predicted[row]:.3f} at the top ({_HOW[found.method]})"
+    )
+    return Chart(f"Case {case}: what each feature adds", note, figure_png(figure))
 
 
 def short(name: str, most: int = 34) -> str:

@@ -5,7 +5,12 @@ import math
 
 from vesalius.study._report import Heading
 from vesalius.study._stage_page import Page, Table, Titles
-from vesalius.study.predict._explain_charts import SCORES, curve_charts, importance_charts
+from vesalius.study.predict._explain_charts import (
+    SCORES,
+    curve_charts,
+    importance_charts,
+    share_charts,
+)
 from vesalius.study.predict._explain_told import Explained
 
 TITLES = Titles(
@@ -28,9 +33,9 @@ def explain_page(told: Explained) -> Page:
     pictures = importance_charts(told.importance) if told.importance is not None else ()
     return Page(
         Heading(_title(told), _lead(told)),
-        findings=told.remarks,
+        findings=told.remarks + (told.ways.remarks if told.ways is not None else ()),
         facts=_facts(told),
-        pictures=pictures,
+        pictures=pictures + share_charts(told.shares, told.job.case),
         charts=curve_charts(told.curves),
         columns=("Feature", "Loss of score", "95 % interval", "Unit"),
         rows=_rows(told),
@@ -89,6 +94,13 @@ def _facts(told: Explained) -> tuple[tuple[str, str], ...]:
             ("Features that move a prediction", f"{len(found.single)}"),
             ("Features that move none", f"{found.unmoved}"),
         ]
+    if told.job.case:
+        row = told.shares.cases.index(told.job.case)
+        said = f"{told.shares.predicted[row]:.3f} ({told.shares.output})"
+        facts.append((f"Case {told.job.case}", said))
+    if told.ways is not None:
+        facts.append(("Its probability", f"{told.ways.before:.3f}"))
+        facts.append(("Threshold", f"{told.ways.threshold:.3f}"))
     return tuple(facts)
 
 
@@ -107,16 +119,33 @@ def _rows(told: Explained) -> tuple[tuple[str, ...], ...]:
 
 
 def _tables(told: Explained) -> tuple[Table, ...]:
-    found = told.importance
-    if found is None:
+    return (*_way_tables(told), *_group_tables(told))
+
+
+def _way_tables(told: Explained) -> tuple[Table, ...]:
+    """List the ways to the other decision."""
+    if told.ways is None or not told.ways.ways:
         return ()
+    rows = []
+    for k, way in enumerate(told.ways.ways, 1):
+        for one in way.changes:
+            unit = f" {one.unit}" if one.unit not in ("", "1") else ""
+            change = f"{one.value:.4g} → {one.to:.4g}{unit}".replace("-", "−")
+            rows.append((f"{k}", one.feature, change, f"{one.share:.0%}", f"{way.after:.3f}"))
+    title = f"What would have to change for case {told.ways.case} to be decided otherwise"
+    columns = ("Way", "Feature", "Change", "Of the training range", "Probability then")
+    return (Table(title, columns, tuple(rows)),)
+
+
+def _group_tables(told: Explained) -> tuple[Table, ...]:
+    found = told.importance
     rows = tuple(
         (
             ", ".join(one.features),
             _number(one.drop.value),
             one.drop.reason or f"{_number(one.drop.low)} to {_number(one.drop.high)}",
         )
-        for one in found.groups
+        for one in (found.groups if found is not None else ())
         if len(one.features) > 1
     )
     if not rows:
@@ -139,6 +168,20 @@ def _methods(told: Explained) -> tuple[str, ...]:
         said.append(
             "Partial dependence is the mean prediction of all cases as one feature is moved from "
             "its 1st to its 99th percentile and all others stay."
+        )
+    exact = (
+        "computed exactly"
+        if told.shares.method != "sampled"
+        else "estimated by antithetic orders of the features"
+    )
+    said.append(
+        f"Shapley values of the {told.shares.output} were {exact}, absent features taking the "
+        "values of other cases of the table (interventional)."
+    )
+    if told.ways is not None:
+        said.append(
+            "Counterfactuals were searched greedily, at most three features within the 1st to 99th "
+            "percentile of the training, and each change was taken back as far as it could be."
         )
     return tuple(said)
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from typing import final
 
 from vesalius.predict import Model, Table
-from vesalius.predict.explain import PartialDependence, PermutationImportance
+from vesalius.predict.explain import (
+    Counterfactuals,
+    PartialDependence,
+    PermutationImportance,
+    Shapley,
+)
 from vesalius.study.predict._explain_job import ExplainJob
 
 
@@ -22,6 +27,8 @@ class Explained:
         table: The cases.
         importance: What the score rests on; None where the table has no outcome.
         curves: Of the features looked at closely.
+        shares: What each feature adds to each prediction.
+        ways: To the other decision for the case in question; None for none.
         remarks: What must be known first.
         record: Provenance, JSON types.
     """
@@ -32,5 +39,7 @@ class Explained:
     table: Table
     importance: PermutationImportance | None
     curves: tuple[PartialDependence, ...]
+    shares: Shapley
+    ways: Counterfactuals | None
     remarks: tuple[str, ...] = ()
     record: Mapping[str, object] = field(default_factory=dict)
