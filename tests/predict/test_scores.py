@@ -201,3 +201,16 @@ def test_bootstrap_intervals_hold_the_true_brier_score_as_often_as_they_say():
         score = binary(drawn(seed, 60))["brier"]
         held += score.low <= true <= score.high
     assert held >= 0.87 * 90
+
+
+@pytest.mark.parametrize("name", ["brier", "log_loss"])
+def test_the_interval_of_a_loss_is_that_of_a_mean_over_cases(name):
+    """The share of events varies from table to table, and the loss of an event is larger."""
+    rng = np.random.default_rng(3)
+    p = 1 / (1 + np.exp(-rng.normal(-1.5, 0.7, 400)))
+    truth = rng.random(400) < p
+    own = np.where(truth, p, 1 - p)
+    loss = np.square(1 - own) if name == "brier" else -np.log(own)
+    error = loss.std(ddof=1) / math.sqrt(400)
+    found = binary(judged(truth, p))[name]
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.08)

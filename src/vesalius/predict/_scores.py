@@ -65,7 +65,7 @@ def binary_scores(
     found: dict[str, Estimate] = {}
     ranked = area(events, judged.ranked_by, keys=fold_keys(judged), clusters=clusters)
     found["auc"] = auc_estimate(ranked, events, clusters)
-    drawn = bootstrap(clusters, events.astype(np.int64), generator=generator)
+    drawn = bootstrap(clusters, _of_all(judged), generator=generator)
     found["average_precision"] = _average_precision(judged, clusters, drawn)
     losses = np.column_stack([np.square(p - events), log_losses(events, p), events, ~events])
     found |= _from_sums(losses.astype(np.float64), clusters, drawn, _LOSSES)
@@ -76,6 +76,11 @@ def binary_scores(
         events, p, clusters=clusters
     )
     return found | decision_scores(judged, clusters, drawn)
+
+
+def _of_all(judged: Judged) -> Ints:
+    """One stratum: losses vary with the share of events too, which a table has but by chance."""
+    return np.zeros(len(judged.cases), dtype=np.int64)
 
 
 def decision_scores(judged: Judged, clusters: Clusters, drawn: Bootstrap) -> dict[str, Estimate]:
@@ -229,7 +234,7 @@ def class_scores(
     p, rows = judged.scores, np.arange(len(truth))
     named = p.argmax(axis=1)
     right = (named == truth).astype(np.float64)
-    drawn = bootstrap(clusters, truth, generator=generator)
+    drawn = bootstrap(clusters, _of_all(judged), generator=generator)
     hot = np.eye(p.shape[1])[truth]
     columns = np.column_stack(
         [-np.log(np.clip(p[rows, truth], _TINY, 1.0)), hot * right[:, None], hot]
@@ -285,7 +290,7 @@ def number_scores(
     truth, e = judged.target.values, judged.scores[:, 0] - judged.target.values
     y = truth - truth.mean()  # for the digits of the sum of squares
     columns = np.column_stack([e, e**2, np.abs(e), y, y**2, np.ones_like(y)])
-    drawn = bootstrap(clusters, np.zeros(len(y), dtype=np.int64), generator=generator)
+    drawn = bootstrap(clusters, _of_all(judged), generator=generator)
     found = _from_sums(columns, clusters, drawn, _NUMBERS)
     if np.ptp(truth) == 0:
         found["r2"] = Estimate(math.nan, reason="every case has the same true value")
