@@ -212,7 +212,8 @@ class TestApply:
         b = read_rows(tmp_path / "p.parquet")
         np.testing.assert_array_equal(a["probability"], b["probability"])
 
-    def test_another_suffix_is_refused(self, fitted, tmp_path, capsys):
+    @pytest.mark.parametrize("name", ["p.tsv", "p.xlsx"])
+    def test_another_suffix_is_refused(self, fitted, tmp_path, capsys, name):
         folder, _ = fitted
         other = table(tmp_path / "new.csv", seed=2, cases=12)
         with pytest.raises(SystemExit, match="3"):
@@ -223,7 +224,7 @@ class TestApply:
                     str(folder / "model"),
                     str(other),
                     "-o",
-                    str(tmp_path / "p.tsv"),
+                    str(tmp_path / name),
                 ]
             )
         assert "written as CSV or Parquet" in capsys.readouterr().err

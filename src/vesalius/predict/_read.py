@@ -256,6 +256,7 @@ def _features(
             )
     else:
         wanted = [name for name in numeric if not known or name in known]
+        _check_mixed(frame, {*roles, *numeric}, choice.leave_out)
     wanted = [name for name in wanted if not _matches(name, choice.leave_out)]
     if not wanted:
         raise ConfigError(
@@ -263,6 +264,29 @@ def _features(
             "are features; see --features and --leave-out"
         )
     return wanted
+
+
+def _check_mixed(frame: "pd.DataFrame", but: set[str], leave_out: tuple[str, ...]) -> None:
+    """Refuse a feature that one cell has made a text: it would be left out without a word."""
+    for name in map(str, frame.columns):
+        if name in but or _matches(name, leave_out):
+            continue
+        texts = [str(cell).strip() for cell in frame[name].tolist()]
+        numbers = [text for text in texts if _is_number(text)]
+        wrong = [text for text in texts if text and text != "nan" and not _is_number(text)]
+        if wrong and 2 * len(numbers) > len(texts) and any("." in text for text in numbers):
+            raise ConfigError(
+                f"a column must hold numbers alone or texts alone, {name!r} holds {wrong[0][:30]!r}"
+                f" (row {texts.index(wrong[0]) + 1}) among {len(numbers)} numbers: mend the cell, "
+                "empty it, or leave the column out with --leave-out"
+            )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

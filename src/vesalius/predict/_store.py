@@ -190,7 +190,8 @@ def _bytes(path: Path) -> bytes:
     except OSError as error:
         raise FormatError(
             f"a model must be a folder with {TEXT} and {ARRAYS}, {path.name} of "
-            f"{path.parent.name!r} cannot be read: {error.strerror}"
+            f"{path.parent.name!r} cannot be read: {error.strerror}; "
+            "give the folder that 'vesalius predict fit' wrote"
         ) from error
 
 

@@ -66,6 +66,8 @@ REPORT, CARD, HELD_OUT, PREDICTIONS, RECALIBRATED = (
     "recalibrated",
 )
 _FOLDS = 10
+_SHEETS = (".xlsx", ".xls", ".ods", ".tsv", ".txt", ".json")
+"""Files that somebody may ask for, and that are not written."""
 """In which recalibration is judged, where there are cases enough."""
 
 
@@ -225,6 +227,11 @@ def run_apply(model: Path, table: Path, out: Path, *, other_parameters: bool = F
         VesaliusError: Model and table do not fit each other.
         OutputError: It cannot be written.
     """
+    if out.suffix.lower() in _SHEETS:
+        raise FormatError(
+            f"predictions are written as CSV or Parquet, got {out.name!r}: name a folder, or a "
+            "file that ends in .csv, .csv.gz or .parquet"
+        )
     loaded = load_model(model)
     cases, _ = table_for(loaded, table, outcome=False)
     said = apply_model(loaded, cases, other_parameters=other_parameters)
@@ -277,7 +284,7 @@ def _said_of(dropped: tuple[str, ...]) -> tuple[str, ...]:
         return ()
     names = ", ".join(repr(name) for name in dropped[:5]) + ("..." if len(dropped) > 5 else "")
     many = "1 case has" if len(dropped) == 1 else f"{len(dropped)} cases have"
-    return (f"{many} the values of an earlier one and went before anything else: {names}.",)
+    return (f"{many} the values of an earlier one; left out before anything was learned: {names}.",)
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -289,11 +296,15 @@ def _leaks(asked: _Asked, split: Split) -> tuple[Leak, ...]:
     return find_leaks(asked.table, asked.description, target, split=split)
 
 
+def _count(leaks: list[Leak]) -> str:
+    return "1 leak is" if len(leaks) == 1 else f"{len(leaks)} leaks are"
+
+
 def _refuse_leaks(leaks: tuple[Leak, ...], *, accepted: bool) -> None:
     certain = [leak for leak in leaks if leak.severity == "certain"]
     if certain and not accepted:
         raise ConfigError(
-            f"test cases must not be known to the model, {len(certain)} leaks are certain: "
+            f"test cases must not be known to the model, {_count(certain)} certain: "
             f"{certain[0].text} (--drop-duplicates keeps the first of equal cases, --accept-leaks "
             "goes on and reports it)"
         )
@@ -357,9 +368,5 @@ def _written(
 def _write(target: Path, frame: "pd.DataFrame") -> None:
     if target.name.lower().endswith(".parquet"):
         write_parquet(target, frame)
-    elif target.name.lower().endswith(".tsv"):
-        raise FormatError(
-            f"predictions are written as CSV or Parquet, got {target.name!r}: choose another suffix"
-        )
     else:
         write_csv(target, frame)
