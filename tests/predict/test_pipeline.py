@@ -14,7 +14,7 @@ from vesalius.predict import Estimator, Recipe, Step, Target, Tuning, fit_recipe
 from vesalius.predict._constant import Constant
 from vesalius.predict._learned import learned
 from vesalius.predict._pipeline import _choose
-from vesalius.predict.estimators import Lasso
+from vesalius.predict.estimators import Lasso, Tree
 from vesalius.predict.select import Impute, Mrmr, Redundancy, Scale, Univariate, Variance
 
 SEEN: list[tuple[str, tuple[str, ...], bool]] = []
@@ -68,7 +68,7 @@ def defaults():
 def test_every_inner_fold_learns_its_steps_anew_from_its_own_part():
     SEEN.clear()
     table, target = made(40, 3)
-    fit_recipe(Recipe((Witness(),), First(), Tuning(4)), table, target)
+    fit_recipe(Recipe((Witness(),), First(), Tuning(4, repeats=1)), table, target)
     fits = [set(cases) for what, cases, _ in SEEN if what == "fit"]
     assert len(fits) == 5
     assert fits[0] == set(table.cases)
@@ -110,8 +110,8 @@ def test_one_standard_error_takes_the_simplest_that_is_nearly_as_good():
     tried = [{"k": k} for k in range(4)]
     scores = np.array([[0.5, 0.68, 0.73, 0.75], [0.5, 0.80, 0.84, 0.85], [0.4, 0.5, 0.55, 0.65]])
     # means .467, .660, .707, .750; the standard error of the best is .1 / sqrt 3 = .058
-    assert _choose(tried, scores, "best")[0] == {"k": 3}
-    assert _choose(tried, scores, "one_standard_error")[0] == {"k": 2}
+    assert _choose(tried, scores, Tuning(repeats=1))[0] == {"k": 3}
+    assert _choose(tried, scores, Tuning(rule="one_standard_error", repeats=1))[0] == {"k": 2}
 
 
 def test_predictions_of_the_inner_folds_are_of_cases_not_seen():
@@ -126,8 +126,8 @@ def test_predictions_of_the_inner_folds_are_of_cases_not_seen():
 def test_a_fold_without_a_score_does_not_count():
     tried = [{"k": 0}, {"k": 1}]
     scores = np.array([[0.5, 0.6], [np.nan, np.nan]])
-    assert _choose(tried, scores, "one_standard_error")[1][1][1] == 0.6
-    none = _choose(tried, scores[1:], "best")
+    assert _choose(tried, scores, Tuning(rule="one_standard_error", repeats=1))[1][1][1] == 0.6
+    none = _choose(tried, scores[1:], Tuning(repeats=1))
     assert none[0] == {"k": 0}
     assert np.isnan(none[1][0][1])
 
@@ -245,3 +245,26 @@ def test_refuses_a_score_of_another_kind():
 def test_refuses_one_inner_fold():
     with pytest.raises(ConfigError, match="tuning must have at least two inner folds, got 1"):
         Tuning(1)
+
+
+class TestRepeats:
+    def test_part_the_cases_anew_and_give_a_mean_of_all(self):
+        table, target = made(40, 4)
+        once = [
+            fit_recipe(Recipe((), Lasso(), Tuning(seed=seed, repeats=1)), table, target)
+            for seed in (0, 1_000_003, 2_000_006)
+        ]
+        thrice = fit_recipe(Recipe((), Lasso(), Tuning(repeats=3)), table, target)
+        means = np.mean([[score for _, score in one.inner] for one in once], axis=0)
+        np.testing.assert_allclose([score for _, score in thrice.inner], means, atol=1e-9)
+
+    def test_what_was_not_seen_is_said_by_one_model_alone(self):
+        table, target = made(80, 4, shift=3.0)
+        once = fit_recipe(Recipe((), Tree(), Tuning(repeats=1)), table, target)
+        thrice = fit_recipe(Recipe((), Tree(), Tuning(repeats=3)), table, target)
+        assert once.chosen == thrice.chosen
+        np.testing.assert_array_equal(once.unseen, thrice.unseen)
+
+    def test_must_be_one_or_more(self):
+        with pytest.raises(ConfigError, match="must part the cases at least once, got 0"):
+            Tuning(repeats=0)

@@ -20,6 +20,10 @@ from vesalius.predict._target import Target
 Setting = Mapping[str, Any]
 
 
+_APART = 1_000_003
+"""Between the seeds of repetitions, so that neighbouring seeds of users do not meet."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -31,19 +35,24 @@ class Tuning:
             the kind of outcome.
         rule: The best mean, or the simplest setting within one standard error of it.
         seed: Of the inner folds.
+        repeats: How often cases are parted anew; with few cases one parting alone decides between
+            a weak model and none by chance.
 
     Raises:
-        ConfigError: Fewer than two folds.
+        ConfigError: Fewer than two folds, or no repetition.
     """
 
     folds: int = 5
     score: Score | Literal[""] = ""
     rule: Literal["best", "one_standard_error"] = "best"
     seed: int = 0
+    repeats: int = 3
 
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise ConfigError(f"tuning must have at least two inner folds, got {self.folds}")
+        if self.repeats < 1:
+            raise ConfigError(f"tuning must part the cases at least once, got {self.repeats}")
 
 
 @final
@@ -156,7 +165,7 @@ def fit_recipe(
         scores, predicted = _inner(
             Recipe(asked, recipe.estimator, recipe.tuning), settings, table, target, groups
         )
-        chosen, inner = _choose(settings, scores, recipe.tuning.rule)
+        chosen, inner = _choose(settings, scores, recipe.tuning)
         unseen = predicted[settings.index(chosen)]
     estimator = recipe.estimator.fresh(chosen).fit(seen.values, target)
     return Fitted(steps, estimator, chosen, inner, table.features, seen.features, unseen)
@@ -213,13 +222,23 @@ def _inner(
     target: Target,
     groups: tuple[str, ...],
 ) -> tuple[Floats, Floats]:
-    """Give (folds, settings) the score of each setting in each inner fold, and the predictions."""
+    """Give (folds of all repetitions, settings) scores, and the predictions of the first."""
     tuning = recipe.tuning
     score = tuning.score or FITTING[target.kind][0]
-    folds = inner_folds(table.cases, target.strata, tuning.folds, seed=tuning.seed, groups=groups)
+    folds = [
+        (repeat, *part)
+        for repeat in range(tuning.repeats)
+        for part in inner_folds(
+            table.cases,
+            target.strata,
+            tuning.folds,
+            seed=tuning.seed + repeat * _APART,
+            groups=groups,
+        )
+    ]
     found = []
     every = np.zeros((0, 0, 0))
-    for rows, held in folds:
+    for repeat, rows, held in folds:
         truth = target.rows(rows)
         steps, seen = _fit_steps(recipe.steps, table.rows(rows), truth)
         other = table.rows(held)
@@ -233,12 +252,14 @@ def _inner(
         found.append(inner_scores(predicted, target.rows(held), score))
         if not every.size:
             every = np.zeros((len(settings), len(table.cases), predicted.shape[2]))
-        every[:, held] = predicted
+        # those of several partings, averaged, would be better than any one model's
+        if not repeat:
+            every[:, held] = predicted
     return np.stack(found), every
 
 
 def _choose(
-    settings: Sequence[Setting], scores: Floats, rule: str
+    settings: Sequence[Setting], scores: Floats, tuning: Tuning
 ) -> tuple[Setting, tuple[tuple[Setting, float], ...]]:
     """Choose among settings in order from the simplest; of equals the simplest."""
     defined = scores[~np.isnan(scores).any(axis=1)]
@@ -246,7 +267,9 @@ def _choose(
         return settings[0], tuple((one, float("nan")) for one in settings)
     mean = np.round(defined.mean(axis=0), 12)
     best = int(mean.argmax())
-    if rule == "one_standard_error" and len(defined) > 1:
-        error = defined[:, best].std(ddof=1) / np.sqrt(len(defined))
+    if tuning.rule == "one_standard_error" and len(defined) > 1:
+        # repetitions are of the same cases: they make the error better known, not smaller
+        folds = len(defined) / tuning.repeats
+        error = defined[:, best].std(ddof=1) / np.sqrt(max(folds, 1.0))
         best = int(np.flatnonzero(mean >= mean[best] - error)[0])
     return settings[best], tuple((s, float(m)) for s, m in zip(settings, mean, strict=True))
