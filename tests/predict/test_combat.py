@@ -464,3 +464,9 @@ class TestTwoHospitals:
             np.log(one.std(axis=0) / two.std(axis=0))
         )
         return float(np.median(far))
+
+
+def test_no_case_comes_back_as_no_case():
+    table = cases()
+    fitted = step().fit(table)
+    assert fitted.transform(table.rows([])).values.shape == (0, len(table.features))

@@ -37,6 +37,15 @@ def test_a_constant_feature_is_never_taken():
     assert "f02" not in LassoSelect(5).fit(table.with_values(values), target).kept_
 
 
+@pytest.mark.parametrize("features", [0, 3])
+def test_takes_nothing_where_nothing_differs(features):
+    table, target = made(40, features or 2)
+    table = table.select(table.features[:features])
+    step = LassoSelect(2).fit(table.with_values(np.full((40, features), 0.1)), target)
+    assert step.kept_ == ()
+    assert step.transform(table).values.shape == (40, 0)
+
+
 def test_works_for_classes():
     table, target = made(150, 12, kind="classes", shift=3.0)
     assert set(LassoSelect(2).fit(table, target).kept_) == {"f00", "f01"}

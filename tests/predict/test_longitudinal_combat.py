@@ -220,3 +220,9 @@ class TestRefusals:
     def test_refuses_to_be_used_unfitted(self):
         with pytest.raises(ConvergenceError, match="LongitudinalCombat must be fitted before"):
             step().transform(visits()[0])
+
+
+def test_no_case_comes_back_as_no_case():
+    table, _ = visits()
+    fitted = step().fit(table)
+    assert fitted.transform(table.rows([])).values.shape == (0, len(table.features))

@@ -93,7 +93,13 @@ class TestTable:
     def test_refuses_infinite_values(self):
         table, _ = made(4, 2)
         table.values[1, 1] = np.inf
-        with pytest.raises(IntensityError, match="must be finite, got inf for 'f01'"):
+        with pytest.raises(IntensityError, match=r"at most 1e\+150, got inf for 'f01'"):
+            replace(table, parameters="x")
+
+    def test_refuses_values_whose_squares_are_infinite(self):
+        table, _ = made(4, 2)
+        table.values[1, 1] = -1e200
+        with pytest.raises(IntensityError, match=r"at most 1e\+150, got -1e\+200 for 'f01'"):
             replace(table, parameters="x")
 
     def test_refuses_a_gap_without_a_reason(self):

@@ -97,6 +97,16 @@ def test_a_constant_feature_tells_nothing_and_a_perfect_one_everything():
     assert p[1] < 1e-30
 
 
+def test_takes_the_stronger_of_two_where_both_p_values_are_0():
+    truth = np.arange(2000.0)
+    noise = np.random.default_rng(0).normal(size=(2000, 2))
+    values = truth[:, None] + noise * (40.0, 20.0)
+    target = Target("number", truth)
+    assert p_values(values, target).max() == 0.0
+    table = made(2000, 2)[0].with_values(values)
+    assert Univariate(1).fit(table, target).kept_ == ("f01",)
+
+
 def test_refuses_no_outcome():
     with pytest.raises(ConfigError, match="Univariate must be given the outcome"):
         Univariate().fit(made(9, 3)[0])

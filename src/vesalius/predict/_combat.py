@@ -175,6 +175,8 @@ class Combat(Step):
         """
         self.state()
         table = table.select(self.features_)
+        if not table.cases:
+            return table
         check_full(table, "Combat")
         terms = term_values(table, self.levels_, self.typical_)
         model = Model(self.mean_, self.weights_, self.deviation_, self.typical_)

@@ -65,7 +65,11 @@ class LassoSelect(Step):
             )
         check_cases(table, "LassoSelect", 3)
         check_full(table, "LassoSelect")
-        weights = _weights(_standardised(table.values), target, self.features)
+        values = _standardised(table.values)
+        differs = values.any(axis=0)
+        weights = np.zeros(len(table.features))
+        if differs.any():
+            weights[differs] = _weights(values[:, differs], target, self.features)
         # rounded, so that the order of the cases cannot decide between two equal features
         strength = np.round(np.abs(weights), 6)
         order = np.lexsort((np.asarray(table.features), -strength))

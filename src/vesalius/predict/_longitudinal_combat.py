@@ -142,6 +142,8 @@ class LongitudinalCombat(Step):
         """
         self.state()
         table = table.select(self.features_)
+        if not table.cases:
+            return table
         check_full(table, "LongitudinalCombat")
         batches = self._batches(table)
         if new := [name for name in batches.names if name not in self.batches_]:

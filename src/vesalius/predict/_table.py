@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 NOT_GIVEN = "not given"
 """Reason of a value that was absent in the file."""
+MOST = 1e150
+"""Greatest magnitude of a value: sums of squares must stay finite."""
 
 
 @final
@@ -40,7 +42,7 @@ class Table:
     Raises:
         ShapeError: The parts do not fit.
         ConfigError: A case or a feature occurs twice.
-        IntensityError: A value is infinite, or missing without a reason.
+        IntensityError: A value is infinite or beyond ``MOST``, or missing without a reason.
     """
 
     cases: tuple[str, ...]
@@ -64,11 +66,12 @@ class Table:
                 raise ConfigError(
                     f"each {what} must occur once, got {twice!r} again: rename it, or join its rows"
                 )
-        if np.isinf(self.values).any():
-            i, j = (int(k[0]) for k in np.nonzero(np.isinf(self.values)))
+        beyond = np.abs(self.values) > MOST
+        if beyond.any():
+            i, j = (int(k[0]) for k in np.nonzero(beyond))
             raise IntensityError(
-                f"features must be finite, got {self.values[i, j]} for {self.features[j]!r} of "
-                f"case {self.cases[i]!r}: leave the cell empty where there is no value"
+                f"features must be finite and at most {MOST:g}, got {self.values[i, j]} for "
+                f"{self.features[j]!r} of case {self.cases[i]!r}: leave the cell empty where there is no value"
             )
         self._check_reasons()
 

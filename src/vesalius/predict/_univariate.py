@@ -68,10 +68,11 @@ class Univariate(Step):
             )
         check_cases(table, "Univariate", 3)
         check_full(table, "Univariate")
-        p = p_values(table.values, target, kind=self.kind)
-        q = q_values(p)
-        # rounded, so that the order of the cases cannot decide between two equal features
-        order = np.lexsort((np.asarray(table.features), _rounded(p)))
+        statistic = _statistics(table.values, target, self.kind)
+        q = q_values(_chances(statistic, target))
+        # by the statistic: p-values of many cases are all 0; rounded, so that the order of the
+        # cases cannot decide between two equal features
+        order = np.lexsort((np.asarray(table.features), -_rounded(statistic)))
         best = order[: self.features] if self.features else order
         keep = np.sort(best[q[best] <= self.most_q])
         self.kept_ = tuple(table.features[j] for j in keep)
@@ -130,17 +131,26 @@ def p_values(
     Returns:
         (features,) probability of an effect as strong by chance; 1 for a constant feature.
     """
-    from scipy.stats import chi2, f
+    return _chances(_statistics(values, target, kind), target)
 
+
+def _statistics(values: Floats, target: Target, kind: str) -> Floats:
     if kind == "ranks":
         from scipy.stats import rankdata
 
         values = rankdata(values, axis=0)
     if target.kind == "survival":
-        return np.asarray(chi2.sf(cox_scores(values, target.values, target.events), 1))
-    statistic = f_statistics(values, target)
+        return cox_scores(values, target.values, target.events)
+    return f_statistics(values, target)
+
+
+def _chances(statistic: Floats, target: Target) -> Floats:
+    from scipy.stats import chi2, f
+
+    if target.kind == "survival":
+        return np.asarray(chi2.sf(statistic, 1), dtype=np.float64)
     groups = 2 if target.kind == "number" else len(np.unique(target.values))
-    return np.asarray(f.sf(statistic, groups - 1, len(values) - groups), dtype=np.float64)
+    return np.asarray(f.sf(statistic, groups - 1, len(target.values) - groups), dtype=np.float64)
 
 
 def f_statistics(values: Floats, target: Target) -> Floats:
@@ -214,6 +224,6 @@ def q_values(p: Floats) -> Floats:
     return found
 
 
-def _rounded(p: Floats) -> Floats:
+def _rounded(statistic: Floats) -> Floats:
     with np.errstate(divide="ignore"):
-        return np.asarray(np.round(np.log(p), 9), dtype=np.float64)
+        return np.asarray(np.round(np.log(statistic), 9), dtype=np.float64)
