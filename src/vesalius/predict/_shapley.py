@@ -126,7 +126,7 @@ def shapley(
     column, words = output_of(model, outcome_class)
     game = _Game(asked, column, model.description.kind == "binary", words)
     places = list(asked.moving(shuffled(asked.blocks, generator)))
-    found = _additive(game, places, generator) or _trees(game, places, sampling, generator)
+    found = _additive(game, places, generator) or _trees(game, sampling, generator)
     if found is None:
         return _sampled(replace(game, log_odds=False), places, rows, sampling, generator)
     return _of_rows(found, rows)
@@ -199,9 +199,7 @@ def _additive(game: _Game, places: list[int], generator: torch.Generator) -> Sha
     return _made(game, places, values, "additive")
 
 
-def _trees(
-    game: _Game, places: list[int], sampling: Sampling, generator: torch.Generator
-) -> Shapley | None:
+def _trees(game: _Game, sampling: Sampling, generator: torch.Generator) -> Shapley | None:
     """Share out exactly where trees see features that each come from one of the table."""
     from vesalius.predict._boosting import Boosting
     from vesalius.predict._forest import Forest
@@ -230,18 +228,20 @@ def _trees(
                 return None
             column = int(match[0])
     chosen = _backgrounds(game.asked.blocks, sampling.background, generator)
-    values = np.zeros((len(seen), len(places)))
-    own = [model.fitted.features.index(name) for name in game.names(places)]
+    values = np.zeros(seen.shape)
     base = np.empty(len(seen))
     now = game.now
     for block, rows in chosen.items():
         here = game.asked.blocks == block
         part = tree_shapley(seen[here], seen[rows], estimator.nodes_, column=column, trees=trees)
-        values[here] = slope * part[:, own]
+        values[here] = slope * part
         base[here] = now[rows].mean()
     if np.abs(base + values.sum(axis=1) - now).max() > _TOL * (1 + float(np.ptp(now))):
         return None
-    return replace(_made(game, places, values, "trees"), base=base)
+    own = [game.asked.table.features.index(name) for name in model.fitted.features]
+    kept = [k for k in np.argsort(own, kind="stable").tolist() if values[:, k].any()]
+    found = _made(game, [own[k] for k in kept], values[:, kept], "trees")
+    return replace(found, base=base)
 
 
 def _seen_apart(asked: WhatIf, generator: torch.Generator) -> Floats | None:

@@ -74,10 +74,21 @@ class WhatIf:
         return recalibrated(self.model, found).reshape(versions, cases, -1)
 
     def moving(self, order: Ints) -> tuple[int, ...]:
-        """Find the features that move a prediction at all, by halving sets of them.
+        """Find the features that move a prediction at all, by shuffling sets of them.
 
         Args:
             order: (cases,) where each case takes the features of a set from.
+
+        Returns:
+            Their places.
+        """
+        return self.moving_to(self.table.values[order])
+
+    def moving_to(self, other: Floats) -> tuple[int, ...]:
+        """Find the features that move a prediction at all, by halving sets of them.
+
+        Args:
+            other: (cases, features) what the features of a set are changed to.
 
         Returns:
             Their places. A set that moves nothing is not looked into, so a feature of it whose
@@ -88,7 +99,7 @@ class WhatIf:
         while sets:
             values = np.repeat(self.table.values[None], len(sets), axis=0)
             for k, chosen in enumerate(sets):
-                values[k][:, chosen] = self.table.values[order][:, chosen]
+                values[k][:, chosen] = other[:, chosen]
             moved = (self.predict(values) != self.base).any(axis=(1, 2))
             left = [one for one, moves in zip(sets, moved, strict=True) if moves]
             found += [int(one[0]) for one in left if len(one) == 1]

@@ -17,6 +17,7 @@ from vesalius.predict._permutation_importance import (
     permutation_importance,
 )
 from vesalius.predict._shapley import Sampling, Shapley, shapley
+from vesalius.predict._voxel_map import Pieces, VoxelMap, voxel_map
 
 __all__ = [
     "Change",
@@ -25,13 +26,16 @@ __all__ = [
     "Importance",
     "PartialDependence",
     "PermutationImportance",
+    "Pieces",
     "Sampling",
     "Search",
     "Shapley",
     "Shuffling",
+    "VoxelMap",
     "correlated_groups",
     "counterfactuals",
     "partial_dependence",
     "permutation_importance",
     "shapley",
+    "voxel_map",
 ]

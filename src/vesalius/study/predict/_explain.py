@@ -11,26 +11,31 @@ import torch
 from vesalius.core import Step as Progress
 from vesalius.core._provenance import Provenance
 from vesalius.errors import ConfigError, OutputError, VesaliusError
+from vesalius.io import save
 from vesalius.io.tables import write_csv
+from vesalius.measure import Config, load_config
 from vesalius.predict import Description, Model, Table
 from vesalius.predict.explain import (
     Counterfactuals,
     PermutationImportance,
+    Pieces,
     Shapley,
     Shuffling,
     counterfactuals,
     partial_dependence,
     permutation_importance,
     shapley,
+    voxel_map,
 )
 from vesalius.predict.models import load_model, table_for
 from vesalius.study._folder import make_folder, put
+from vesalius.study._load import load_pair
 from vesalius.study._stage_page import render_page
 from vesalius.study.predict._done import Done
 from vesalius.study.predict._explain_charts import SCORES, named
 from vesalius.study.predict._explain_job import ExplainJob
 from vesalius.study.predict._explain_page import explain_page, unexplained_page
-from vesalius.study.predict._explain_told import Explained
+from vesalius.study.predict._explain_told import Explained, Mapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +48,7 @@ REPORT, IMPORTANCE, CURVES, SHARES, WAYS = (
     "shapley.csv",
     "counterfactuals.csv",
 )
+MAP = "voxel_map.nii.gz"
 MOST_CASES = 100
 """Cases whose predictions are shared out, beside the one in question."""
 _NO_OUTCOME = (
@@ -57,7 +63,8 @@ def run_explain(
     """Explain a model on the cases of a table, and the prediction of one of them.
 
     Writes ``importance.csv``, ``partial_dependence.csv``, ``shapley.csv``, for a case of a decision
-    ``counterfactuals.csv``, ``provenance.json`` and ``report.html``.
+    ``counterfactuals.csv``, for its picture ``voxel_map.nii.gz``, ``provenance.json`` and
+    ``report.html``.
 
     Args:
         model: Folder of the model.
@@ -108,6 +115,9 @@ def _explained(path: Path, table: Path, job: ExplainJob, on_step: OnStep | None)
     shares = _shares(model, cases, job)
     _tell(on_step, "changes", 4)
     ways = _ways(model, cases, job)
+    mapped = _mapped(model, cases, job, on_step)
+    if mapped is not None:
+        remarks += mapped.found.remarks
     record = Provenance(
         "predict explain",
         {"case": job.case, "seed": job.seed, "repeats": job.repeats, "together": job.together},
@@ -115,7 +125,17 @@ def _explained(path: Path, table: Path, job: ExplainJob, on_step: OnStep | None)
         parents=(model.provenance,),
     )
     return Explained(
-        table.name, job, model, cases, found, curves, shares, ways, remarks, record.to_json()
+        table.name,
+        job,
+        model,
+        cases,
+        found,
+        curves,
+        shares,
+        ways,
+        mapped,
+        remarks,
+        record.to_json(),
     )
 
 
@@ -160,6 +180,25 @@ def _ways(model: Model, table: Table, job: ExplainJob) -> Counterfactuals | None
     )
 
 
+def _mapped(model: Model, table: Table, job: ExplainJob, on_step: OnStep | None) -> Mapped | None:
+    if job.picture is None:
+        return None
+    picture = job.picture
+    config = load_config(picture.config) if picture.config is not None else Config()
+    pair = load_pair(picture.image, picture.labels, config=config, unit=picture.unit)
+    found = voxel_map(
+        pair.image,
+        pair.labels,
+        model,
+        table.rows([table.cases.index(job.case)]),
+        config=config,
+        region=picture.region,
+        pieces=Pieces(picture.pieces, outcome_class=job.outcome_class),
+        on_step=on_step,
+    )
+    return Mapped(pair.image, found)
+
+
 def _first(model: Model, found: PermutationImportance | None, job: ExplainJob) -> list[str]:
     if found is None:
         return list(model.fitted.wanted[: job.features])
@@ -167,7 +206,7 @@ def _first(model: Model, found: PermutationImportance | None, job: ExplainJob) -
 
 
 def _write(out: Path, told: Explained) -> None:
-    for name in (IMPORTANCE, CURVES, WAYS):
+    for name in (IMPORTANCE, CURVES, WAYS, MAP):
         (out / name).unlink(missing_ok=True)  # of an earlier run
     if told.importance is not None:
         write_csv(out / IMPORTANCE, _importance_frame(told.importance))
@@ -176,6 +215,8 @@ def _write(out: Path, told: Explained) -> None:
     write_csv(out / SHARES, _share_frame(told.shares))
     if told.ways is not None:
         write_csv(out / WAYS, _way_frame(told.ways))
+    if told.mapped is not None:
+        save(told.mapped.found.image, out / MAP)
     put(out / "provenance.json", json.dumps(told.record, indent=2, sort_keys=True) + "\n")
     put(out / REPORT, render_page(explain_page(told)))
 

@@ -11,6 +11,7 @@ from vesalius.study.predict._explain_charts import (
     importance_charts,
     share_charts,
 )
+from vesalius.study.predict._explain_map import map_chart
 from vesalius.study.predict._explain_told import Explained
 
 TITLES = Titles(
@@ -31,6 +32,8 @@ def explain_page(told: Explained) -> Page:
         The page.
     """
     pictures = importance_charts(told.importance) if told.importance is not None else ()
+    if told.mapped is not None:
+        pictures = (map_chart(told.mapped, told.job.case), *pictures)
     return Page(
         Heading(_title(told), _lead(told)),
         findings=told.remarks + (told.ways.remarks if told.ways is not None else ()),
@@ -182,6 +185,13 @@ def _methods(told: Explained) -> tuple[str, ...]:
         said.append(
             "Counterfactuals were searched greedily, at most three features within the 1st to 99th "
             "percentile of the training, and each change was taken back as far as it could be."
+        )
+    if told.mapped is not None:
+        count = len(told.mapped.found.changes)
+        said.append(
+            f"The region was cut into {count} supervoxels (SLIC); each in turn was given the mean "
+            "of the rest, the features that move the prediction were measured again, and the "
+            "change of the prediction was laid on its voxels."
         )
     return tuple(said)
 

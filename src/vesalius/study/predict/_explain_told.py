@@ -5,14 +5,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
+from vesalius.core import Image
 from vesalius.predict import Model, Table
 from vesalius.predict.explain import (
     Counterfactuals,
     PartialDependence,
     PermutationImportance,
     Shapley,
+    VoxelMap,
 )
 from vesalius.study.predict._explain_job import ExplainJob
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapped:
+    """A picture and what its voxels do to a prediction.
+
+    Attributes:
+        image: The picture.
+        found: The map on its grid.
+    """
+
+    image: Image
+    found: VoxelMap
 
 
 @final
@@ -29,6 +45,7 @@ class Explained:
         curves: Of the features looked at closely.
         shares: What each feature adds to each prediction.
         ways: To the other decision for the case in question; None for none.
+        mapped: The picture of the case with what its voxels do; None for none.
         remarks: What must be known first.
         record: Provenance, JSON types.
     """
@@ -41,5 +58,6 @@ class Explained:
     curves: tuple[PartialDependence, ...]
     shares: Shapley
     ways: Counterfactuals | None
+    mapped: Mapped | None = None
     remarks: tuple[str, ...] = ()
     record: Mapping[str, object] = field(default_factory=dict)
