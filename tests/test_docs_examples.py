@@ -31,7 +31,17 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUNNING = [
     ROOT / "docs" / "concepts" / f"{name}.md"
-    for name in ("agreement", "instances", "segment", "train")
+    for name in (
+        "agreement",
+        "federate",
+        "harmonise",
+        "instances",
+        "predict",
+        "segment",
+        "survival",
+        "train",
+        "validate",
+    )
 ]
 CONFIGS = sorted((ROOT / "examples").glob("ibsi*/*.yaml"))
 
