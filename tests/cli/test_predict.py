@@ -297,3 +297,52 @@ class TestRecalibrate:
         with pytest.raises(SystemExit, match="3"):
             main([*words, "--recalibrate", "-o", str(tmp_path / "r")])
         assert "leave out --recalibrate" in capsys.readouterr().err
+
+
+class TestLeaks:
+    def test_a_clean_table_leaves_with_zero(self, tmp_path):
+        path = table(tmp_path / "t.csv", cases=48)
+        words = ["--outcome", "dead", "--group", "patient"]
+        done = run.invoke(app, ["predict", "leaks", str(path), *words])
+        assert done.exit_code == 0, done.output
+        assert "certain" not in done.output
+
+    def test_a_twin_of_the_outcome_leaves_with_three(self, tmp_path):
+        path = table(tmp_path / "t.csv", cases=48)
+        frame = read_rows(path)
+        write_csv(path, frame.assign(grade=frame["dead"] * 3 - 1))
+        done = run.invoke(app, ["predict", "leaks", str(path), "--outcome", "dead"])
+        assert done.exit_code == 3
+        assert "certain: " in done.output
+        assert "grade" in done.output
+
+
+class TestSize:
+    def test_says_which_criterion_decides(self):
+        words = ["--parameters", "20", "--share", "0.3", "--auc", "0.75"]
+        done = run.invoke(app, ["predict", "size", *words])
+        assert done.exit_code == 0, done.output
+        first, *criteria = done.output.splitlines()
+        cases = int(first.split()[0])
+        assert cases == max(int(line.split()[0]) for line in criteria)
+
+    def test_a_number_and_survival_are_known_too(self):
+        assert (
+            run.invoke(app, ["predict", "size", "--parameters", "9", "--r2", "0.4"]).exit_code == 0
+        )
+        words = ["--rate", "0.065", "--mean-time", "2", "--at", "2", "--r2-cox-snell", "0.05"]
+        assert run.invoke(app, ["predict", "size", "--parameters", "9", *words]).exit_code == 0
+
+    def test_one_kind_must_be_said(self):
+        done = run.invoke(app, ["predict", "size", "--parameters", "9"])
+        assert done.exit_code == 2
+        assert "one of them" in done.output
+
+
+class TestLearningCurve:
+    def test_is_drawn_and_read(self, tmp_path):
+        path = table(tmp_path / "t.csv", cases=60)
+        words = ["--outcome", "dead", "--learning-curve", "--folds", "3", "-o", str(tmp_path / "m")]
+        done = run.invoke(app, ["predict", "fit", str(path), *words])
+        assert done.exit_code == 0, done.output
+        assert "Learning curve" in (tmp_path / "m" / "report.html").read_text()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vesalius.cli._predict_checks import leaks, size
 from vesalius.cli._predict_harmonise import harmonise
 from vesalius.cli._progress import Progress, watch
 from vesalius.cli._words import printable
@@ -97,6 +98,8 @@ def _group() -> None:
 
 
 app.command("harmonise")(harmonise)
+app.command("leaks")(leaks)
+app.command("size")(size)
 
 
 @app.command("fit")
@@ -141,6 +144,9 @@ def fit(
     permutations: Annotated[
         int, typer.Option("--permutations", help="Of the outcome, for a p-value; slow.")
     ] = 0,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Also on shares of the cases; takes longer.")
+    ] = False,
     accept_leaks: Annotated[
         bool, typer.Option("--accept-leaks", help="Go on where a leak is certain; it is reported.")
     ] = False,
@@ -193,6 +199,7 @@ def fit(
         threshold,
         validate=validate,
         permutations=permutations,
+        learning_curve=learning_curve,
         accept_leaks=accept_leaks,
         drop_duplicates=drop_duplicates,
         stable_in=stable_in,

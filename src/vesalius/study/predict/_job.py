@@ -37,6 +37,7 @@ class FitJob:
         threshold: How the threshold of a decision is chosen.
         validate: Whether it is validated at all.
         permutations: Of the outcome, for a p-value; 0 for none.
+        learning_curve: Whether the validation is also made on shares of the cases.
         accept_leaks: Whether it goes on where a leak is certain.
         drop_duplicates: Whether of cases with the same values the first alone is kept.
         stable_in: A cohort measured with error bars; features below ``least_icc`` there are left
@@ -52,6 +53,7 @@ class FitJob:
     threshold: Threshold = field(default_factory=Threshold)
     validate: bool = True
     permutations: int = 0
+    learning_curve: bool = False
     accept_leaks: bool = False
     drop_duplicates: bool = False
     stable_in: Path | None = None

@@ -42,6 +42,7 @@ from vesalius.predict.validate import (
     duplicates,
     external,
     find_leaks,
+    learning_curve,
     nested_validation,
     permutation_test,
     units_of,
@@ -320,6 +321,17 @@ def _validated(asked: _Asked, job: FitJob, on_step: OnStep | None) -> Validation
         workers=job.workers,
         on_step=on_step,
     )
+    if job.learning_curve:
+        grown = learning_curve(
+            asked.table,
+            asked.description,
+            asked.recipe,
+            split=job.split,
+            workers=job.workers,
+            on_step=on_step,
+        )
+        card = replace(found.card, curves={**found.card.curves, "learning": grown.test})
+        found = replace(found, card=card, remarks=found.remarks + grown.reading)
     if not job.permutations:
         return found
     chance = permutation_test(
