@@ -124,6 +124,13 @@ def test_codes_that_repeat_are_no_duplicates():
     assert leaks_of(codes) == ()
 
 
+def test_codes_of_which_a_third_is_one_were_not_scaled():
+    rng = np.random.default_rng(0)
+    case = base(200, 8)
+    codes = with_values(case, (rng.random((200, 8)) < 0.32).astype(float))
+    assert leaks_of(codes) == ()
+
+
 def test_two_features_may_come_near_each_other_by_chance():
     rng = np.random.default_rng(1)
     case = base(300, 3)
