@@ -51,6 +51,16 @@ def test_finds_what_is_there_and_reports_each_training(generator):
     assert any("Nogueira" in text for text in found.remarks)
 
 
+def test_a_gap_of_one_case_is_filled_where_that_case_is_held_out(generator):
+    table, description, _ = asked(60, 4)
+    values = table.values.copy()
+    values[3, 1] = np.nan
+    reasons = {(table.cases[3], table.features[1]): "too small"}
+    table = replace(table, values=values, reasons=reasons)
+    found = validate(table, description, QUICK, split=Split(folds=3), generator=generator)
+    assert found.card.cases == 60
+
+
 def test_test_cases_do_not_move_a_training():
     table, target = made(60, 6)
     job, chosen = job_of(table, target)

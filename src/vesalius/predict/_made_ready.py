@@ -6,13 +6,13 @@ from dataclasses import replace
 from vesalius.errors import ConfigError
 from vesalius.predict._description import Description
 from vesalius.predict._learned import Step
-from vesalius.predict._pipeline import Recipe
+from vesalius.predict._pipeline import Recipe, with_impute
 from vesalius.predict._table import Table
 from vesalius.predict._target import Target
 
 
 def made_ready(recipe: Recipe, table: Table, description: Description, target: Target) -> Recipe:
-    """Name the batch in steps that want one, and refuse a recipe that cannot be right.
+    """Name the batch in steps that want one, fill gaps, and refuse what cannot be right.
 
     Args:
         recipe: As it was asked for.
@@ -21,7 +21,8 @@ def made_ready(recipe: Recipe, table: Table, description: Description, target: T
         target: Their outcome.
 
     Returns:
-        The recipe with its batches named.
+        The recipe with its batches named; with an ``Impute`` in front where any case has a gap and
+        no step fills it, since a gap may be in test cases alone.
 
     Raises:
         ConfigError: The outcome is a feature or a column that a step works with, or a recipe that
@@ -30,7 +31,7 @@ def made_ready(recipe: Recipe, table: Table, description: Description, target: T
     _check_outcome(table, description, recipe)
     recipe = with_batch(recipe, description)
     _check_designs(table, description, recipe, target)
-    return recipe
+    return replace(recipe, steps=with_impute(recipe.steps, table))
 
 
 def with_batch(recipe: Recipe, description: Description) -> Recipe:

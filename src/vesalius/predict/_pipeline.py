@@ -151,7 +151,7 @@ def fit_recipe(
         RegionError: One class only, or too few cases of one for inner folds.
     """
     _check(recipe, table, target)
-    asked = _with_impute(recipe.steps, table)
+    asked = with_impute(recipe.steps, table)
     steps, seen = _fit_steps(asked, table, target)
     check_full(seen, type(recipe.estimator).__name__)
     if not seen.features:
@@ -198,7 +198,16 @@ def _check(recipe: Recipe, table: Table, target: Target) -> None:
         )
 
 
-def _with_impute(steps: tuple[Step, ...], table: Table) -> tuple[Step, ...]:
+def with_impute(steps: tuple[Step, ...], table: Table) -> tuple[Step, ...]:
+    """Put an ``Impute`` in front where a table has gaps and no step is one.
+
+    Args:
+        steps: As asked for.
+        table: All cases that will be met: a gap of a test case alone must be filled, too.
+
+    Returns:
+        The steps.
+    """
     filled = any(isinstance(step, Impute) for step in steps)
     return steps if filled or not np.isnan(table.values).any() else (Impute(), *steps)
 

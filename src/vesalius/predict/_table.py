@@ -71,7 +71,8 @@ class Table:
             i, j = (int(k[0]) for k in np.nonzero(beyond))
             raise IntensityError(
                 f"features must be finite and at most {MOST:g}, got {self.values[i, j]} for "
-                f"{self.features[j]!r} of case {self.cases[i]!r}: leave the cell empty where there is no value"
+                f"{self.features[j]!r} of case {self.cases[i]!r}: leave the cell empty where there "
+                "is no value"
             )
         self._check_reasons()
 
