@@ -28,6 +28,7 @@ from vesalius.cli import (
     _predict_explain,
     _predict_federate,
     _predict_similar,
+    _predict_view,
     _reconstruct,
     _register,
     _segment,
@@ -65,6 +66,7 @@ app.command("compare", short_help="Score labels against the truth: overlap, dist
 app.add_typer(_cohort.app, name="cohort")
 _predict.app.command("explain")(_predict_explain.explain)
 _predict.app.command("similar")(_predict_similar.similar)
+_predict.app.command("view")(_predict_view.view)
 _predict.app.add_typer(_predict_federate.app, name="federate")
 app.add_typer(_predict.app, name="predict")
 app.add_typer(_deidentify.app, name="deidentify")

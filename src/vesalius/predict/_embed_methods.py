@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from vesalius.errors import ConfigError, ExtraError
-from vesalius.predict._table import Floats
+from vesalius.predict._projection import Lda
+from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
 
 ViewMethod = Literal["pca", "lda", "isomap", "lle", "laplacian", "tsne", "umap"]
@@ -79,7 +80,7 @@ def laid_out(values: Floats, settings: ViewSettings, target: Target | None) -> L
         The cases on axes; the sign of each axis is such that its largest coordinate is positive.
 
     Raises:
-        ConfigError: There are more axes than the features or classes allow.
+        ConfigError: There are more axes than the features or classes allow, or lda has no outcome.
         ExtraError: UMAP is not installed.
     """
     if settings.method == "lda":
@@ -105,15 +106,15 @@ def _pca(values: Floats, settings: ViewSettings) -> Laid:
 
 
 def _lda(values: Floats, settings: ViewSettings, target: Target | None) -> Laid:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    import pandas as pd
 
-    if target is None or target.kind not in ("binary", "classes"):
-        raise ConfigError("lda must have an outcome of classes: name it, or take another method")
-    classes = len(np.unique(target.values))
+    if target is None:
+        raise ConfigError("lda must have an outcome: name it, or take another method")
+    classes = len(np.unique(target.strata))
     _check_axes(settings.axes, classes - 1, f"{classes} classes")
-    # shrunk, since features outnumber cases as a rule
-    model = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=settings.axes)
-    found = np.asarray(model.fit(values, target.values).transform(values))
+    cases, features = (tuple(map(str, range(size))) for size in values.shape)
+    table = Table(cases, features, values, pd.DataFrame(index=range(len(cases))))
+    found = Lda().fit(table, target).transform(table).values[:, : settings.axes]
     remark = (
         "These axes were chosen by the outcome: classes look apart even where features are noise. "
         "How well they can be told apart is what a validation says, not this picture."

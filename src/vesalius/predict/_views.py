@@ -58,7 +58,7 @@ def embed(table: Table, settings: ViewSettings, *, target: Target | None = None)
 
     Raises:
         RegionError: There are too few cases, or no feature differs.
-        ConfigError: There are more axes or neighbours than cases allow, or lda has no classes.
+        ConfigError: There are more axes or neighbours than cases allow, or lda has no outcome.
         ExtraError: UMAP is not installed.
     """
     values = comparable(table)

@@ -20,6 +20,7 @@ from vesalius.study.predict._job import Columns, FitJob, JudgeJob
 from vesalius.study.predict._run import run_apply, run_fit, run_validate
 from vesalius.study.predict._similar import run_similar, write_similar
 from vesalius.study.predict._similar_job import SimilarJob
+from vesalius.study.predict._view import ViewJob, run_view
 
 __all__ = [
     "Columns",
@@ -32,6 +33,7 @@ __all__ = [
     "Manner",
     "Picture",
     "SimilarJob",
+    "ViewJob",
     "read_plan",
     "run_apply",
     "run_explain",
@@ -42,5 +44,6 @@ __all__ = [
     "run_similar",
     "run_simulate",
     "run_validate",
+    "run_view",
     "write_similar",
 ]
