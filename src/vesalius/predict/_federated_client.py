@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-import secrets
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -23,7 +24,7 @@ from vesalius.predict._federated_batches import (
     within,
 )
 from vesalius.predict._federated_message import Array, Message
-from vesalius.predict._private import Accountant, Privacy, noisy
+from vesalius.predict._private import Accountant, Level, Privacy, noisy
 from vesalius.predict._secure_sum import Masks
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
@@ -41,7 +42,7 @@ class Rules:
     Attributes:
         fewest: Cases, and cases of each class and level, below which nothing is told.
         epsilon: Budget of privacy for the life of the client; infinite for none. With a budget,
-            only sums with noise leave.
+            only sums with noise leave, and how many cases and events there are, which is public.
         delta: Chance with which the budget may fail.
         masked: Whether sums leave masked only.
 
@@ -63,6 +64,17 @@ class Rules:
 
 
 @final
+@dataclass(slots=True, eq=False)
+class _Budget:
+    """What was spent; one for all that a hospital does, however often its table is changed."""
+
+    account: Accountant = field(default_factory=Accountant)
+    level: str = ""
+    """Of all releases: those of two levels do not add up to a bound on either."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@final
 class Client:
     """A hospital: answers messages with sums over its cases, and never hands out a case.
 
@@ -74,12 +86,12 @@ class Client:
         table: Its cases.
         target: Their outcome: two classes.
         rules: What it lets out.
-        generator: Of the noise. None takes a seed from the operating system, which is the only
-            choice that protects anybody; a given one is for tests.
+        generator: Of the noise. None draws every number from the operating system's cryptographic
+            source, which is the only choice that protects anybody; a given one is for tests.
     """
 
     __slots__ = (
-        "_account",
+        "_budget",
         "_generator",
         "_masks",
         "_table",
@@ -107,9 +119,9 @@ class Client:
         # sums must not depend on how a table lies in memory, or two ways of reading it would differ
         self._table = table.with_values(np.ascontiguousarray(table.values))
         self._target = target
-        self._generator = generator or torch.Generator().manual_seed(secrets.randbits(63))
+        self._generator = generator
         self._masks = Masks(name)
-        self._account = Accountant()
+        self._budget = _Budget()
 
     def __repr__(self) -> str:
         return f"Client({self.name!r})"
@@ -121,18 +133,18 @@ class Client:
             shared: As ``combat_over`` gives it.
 
         Returns:
-            A client with the same rules, and what was spent of its budget.
+            A client with the same rules, and the same budget: what one spends the other lacks.
         """
         own = with_batches(shared, self._table, self.name)
         table = own.transform(with_batch(self._table, shared.batch, self.name))
         other = Client(self.name, table, self._target, rules=self.rules, generator=self._generator)
-        other._account = self._account
+        other._budget = self._budget
         return other
 
     @property
     def epsilon(self) -> float:
         """What was spent of the budget of privacy."""
-        return self._account.epsilon(self.rules.delta)
+        return self._budget.account.epsilon(self.rules.delta)
 
     def answer(self, message: Message) -> Message:
         """Answer the server.
@@ -141,26 +153,30 @@ class Client:
             message: What it asks.
 
         Returns:
-            Sums, a few words, or a refusal; never anything for each case.
+            Sums, a few words, or a refusal; never anything for each case. It repeats the round
+            that the message names, so that it cannot be taken for the answer to another.
         """
+        words: dict[str, Any] = {"client": self.name}
+        if type(turn := message.words.get("round")) is int:
+            words["round"] = turn
         try:
-            return self._answer(message)
+            told = self._answer(message)
+            return Message(told.ask, told.arrays, {**told.words, **words})
         except VesaliusError as error:
-            return Message(REFUSED, {}, {"client": self.name, "text": str(error)})
-        except (KeyError, TypeError, ValueError) as error:
-            # a message that is no fault of ours; what it held is not repeated
+            text = str(error)
+        except Exception as error:  # a message that is no fault of ours must not end the client
+            # what it held is not repeated
             text = f"the message {message.ask!r} lacks what it must hold ({type(error).__name__})"
-            return Message(REFUSED, {}, {"client": self.name, "text": text})
+        return Message(REFUSED, {}, {**words, "text": text})
 
     def _answer(self, message: Message) -> Message:
         if message.ask == "hello":
             return Message("hello", {}, self._hello())
         if message.ask == "meet":
             self._masks.meet(message.words["keys"])
-            return Message("meet", {}, {"client": self.name})
+            return Message("meet")
         if message.ask == "levels":
-            held = levels_of_columns(self._table, message.words["keep"], self.rules.fewest)
-            return Message("levels", {}, {"client": self.name, "levels": held})
+            return Message("levels", {}, {"levels": self._levels(message)})
         if message.ask not in _ANSWERS:
             raise ConfigError(
                 f"a client must be asked for one of {', '.join(_ANSWERS)}, got {message.ask!r}: "
@@ -175,7 +191,6 @@ class Client:
     def _hello(self) -> dict[str, Any]:
         self._masks = Masks(self.name)  # each training has keys of its own
         return {
-            "client": self.name,
             "features": list(self._table.features),
             "parameters": self._table.parameters,
             "classes": list(self._target.classes),
@@ -214,7 +229,7 @@ class Client:
         sent: dict[str, Array] = dict(told)
         if label:
             sent = {k: self._masks.cover(v, f"{label}/{message.ask}/{k}") for k, v in told.items()}
-        return Message(message.ask, sent, {"client": self.name})
+        return Message(message.ask, sent)
 
     def _spend(self, privacy: Privacy) -> None:
         """Book a release, or refuse it: the account of the client decides, not the server."""
@@ -225,24 +240,38 @@ class Client:
                     "asked without: train with privacy"
                 )
             return
-        after = self._account.spend(privacy)
-        if after.epsilon(self.rules.delta) > self.rules.epsilon:
-            raise ConfigError(
-                f"the budget of privacy of {self.name!r} must not be passed: epsilon would be "
-                f"{after.epsilon(self.rules.delta):.3g} of {self.rules.epsilon:.3g} at delta = "
-                f"{self.rules.delta:g}: take fewer rounds or more noise"
-            )
-        self._account = after
+        with self._budget.lock:
+            after = self._budget.account.spend(privacy)
+            epsilon = after.epsilon(self.rules.delta)
+            if not epsilon <= self.rules.epsilon:
+                raise ConfigError(
+                    f"the budget of privacy of {self.name!r} must not be passed: epsilon would be "
+                    f"{epsilon:.3g} of {self.rules.epsilon:.3g} at delta = {self.rules.delta:g}: "
+                    "take fewer rounds or more noise"
+                )
+            if self._budget.level not in ("", privacy.level):
+                raise ConfigError(
+                    f"the budget of privacy of {self.name!r} must be of one level, it was begun "
+                    f"for each {self._budget.level} and not for each {privacy.level}: ask for that"
+                )
+            self._budget.account, self._budget.level = after, privacy.level
+
+    def _select(self, message: Message) -> Table:
+        return self._table.select([str(name) for name in message.words["features"]])
 
     def _standard(self, message: Message) -> Floats:
         """Give the features asked for, standardised, gaps at the centre, and a 1 for the offset."""
-        table = self._table.select([str(name) for name in message.words["features"]])
-        centre, spread = (np.asarray(message.arrays[k], np.float64) for k in ("centre", "spread"))
-        scaled = np.nan_to_num((table.values - centre) / spread)
+        table = self._select(message)
+        centre, spread = (_row(message, k, len(table.features)) for k in ("centre", "spread"))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            scaled = np.nan_to_num((table.values - centre) / spread)
         return np.ascontiguousarray(np.column_stack((scaled, np.ones(len(scaled)))))
 
+    def _weights(self, message: Message) -> Floats:
+        return _row(message, "weights", len(message.words["features"]) + 1)
+
     def _values(self, message: Message) -> Floats:
-        table = self._table.select([str(name) for name in message.words["features"]])
+        table = self._select(message)
         counts = (~np.isnan(table.values)).sum(axis=0)
         if (few := (counts > 0) & (counts < self.rules.fewest)).any():
             raise RegionError(
@@ -258,8 +287,9 @@ class Client:
 
     def _squares(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
         self._spend(Privacy())
-        centre, unit = (np.asarray(message.arrays[k], np.float64) for k in ("centre", "unit"))
-        return {"squares": np.nansum(((self._values(message) - centre) / unit) ** 2, axis=0)}
+        values = self._values(message)
+        centre, unit = (_row(message, k, values.shape[1]) for k in ("centre", "unit"))
+        return {"squares": np.nansum(((values - centre) / unit) ** 2, axis=0)}
 
     def _counts(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
         """Cases and events: taken as public, with or without a budget."""
@@ -276,17 +306,37 @@ class Client:
         return about(self._batches(message), weights, str(message.words["reference"]))
 
     def _batches(self, message: Message) -> dict[str, Moments]:
-        table = self._table.select([str(name) for name in message.words["features"]])
-        return batches_within(table, self.name, message.words)
+        table = self._select(message)
+        with suppress(VesaliusError):
+            return batches_within(table, self.name, message.words)
+        raise RegionError(
+            f"batches of {self.name!r} must have every feature, and covariates of the kind and the "
+            "levels that were sent, they have not: what is wrong names cases, and is told by "
+            "harmonising the table where it is"
+        )
+
+    def _levels(self, message: Message) -> dict[str, Any]:
+        """Give levels of covariates, which are public where there is no budget."""
+        self._spend(Privacy())
+        keep = [str(name) for name in message.words["keep"]]
+        for name in keep:
+            self._table.column(name)  # its absence may be told
+        with suppress(ConfigError):
+            return levels_of_columns(self._table, keep, self.rules.fewest)
+        raise ConfigError(
+            f"covariates of {self.name!r} must be known of every case, they are not: fill them in, "
+            "or keep something else"
+        )
 
     def _curvature(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
         self._spend(Privacy())
         return {"curvature": np.array(sums.curvature(self._standard(message)) ** 4)}
 
     def _gradient(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
-        self._spend(privacy)
         x, y = self._standard(message), self._target.values
-        weights = np.asarray(message.arrays["weights"], np.float64)
+        weights = self._weights(message)
+        _check_level(privacy, "gradient", "record")
+        self._spend(privacy)
         if privacy.level == "none":
             return sums.gradient(x, y, weights)
         drawn = sums.chosen(len(y), privacy.sampling, self._generator)
@@ -301,27 +351,52 @@ class Client:
                 f"a matrix of {x.shape[1]} columns must come of twice as many cases, {self.name!r} "
                 'has fewer, and they could be read from it: use method="gradient"'
             )
-        return sums.curved(
-            x, self._target.values, np.asarray(message.arrays["weights"], np.float64)
-        )
+        return sums.curved(x, self._target.values, self._weights(message))
 
     def _train(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
-        self._spend(privacy)
         x, y = self._standard(message), self._target.values
-        start = np.asarray(message.arrays["weights"], np.float64)
+        start = self._weights(message)
         local = typed(sums.Local, message.words["local"], "local")
+        _check_level(privacy, "train", "client")
+        self._spend(privacy)
         change = sums.descended(x, y, start, local) - start
         if privacy.level == "client":
-            length = float(np.linalg.norm(change))
-            change = change * min(1.0, privacy.clip / max(length, 1e-300))
+            change = sums.clipped(change, privacy.clip)
             return {"change": noisy(change, privacy, self._generator), "share": np.array(1.0)}
         share = np.array(float(len(y)))
         return {"change": share * change, "share": share}
 
     def _scored(self, message: Message, privacy: Privacy) -> dict[str, Floats]:
         self._spend(Privacy())
-        weights = np.asarray(message.arrays["weights"], np.float64)
-        return sums.scored(self._standard(message), self._target.values, weights)
+        return sums.scored(self._standard(message), self._target.values, self._weights(message))
+
+
+def _row(message: Message, name: str, length: int) -> Floats:
+    """Read numbers of the server: one for each feature; an entry for each case would choose them.
+
+    Raises:
+        ConfigError: They have another shape, or one is NaN.
+    """
+    given = np.asarray(message.arrays[name], np.float64)
+    if given.shape != (length,) or np.isnan(given).any():
+        raise ConfigError(
+            f"{name!r} of a message must be {length} numbers, got shape {given.shape} or NaN: both "
+            "sides must run the same version of vesalius"
+        )
+    return given
+
+
+def _check_level(privacy: Privacy, ask: str, level: Level) -> None:
+    """Refuse noise that would not hide what is asked for.
+
+    Raises:
+        ConfigError: It is meant for something else.
+    """
+    if privacy.level not in ("none", level):
+        raise ConfigError(
+            f"{ask!r} must have noise for each {level}, got privacy of a {privacy.level}: what "
+            "leaves would not be hidden"
+        )
 
 
 _Handler = Callable[[Client, Message, Privacy], dict[str, Floats]]

@@ -4,6 +4,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any, final
 
 import numpy as np
@@ -14,6 +15,7 @@ from vesalius.errors import FormatError
 Array = NDArray[np.generic]
 _MAGIC = b"VSFED001"
 _TYPES = ("<f8", "<i8", "<u8")
+_MOST_AXES = 8
 
 
 @final
@@ -92,10 +94,12 @@ def unpack(data: bytes) -> Message:
         )
     end = start + int.from_bytes(data[len(_MAGIC) : start], "little")
     try:
-        header = json.loads(data[start:end])
-        shapes = [(str(n), str(t), tuple(int(k) for k in s)) for n, t, s in header["arrays"]]
-        ask, words = str(header["ask"]), dict(header["words"])
-    except (KeyError, TypeError, ValueError) as error:
+        header = json.loads(data[start:end].decode(), parse_constant=_no_number)
+        shapes = [(str(n), str(t), tuple(map(index, s))) for n, t, s in header["arrays"]]
+        ask, words = str(header["ask"]), dict(header["words"].items())
+        if len({one[0] for one in shapes}) < len(shapes):
+            raise ValueError("an array comes twice")
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise FormatError(
             f"the header of a message must be JSON, its {end - start} bytes are not: send it again"
         ) from error
@@ -108,7 +112,7 @@ def _arrays(
     found: dict[str, Array] = {}
     wanted = at
     for name, kind, shape in shapes:
-        if kind not in _TYPES or min(shape, default=0) < 0:
+        if kind not in _TYPES or len(shape) > _MOST_AXES or not all(0 <= k < 2**31 for k in shape):
             raise FormatError(
                 f"arrays of a message must be one of {_TYPES}, {name!r} is {kind!r} of shape "
                 f"{shape}: send it again"
@@ -126,6 +130,10 @@ def _arrays(
             "send it again"
         )
     return found
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
 
 
 def _plain(array: Array) -> Array:

@@ -1,6 +1,7 @@
 """Plan: how a federated model is trained, as all hospitals can read it beforehand."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -53,6 +54,12 @@ class Plan:
     privacy: Privacy = field(default_factory=Privacy)
 
     def __post_init__(self) -> None:
+        numbers = (self.weight, self.tol, self.proximal, self.rate, self.decay)
+        if not all(map(math.isfinite, numbers)):
+            raise ConfigError(
+                f"weight, tol, proximal, rate and decay of a plan must be finite, got {numbers}: "
+                "begin with Plan()"
+            )
         if not (self.weight > 0 and self.tol > 0 and self.rounds >= 1 and self.local_steps >= 1):
             raise ConfigError(
                 "a plan must have weight > 0, tol > 0, a round and a local step, got "

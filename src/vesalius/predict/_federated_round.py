@@ -56,8 +56,8 @@ class Rounds:
         self._label = 0
         self.sent = 0
         self.names: tuple[str, ...] = ()
-        hellos = [one.words for one in self._all("hello", {}, {})]
-        self.names = tuple(str(one["client"]) for one in hellos)
+        hellos = [_greeting(one.words) for one in self._all("hello", {}, {})]
+        self.names = tuple(one["client"] for one in hellos)
         if len(set(self.names)) != len(self.names):
             raise ConfigError(
                 f"clients must have names that differ, got {list(self.names)}: rename one"
@@ -68,7 +68,7 @@ class Rounds:
         self.centre = np.zeros(len(self.features))
         self.spread = np.ones(len(self.features))
         if secure:
-            self._all("meet", {}, {"keys": {str(h["client"]): str(h["key"]) for h in hellos}})
+            self._all("meet", {}, {"keys": {h["client"]: h["key"] for h in hellos}})
 
     def sums(
         self,
@@ -95,18 +95,14 @@ class Rounds:
             self._label += 1
             told["masked"] = f"{self._label}"
         answers = self._all(ask, arrays or {}, told)
-        shapes = [{k: (v.shape, v.dtype.str) for k, v in one.arrays.items()} for one in answers]
-        if any(shape != shapes[0] for shape in shapes):
-            raise NetworkError(
-                f"clients must answer {ask!r} alike, got {shapes}: all must run the same version "
-                "of vesalius"
-            )
+        self._check(answers, secure=self._secure)
         return {k: self._added([one.arrays[k] for one in answers]) for k in answers[0].arrays}
 
     def each(self, ask: str, weights: Floats) -> list[tuple[str, Mapping[str, Any]]]:
         """Ask for what a client tells of itself at common weights, by name of the client."""
         arrays = {"centre": self.centre, "spread": self.spread, "weights": weights}
         answers = self._all(ask, arrays, {"features": list(self.features)})
+        self._check(answers, secure=False)
         return [(str(one.words["client"]), one.arrays) for one in answers]
 
     def words(self, ask: str, words: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -136,9 +132,12 @@ class Rounds:
         """
         if self._secure:
             found = self.sums("counts")["counts"]
+            _check_counts(("all clients",), [found])
             return tuple((name, 0, 0) for name in self.names), found
         answers = self._all("counts", {}, {})
+        self._check(answers, secure=False)
         each = [np.asarray(one.arrays["counts"], np.float64) for one in answers]
+        _check_counts(self.names, each)
         shares = [(n, int(c[0]), int(c[1])) for n, c in zip(self.names, each, strict=True)]
         return tuple(shares), np.sum(each, axis=0)
 
@@ -172,8 +171,8 @@ class Rounds:
     def _all(
         self, ask: str, arrays: Mapping[str, Any], words: Mapping[str, Any]
     ) -> tuple[Message, ...]:
-        answers = self._ask(Message(ask, arrays, words))
         self.sent += 1
+        answers = self._ask(Message(ask, arrays, {**words, "round": self.sent}))
         for one in answers:
             if one.ask == REFUSED:
                 raise NetworkError(
@@ -185,6 +184,12 @@ class Rounds:
                 f"every client must answer {ask!r}, got {[one.ask for one in answers]}: look at "
                 "the clients' own messages"
             )
+        turns = [one.words.get("round") for one in answers]
+        if turns != [self.sent] * len(turns):
+            raise NetworkError(
+                f"every client must answer message {self.sent}, got answers to {turns}: an old "
+                "answer came again, or the clients run another version of vesalius; train anew"
+            )
         told = tuple(str(one.words.get("client")) for one in answers)
         if self.names and told != self.names:
             raise NetworkError(
@@ -192,6 +197,78 @@ class Rounds:
                 f"{', '.join(told)} answered {ask!r}: train anew without those that left"
             )
         return answers
+
+    def _check(self, answers: tuple[Message, ...], *, secure: bool) -> None:
+        """Refuse sums that are not what was asked for: a wrong shape could be added all the same.
+
+        Raises:
+            NetworkError: A client sent other arrays, or something that is not finite.
+        """
+        ask, kind = answers[0].ask, "<u8" if secure else "<f8"
+        wanted = self._shapes(answers[0], secure=secure)
+        for one in answers:
+            found = {k: v.shape for k, v in one.arrays.items()}
+            if found != wanted or any(v.dtype.str != kind for v in one.arrays.values()):
+                raise NetworkError(
+                    f"clients must answer {ask!r} with {wanted} of {kind}, "
+                    f"{one.words['client']!r} sent {found}: all must run the same version of "
+                    "vesalius"
+                )
+            if not all(np.isfinite(array).all() for array in one.arrays.values()):
+                raise NetworkError(
+                    f"answers to {ask!r} must be finite, that of {one.words['client']!r} is not: "
+                    "train anew without it"
+                )
+
+    def _shapes(self, answer: Message, *, secure: bool) -> dict[str, tuple[int, ...]]:
+        axes = _SHAPES[answer.ask]
+        if self._privacy.level == "record":
+            axes = {k: v for k, v in axes.items() if k != "loss"}  # it would need noise of its own
+        count = len(self.features)
+        sizes = {"p": count, "c": count + 1, "2": 2, "3": 3, "t": 0}
+        for name in ("far", "typical"):  # the first client says how many terms there are
+            if name in axes and len(getattr(answer.arrays.get(name), "shape", ())):
+                sizes["t"] = answer.arrays[name].shape[0]
+        limbs = (2,) if secure else ()
+        return {k: (*(sizes[axis] for axis in v), *limbs) for k, v in axes.items()}
+
+
+_SHAPES: dict[str, dict[str, str]] = {
+    "counts": {"counts": "2"},
+    "moments": {"known": "p", "sums": "p", "sizes": "p"},
+    "squares": {"squares": "p"},
+    "curvature": {"curvature": ""},
+    "gradient": {"loss": "", "gradient": "c"},
+    "curved": {"loss": "", "gradient": "c", "curvature": "cc"},
+    "train": {"change": "c", "share": ""},
+    "scored": {"scores": "3"},
+    "within": {"batches": "", "cases": "", "far": "t", "scatter": "tt", "crossed": "tp"},
+    "about": {"cases": "", "means": "p", "squares": "p", "largest": "p", "typical": "t", "all": ""},
+}
+"""Axes of what is answered: features, columns (one more), terms of covariates, or a number."""
+
+
+def _greeting(words: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Check what a client says of itself."""
+    texts = all(isinstance(words.get(k), str) for k in ("client", "parameters", "key"))
+    lists = [words.get(k) for k in ("features", "classes")]
+    if not texts or not all(
+        isinstance(one, list) and all(isinstance(name, str) for name in one) for one in lists
+    ):
+        raise NetworkError(
+            f"a client must say its name, features, parameters, classes and key, got "
+            f"{sorted(words)}: both sides must run the same version of vesalius"
+        )
+    return words
+
+
+def _check_counts(names: tuple[str, ...], counts: list[Floats]) -> None:
+    for name, (cases, events) in zip(names, counts, strict=True):
+        if not (cases >= 1 and 0 <= events <= cases and cases % 1 == events % 1 == 0):
+            raise NetworkError(
+                f"counts must be of one case or more, with as many events or fewer, {name!r} told "
+                f"{cases:g} and {events:g}: train anew without it"
+            )
 
 
 def _agreed(hellos: list[Mapping[str, Any]], key: str) -> Any:

@@ -1,6 +1,7 @@
 """Federated sums: what a client computes from its cases and may tell: sums, slopes, updates."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -8,7 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vesalius.errors import ConfigError
+from vesalius.predict._private import uniform
 from vesalius.predict._table import Floats
+
+MOST_STEPS = 10_000
+"""Local steps of a round that a client takes; more would keep it busy for as long as is asked."""
 
 
 @final
@@ -21,12 +27,22 @@ class Local:
         rate: Length of a step.
         weight: L2 penalty of the mean loss.
         proximal: Pull towards the common weights (mu of FedProx); 0 is FedAvg.
+
+    Raises:
+        ConfigError: A setting is out of range.
     """
 
     steps: int = 1
     rate: float = 1.0
     weight: float = 0.1
     proximal: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.steps <= MOST_STEPS and min(self.rate, self.weight, self.proximal) >= 0):
+            raise ConfigError(
+                f"a client takes 1 to {MOST_STEPS} local steps, with a rate and penalties that are "
+                f"not negative, got {self}: average more often"
+            )
 
 
 def moments(values: Floats, event: Floats) -> dict[str, Floats]:
@@ -78,6 +94,9 @@ def gradient(x: Floats, event: Floats, weights: Floats) -> dict[str, Floats]:
 def clipped_gradient(x: Floats, event: Floats, weights: Floats, clip: float) -> Floats:
     """Sum the gradients of cases, each shortened to ``clip``.
 
+    A case whose gradient is beyond float64 counts for nothing: an answer that fails for some cases
+    and not for others would tell of them, whatever the noise.
+
     Args:
         x: (cases, columns).
         event: (cases,) 0 or 1.
@@ -87,9 +106,11 @@ def clipped_gradient(x: Floats, event: Floats, weights: Floats, clip: float) -> 
     Returns:
         (columns,); one case more or less changes it by ``clip`` at most.
     """
-    slope = _chance(x @ weights) - event
-    length = np.abs(slope) * np.sqrt(np.einsum("ij,ij->i", x, x))
-    return np.asarray(x.T @ (slope * np.minimum(1.0, clip / np.maximum(length, 1e-300))))
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = _chance(x @ weights) - event
+        length = np.abs(slope) * np.sqrt(np.einsum("ij,ij->i", x, x))
+        share = slope * np.minimum(1.0, clip / np.maximum(length, 1e-300))
+    return np.asarray(x.T @ np.where(np.isfinite(length), share, 0.0))
 
 
 def curved(x: Floats, event: Floats, weights: Floats) -> dict[str, Floats]:
@@ -156,13 +177,39 @@ def scored(x: Floats, event: Floats, weights: Floats) -> dict[str, Floats]:
     return {"scores": np.array([auc, brier, loss])}
 
 
-def chosen(cases: int, sampling: float, generator: torch.Generator) -> NDArray[np.bool_]:
-    """Choose cases for a round, each with the same chance and by itself."""
+def clipped(change: Floats, clip: float) -> Floats:
+    """Shorten an update to ``clip``; one that is not finite becomes none.
+
+    Args:
+        change: (columns,).
+        clip: Largest Euclidean norm.
+
+    Returns:
+        (columns,).
+    """
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(change))
+    if not math.isfinite(length):
+        return np.zeros_like(change)
+    return change * min(1.0, clip / max(length, 1e-300))
+
+
+def chosen(
+    cases: int, sampling: float, generator: torch.Generator | None = None
+) -> NDArray[np.bool_]:
+    """Choose cases for a round, each with the same chance and by itself.
+
+    Args:
+        cases: How many there are.
+        sampling: The chance.
+        generator: None draws from the operating system; see ``noisy``.
+
+    Returns:
+        (cases,) whether it takes part.
+    """
     if sampling == 1:
         return np.ones(cases, dtype=bool)
-    return np.asarray(
-        torch.rand(cases, generator=generator, dtype=torch.float64).numpy() < sampling
-    )
+    return uniform(cases, generator) < sampling
 
 
 def _chance(z: Floats) -> Floats:

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
+import secrets
 from dataclasses import dataclass, field
 from typing import Literal, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vesalius.errors import ConfigError
 from vesalius.predict._table import Floats
@@ -21,10 +23,23 @@ ORDERS: tuple[float, ...] = (
 """Orders of the Renyi divergence that are tried; sampling takes the whole ones."""
 
 
+LEAST_NOISE, MOST_NOISE = 1e-6, 1e9
+"""Noise, in units of the clip, for which every sum of the account stays finite."""
+
+_CLIPS = (1e-100, 1e100)
+"""Between these neither a contribution nor its noise loses digits at the ends of float64."""
+
+_GRID = 2.0**-32
+"""Spacing of what is told, in standard deviations of its noise."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Privacy:
     """How much a client hides of each case, or of itself.
+
+    Two tables count as neighbours when one has a case more (``record``), or when a client sends
+    nothing in place of its update (``client``); how many cases there are is public.
 
     Attributes:
         level: Nothing; that a case is in the table (``record``); or all that one client holds
@@ -46,10 +61,12 @@ class Privacy:
     delta: float = 1e-5
 
     def __post_init__(self) -> None:
-        if not (0 < self.clip < math.inf and 0 <= self.noise < math.inf):
+        quiet = self.noise == 0 or LEAST_NOISE <= self.noise <= MOST_NOISE
+        if not (_CLIPS[0] <= self.clip <= _CLIPS[1] and quiet):
             raise ConfigError(
-                f"clip must be positive and noise not negative, got {self.clip} and {self.noise}: "
-                "begin with clip=1, noise=1"
+                f"clip must be positive and noise not negative, within {_CLIPS[0]:g} to "
+                f"{_CLIPS[1]:g} and {LEAST_NOISE:g} to {MOST_NOISE:g}, got {self.clip} and "
+                f"{self.noise}: begin with clip=1, noise=1"
             )
         if not (0 < self.sampling <= 1 and 0 < self.delta < 1):
             raise ConfigError(
@@ -118,9 +135,9 @@ def divergence(noise: float, sampling: float) -> Floats:
         sampling: Chance that a contribution takes part (Poisson).
 
     Returns:
-        One for each of ``ORDERS``; infinite without noise.
+        One for each of ``ORDERS``; infinite without noise, or with so little that it is none.
     """
-    if noise == 0:
+    if noise < LEAST_NOISE:
         return np.full(len(ORDERS), math.inf)
     if sampling == 1:
         return np.array(ORDERS) / (2 * noise**2)
@@ -163,19 +180,65 @@ def noise_for(epsilon: float, delta: float, *, rounds: int, sampling: float = 1.
     return high
 
 
-def noisy(value: Floats, privacy: Privacy, generator: torch.Generator) -> Floats:
+def noisy(value: Floats, privacy: Privacy, generator: torch.Generator | None = None) -> Floats:
     """Add the noise of one release.
+
+    Value and noise are rounded to one grid, so that the digits of their sum tell no more than the
+    sum: without it the last bits of a float64 give the value away (Mironov, 2012,
+    doi:10.1145/2382196.2382264). Rounding moves a value by 2^-33 of the noise at most, and a
+    contribution by that times the root of the number of entries; the account does not count it.
 
     Args:
         value: What would be told; one contribution changes it by ``privacy.clip`` at most.
         privacy: How much.
-        generator: Of the noise, which nobody else may know.
+        generator: None draws from the operating system's cryptographic source, which nobody can
+            guess or repeat; a generator is for tests, and protects nobody.
 
     Returns:
         Same shape.
     """
-    drawn = torch.randn(value.shape, dtype=torch.float64, generator=generator).numpy()
-    return value + privacy.noise * privacy.clip * drawn
+    scale = privacy.noise * privacy.clip
+    grid = 2.0 ** round(math.log2(scale * _GRID))
+    return grid * (np.rint(value / grid) + np.rint(normal(value.shape, generator) * (scale / grid)))
+
+
+def normal(shape: tuple[int, ...], generator: torch.Generator | None) -> Floats:
+    """Draw from the normal distribution.
+
+    Args:
+        shape: Of the result.
+        generator: See ``noisy``.
+
+    Returns:
+        Mean 0, standard deviation 1.
+    """
+    if generator is not None:
+        return np.asarray(torch.randn(shape, dtype=torch.float64, generator=generator).numpy())
+    from scipy.special import ndtri
+
+    words = _words(2 * math.prod(shape)).reshape(2, *shape)
+    # a tail from 117 bits, so that the far ends have as many digits as the middle
+    tail = (words[0] >> np.uint64(11)) * 2.0**-54 + (words[1] + 0.5) * 2.0**-118
+    return np.asarray(np.where(words[0] & np.uint64(1), 1.0, -1.0) * -ndtri(tail))
+
+
+def uniform(count: int, generator: torch.Generator | None) -> Floats:
+    """Draw numbers from 0 up to, without, 1.
+
+    Args:
+        count: How many.
+        generator: See ``noisy``.
+
+    Returns:
+        (count,), multiples of 2^-53.
+    """
+    if generator is not None:
+        return np.asarray(torch.rand(count, dtype=torch.float64, generator=generator).numpy())
+    return np.asarray((_words(count) >> np.uint64(11)) * 2.0**-53)
+
+
+def _words(count: int) -> NDArray[np.uint64]:
+    return np.frombuffer(secrets.token_bytes(8 * count), dtype="<u8").astype(np.uint64)
 
 
 def _sampled(order: float, noise: float, sampling: float) -> float:

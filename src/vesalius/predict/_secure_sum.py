@@ -125,10 +125,10 @@ def to_limbs(values: Floats) -> Limbs:
         IntensityError: A number is not finite or too large.
     """
     if not (np.abs(values) < LARGEST).all():
-        worst = float(np.abs(values).max())
+        # which number came is what the masks are to hide
         raise IntensityError(
-            f"numbers of a secure sum must be below 2^52 = {LARGEST:.3g}, got {worst:.3g}: rescale "
-            "the feature, or leave it out"
+            f"numbers of a secure sum must be below 2^52 = {LARGEST:.3g}, one is not: rescale the "
+            "feature, or leave it out"
         )
     size = np.abs(values)  # one below zero would lose its digits next to its floor
     whole = np.floor(size)
@@ -189,7 +189,13 @@ def total(covered: Sequence[Limbs], *, clients: int) -> Floats:
     result = covered[0]
     for one in covered[1:]:
         result = add(result, one)
-    return from_limbs(result)
+    found = from_limbs(result)
+    if not (np.abs(found) < LARGEST * clients).all():
+        raise NetworkError(
+            f"masks of a secure sum must cancel, those of {clients} clients do not: a client was "
+            "asked by another training meanwhile, or answered something else; train anew"
+        )
+    return found
 
 
 def _checked(name: str, text: str) -> int:
