@@ -78,3 +78,14 @@ def test_a_report_of_no_cohort_leaves_with_3(vesalius, tmp_path):
     ended = vesalius("cohort", "report", tmp_path)
     assert ended.code == 3
     assert "error: a folder must be that of a cohort" in ended.err
+
+
+def test_a_scheduler_has_its_own_workers(vesalius, tmp_path):
+    manifest = write_cohort(tmp_path, 1)
+    words = ["cohort", "run", manifest, "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:9"]
+    for more in (["--workers", 2], ["--timeout-s", 5]):
+        ended = vesalius(*words, *more)
+        assert ended.code == 2
+        assert "leave --workers and --timeout-s" in " ".join(ended.err.split())
+    ended = vesalius(*words, "--dry-run")
+    assert ended.code == 0

@@ -43,6 +43,9 @@ def run(
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0 takes one for each core.")
     ] = 0,
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", help="A Dask scheduler instead: tcp://HOST:PORT.")
+    ] = "",
     timeout_s: Annotated[
         float, typer.Option("--timeout-s", min=0.0, help="Longest time for a case; 0 sets none.")
     ] = 0.0,
@@ -70,6 +73,7 @@ def run(
     """
     from vesalius.measure import load_config
     from vesalius.study.cohort import (
+        DaskRunner,
         Job,
         PoolRunner,
         read_manifest,
@@ -80,10 +84,13 @@ def run(
 
     job = Job(tuple(load_config(path) for path in config or ()), uncertainty, on_mismatch.value)
     rows = read_manifest(manifest)
-    runner = PoolRunner(workers or usable_cores(), timeout_s)
+    if scheduler and (workers or timeout_s):
+        raise typer.BadParameter("--scheduler has its own workers: leave --workers and --timeout-s")
+    count = workers or usable_cores()
     if dry_run:
-        _show_plan(rows, out, job, workers=runner.workers)
+        _show_plan(rows, out, job, workers=count)
         return
+    runner = DaskRunner(scheduler) if scheduler else PoolRunner(count, timeout_s)
     with watch(progress, quiet=quiet) as on_step:
         done = run_cohort(rows, out, job=job, runner=runner, on_step=on_step)
     write_report(out)

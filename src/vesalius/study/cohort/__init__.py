@@ -1,6 +1,7 @@
 """A cohort: every case of a manifest measured, wherever there is room, and joined into tables."""
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.study.cohort._dask import DaskRunner
 from vesalius.study.cohort._estimate import CasePlan, plan_cohort
 from vesalius.study.cohort._execute import execute
 from vesalius.study.cohort._job import Job
@@ -16,6 +17,7 @@ __all__ = [
     "CaseOrder",
     "CasePlan",
     "CaseResult",
+    "DaskRunner",
     "Done",
     "Job",
     "Manifest",
