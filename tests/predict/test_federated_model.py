@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from federation import hospitals
 
 from vesalius.errors import ConfigError
@@ -10,6 +11,7 @@ from vesalius.predict.estimators import Ridge
 from vesalius.predict.federate import Plan, as_model, federated_fit
 from vesalius.predict.models import apply_model, load_model, save_model
 from vesalius.predict.select import Impute, Scale
+from vesalius.predict.validate import external
 
 ASKED = Description(outcome="event")
 
@@ -49,6 +51,13 @@ def test_flags_no_case_for_a_range_that_no_hospital_told():
 
 
 @pytest.mark.parametrize("asked", [Description(), Description(outcome="x", kind="number")])
+def test_says_that_nobody_knows_whether_it_has_seen_the_cases_that_it_is_judged_on():
+    clients, table, _ = hospitals(3, 120, 5)
+    model = as_model(federated_fit(clients, Plan()), ASKED)
+    found = external(model, table, ASKED, generator=torch.Generator().manual_seed(0))
+    assert any("whether it has seen these is not known" in said for said in found.remarks)
+
+
 def test_refuses_an_outcome_of_another_kind(asked):
     clients, *_ = hospitals(2)
     found = federated_fit(clients, Plan())

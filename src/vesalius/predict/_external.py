@@ -77,7 +77,16 @@ def external(
             f"External validation: a model of {model.training.cases} cases applied as it is to "
             f"{len(table.cases)} others."
         ),
-        remarks=said.remarks,
+        remarks=said.remarks + _unknown(model),
+    )
+
+
+def _unknown(model: Model) -> tuple[str, ...]:
+    if model.training.case_hashes:
+        return ()
+    return (
+        "The model keeps no hashes of the cases that it learned from, as one of several hospitals: "
+        "whether it has seen these is not known.",
     )
 
 
