@@ -1,7 +1,7 @@
 """Nested validation and two hospitals: ours beside a plain LASSO pipeline of scikit-learn.
 
-Tables of real radiomics features (``VESALIUS_TEST_DATA``). Both sides tune by log loss in
-inner folds inside of five outer ones, on the same cases. Then a model of hospital A (54 % events) meets
+Tables of real radiomics features (``VESALIUS_TEST_DATA``). Both sides tune by log loss in inner
+folds inside of five outer ones, on the same cases. Then a model of hospital A (54 % events) meets
 hospital B (29 %) as it is, harmonised, and recalibrated.
 
     python benchmarks/bench_hospitals.py
