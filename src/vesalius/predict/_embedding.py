@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 import numpy as np
 
 from vesalius.errors import ConfigError
+from vesalius.predict._checks import check_word
 from vesalius.predict._gaps import check_full
 from vesalius.predict._learned import Step, learned
 from vesalius.predict._soft_neighbours import (
@@ -107,8 +108,7 @@ class Embedding(Step):
         return self
 
     def _check(self) -> None:
-        if self.loss not in ("triplet", "contrastive"):
-            raise ConfigError(f"loss must be 'triplet' or 'contrastive', got {self.loss!r}")
+        check_word("loss", self.loss, ("triplet", "contrastive"))
         if self.hidden < 1 or self.steps < 0:
             raise ConfigError(
                 "Embedding must have at least one hidden unit and no negative steps, got "

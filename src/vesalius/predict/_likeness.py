@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import final, get_args
 
-from vesalius.errors import ConfigError
+from vesalius.predict._checks import check_word
 from vesalius.predict._spaces import Metric
 
 
@@ -30,10 +30,7 @@ class Likeness:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.metric not in get_args(Metric):
-            raise ConfigError(
-                f"the metric must be one of {', '.join(get_args(Metric))}, got {self.metric!r}"
-            )
+        check_word("metric", self.metric, get_args(Metric))
 
 
 @final
@@ -61,7 +58,8 @@ class Neighbour:
         case: Its name.
         distance: From the case that was asked for, in the units of the metric.
         outcome: As it stands in the table; empty where it is not known or not asked for.
-        agree: Features in which both differ from the mean alike; of features that go together one.
+        agree: Features in which both differ from the mean alike, by one standard deviation or more;
+            of features that go together one.
         differ: Features in which they differ most from each other.
     """
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 
 from vesalius.errors import ConfigError
+from vesalius.predict._checks import check_word
 from vesalius.predict._gaps import check_full
 from vesalius.predict._learned import Step, learned
 from vesalius.predict._soft_neighbours import (
@@ -85,8 +86,7 @@ class Mahalanobis(Step):
             IntensityError: A value is missing.
             RegionError: There is one class only, or a class has fewer than four cases.
         """
-        if self.method not in ("lmnn", "nca"):
-            raise ConfigError(f"method must be 'lmnn' or 'nca', got {self.method!r}")
+        check_word("method", self.method, ("lmnn", "nca"))
         if self.weight < 0 or self.steps < 0:
             raise ConfigError(
                 "Mahalanobis must have a weight and steps of at least 0, got "

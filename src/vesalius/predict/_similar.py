@@ -22,7 +22,7 @@ from vesalius.predict._table import Table
 
 PLAIN = Likeness()
 NOTHING = Description()
-_FLOPS = 5e10
+_FLOPS = 2e10
 """Multiplications that may be spent on what is usual in the table, and on the recall."""
 
 

@@ -20,6 +20,8 @@ COPY = 1e-6
 """A distance below this share of the usual one is that of a copy."""
 FAR = 95.0
 """Percentile of nearest distances from which a case stands alone."""
+UNUSUAL = 1.0
+"""Standard deviations from the mean from which a likeness is worth a word."""
 _TOGETHER = 0.9
 """Correlation above which two features say the same."""
 _LOOKED_AT = 40
@@ -123,7 +125,8 @@ def _features(space: Space, row: int) -> tuple[tuple[Shared, ...], tuple[Shared,
     gained = np.abs(here) - apart
     alike = np.argsort(-gained, kind="stable")[:_LOOKED_AT]
     unlike = np.argsort(-apart, kind="stable")[:_LOOKED_AT]
-    agree = _shared(space, row, [j for j in alike.tolist() if gained[j] > apart[j]])
+    both = (gained > apart) & (np.abs(here) >= UNUSUAL)
+    agree = _shared(space, row, [j for j in alike.tolist() if both[j]])
     named = {one.feature for one in agree}
     rest = [j for j in unlike.tolist() if apart[j] > 0 and space.features[j] not in named]
     return agree, _shared(space, row, rest)

@@ -92,8 +92,10 @@ def learned_space(table: Table, query: Table, target: Target, *, seed: int) -> S
 
 def _scaled(table: Table, query: Table) -> tuple[tuple[str, ...], Floats, Floats]:
     check_cases(table, "a search for similar cases")
-    fill = Impute().fit(table)
-    full, one = fill.transform(table), fill.transform(query.select(table.features))
+    full, one = table, query.select(table.features)
+    if np.isnan(full.values).any() or np.isnan(one.values).any():
+        fill = Impute().fit(table)
+        full, one = fill.transform(full), fill.transform(one)
     scale = Scale().fit(full)
     kept = np.flatnonzero(np.isfinite(scale.spread_))
     if not kept.size:
