@@ -4,8 +4,8 @@ When near means little
 
 With a thousand features of which three mean something, the nearest case is hardly nearer than the
 farthest: distances concentrate. Pictures of one table differ by the method, and each hides most of
-it. So every view comes with its trustworthiness: how far neighbours in the picture are neighbours in
-the features.
+it. So every view comes with its trustworthiness: how far neighbours in the picture are neighbours
+in the features.
 """
 
 # SPDX-License-Identifier: Apache-2.0

@@ -50,7 +50,6 @@ def test_flags_no_case_for_a_range_that_no_hospital_told():
     assert not any(apply_model(model, far).table["flags"])
 
 
-@pytest.mark.parametrize("asked", [Description(), Description(outcome="x", kind="number")])
 def test_says_that_nobody_knows_whether_it_has_seen_the_cases_that_it_is_judged_on():
     clients, table, _ = hospitals(3, 120, 5)
     model = as_model(federated_fit(clients, Plan()), ASKED)
@@ -58,6 +57,7 @@ def test_says_that_nobody_knows_whether_it_has_seen_the_cases_that_it_is_judged_
     assert any("whether it has seen these is not known" in said for said in found.remarks)
 
 
+@pytest.mark.parametrize("asked", [Description(), Description(outcome="x", kind="number")])
 def test_refuses_an_outcome_of_another_kind(asked):
     clients, *_ = hospitals(2)
     found = federated_fit(clients, Plan())
