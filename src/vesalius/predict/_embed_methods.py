@@ -1,6 +1,7 @@
 """Embed methods: each way to lay cases of many features out on a few axes."""
 # SPDX-License-Identifier: Apache-2.0
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, final
@@ -127,7 +128,9 @@ def _isomap(values: Floats, settings: ViewSettings) -> Laid:
 
     _, said = _joined(values, settings)
     model = Isomap(n_neighbors=settings.neighbours, n_components=settings.axes)
-    return Laid(np.asarray(model.fit_transform(values)), remarks=said)
+    with warnings.catch_warnings():  # of groups that are not joined: said already
+        warnings.simplefilter("ignore")
+        return Laid(np.asarray(model.fit_transform(values)), remarks=said)
 
 
 def _lle(values: Floats, settings: ViewSettings) -> Laid:
