@@ -5,9 +5,6 @@ from pathlib import Path
 
 from vesalius.errors import ConfigError
 from vesalius.study._folder import put
-from vesalius.study._stage_page import render_page
-from vesalius.study.cohort._report_page import cohort_page
-from vesalius.study.cohort._tell import tell
 
 PAGE = "report.html"
 
@@ -28,6 +25,11 @@ def write_report(out: str | Path, *, batch: str = "", show: tuple[str, ...] = ()
         ConfigError: The batch is no column of the manifest, or a feature is none of the cohort.
         OutputError: It cannot be written.
     """
+    # not above: every worker loads this room, and needs neither tests nor pages
+    from vesalius.study._stage_page import render_page
+    from vesalius.study.cohort._report_page import cohort_page
+    from vesalius.study.cohort._tell import tell
+
     out = Path(out)
     told = tell(out, batch=batch)
     for name in show:
