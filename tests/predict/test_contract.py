@@ -49,6 +49,7 @@ SETTINGS = {
     "LassoSelect": {"features": 3},
     "Mrmr": {"features": 3},
     "Forest": {"trees": 30},
+    "SurvivalForest": {"trees": 20},
     "Stability": {"icc": (("f00", 0.9), ("f01", 0.8), ("f02", 0.3))},
     "Univariate": {"features": 3},
 }
