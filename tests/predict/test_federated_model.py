@@ -1,5 +1,7 @@
 """A federated model is a model as any: saved, loaded, applied, judged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -51,7 +53,11 @@ def test_flags_no_case_for_a_range_that_no_hospital_told():
 
 
 def test_says_that_nobody_knows_whether_it_has_seen_the_cases_that_it_is_judged_on():
-    clients, table, _ = hospitals(3, 120, 5)
+    clients, table, target = hospitals(3, 120, 5)
+    table = replace(
+        table,
+        columns=table.columns.assign(event=np.array(target.classes)[target.values.astype(int)]),
+    )
     model = as_model(federated_fit(clients, Plan()), ASKED)
     found = external(model, table, ASKED, generator=torch.Generator().manual_seed(0))
     assert any("whether it has seen these is not known" in said for said in found.remarks)

@@ -214,6 +214,10 @@ def _methods(searched: Searched) -> tuple[str, ...]:
     )
     return (
         f"Similar cases were found by {search} over {found.compared} cases and {found.features} "
-        f"features with {how}. Gaps were filled with medians. No outcome of the case that was "
-        "asked for was looked at.",
+        f"features with {how}. Gaps were filled with medians. "
+        + (
+            "The outcome of the case that was asked for was not looked at."
+            if searched.description.outcome
+            else "No outcome was named: a column that holds one counts as a feature."
+        ),
     )
