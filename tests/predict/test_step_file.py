@@ -107,3 +107,16 @@ def test_refuses_a_word_that_is_not_in_the_catalogue(kept):
     (folder / "one.json").write_text(json.dumps(text | {"sha256": _sha(_canonical(text))}))
     with pytest.raises(ConfigError, match="must have a known word"):
         load_step(folder, name="one")
+
+
+@pytest.mark.parametrize("name", ["word", "state", "settings", "arrays"])
+@pytest.mark.parametrize("value", [None, 3, [], {"x": {"y": 1}}])
+def test_refuses_a_part_of_another_kind(kept, name, value):
+    from vesalius.predict._store import _canonical, _sha
+
+    folder = changed(kept[2], **{name: value})
+    text = json.loads((folder / "one.json").read_text())
+    text.pop("sha256")
+    (folder / "one.json").write_text(json.dumps(text | {"sha256": _sha(_canonical(text))}))
+    with pytest.raises((FormatError, ConfigError), match=r"must"):
+        load_step(folder, name="one")

@@ -183,6 +183,18 @@ def forged(folder, change):
     (folder / "model.json").write_text(json.dumps(text))
 
 
+def rest(text):
+    return text["rest"]["~map"]
+
+
+def training(text):
+    return rest(text)["training"]["~map"]
+
+
+def deep(levels):
+    return json.loads("[" * levels + "]" * levels)
+
+
 FORGERIES = [
     (lambda t: t["steps"][0].update(word="os.system"), "must describe a model.*known word"),
     (lambda t: t["steps"][0].update(word="lasso"), "got the estimator 'lasso'"),
@@ -199,6 +211,10 @@ FORGERIES = [
     (lambda t: t.update(steps=3), "must describe a model"),
     (lambda t: t.update(provenance=[]), "must describe a model"),
     (lambda t: t.update(description={"kind": "new"}), "must describe a model"),
+    (lambda t: rest(t).update(threshold=7), "a threshold from 0 to 1 and a finite recal"),
+    (lambda t: rest(t).update(recalibration=[0, {"~float": "nan"}]), "and a finite recalibration"),
+    (lambda t: training(t)["low"]["~map"].update(f00="no"), "could not convert string to float"),
+    (lambda t: rest(t).update(card=deep(600)), "must describe a model"),
     (lambda t: t.update(format_version=2), "must have format version 1, got 2"),
     (lambda t: t.update(format="other"), "must be a model of vesalius, it does not say so"),
 ]
@@ -222,6 +238,66 @@ def test_refuses_an_array_of_objects(folder):
     swap_arrays(folder, file.getvalue())
     with pytest.raises(FormatError, match=r"model.npz must be a file of arrays, it is not"):
         load_model(folder)
+
+
+def test_refuses_an_array_that_says_it_is_too_large_for_any_memory(folder):
+    header = io.BytesIO()
+    said = {"descr": "<f8", "fortran_order": False, "shape": (10**13,)}
+    np.lib.format.write_array_header_1_0(header, said)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as parts:
+        parts.writestr("a.npy", header.getvalue() + bytes(64))
+    swap_arrays(folder, file.getvalue())
+    with pytest.raises(FormatError, match=r"model.npz must be a file of arrays, it is not"):
+        load_model(folder)
+
+
+def test_refuses_numbers_that_json_does_not_know(folder):
+    text = (folder / "model.json").read_text()
+    (folder / "model.json").write_text(text.replace("0.375", "NaN"))
+    with pytest.raises(FormatError, match="must hold the SHA-256 of itself"):
+        load_model(folder)
+
+
+TREES = ("tree", "forest", "boosting")
+BROKEN = [
+    ("feature", lambda a: np.where(a >= 0, 5, a)),
+    ("below", lambda a: a + 30_000),
+    ("below", lambda a: a - 30_000),
+    ("above", lambda a: 0 * a),
+    ("above", lambda a: a + 30_000),
+    ("start", lambda a: a - 1),
+    ("start", lambda a: a[:0]),
+    ("start", lambda a: a * 1.0),
+    ("threshold", lambda a: a[:-1]),
+    ("threshold", lambda a: a.astype(np.float32)),
+    ("leaves", lambda a: a[:-1]),
+    ("leaves", lambda a: a[:, :0]),
+    ("leaves", lambda a: a[:, 0]),
+]
+
+
+@pytest.fixture(scope="module")
+def grown():
+    table, target = made(40, 5)
+    return {word: class_of(word)().fit(table.values, target).state() for word in TREES}
+
+
+@pytest.mark.parametrize("word", TREES)
+@pytest.mark.parametrize(("name", "change"), BROKEN)
+def test_refuses_trees_that_lead_out_of_memory_or_in_a_circle(grown, word, name, change):
+    state = dict(grown[word])
+    check_state(class_of(word), state)
+    state["nodes_"] = state["nodes_"] | {name: change(state["nodes_"][name])}
+    with pytest.raises(FormatError, match="must be arrays of nodes that lead down to leaves"):
+        check_state(class_of(word), state)
+
+
+def test_refuses_trees_with_a_part_too_few(grown):
+    state = dict(grown["tree"])
+    state["nodes_"] = {k: v for k, v in state["nodes_"].items() if k != "above"}
+    with pytest.raises(FormatError, match="must be arrays of nodes that lead down to leaves"):
+        check_state(class_of("tree"), state)
 
 
 def test_refuses_a_file_that_unpacks_to_too_much(folder):

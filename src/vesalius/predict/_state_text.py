@@ -88,7 +88,8 @@ def check_state(cls: type[Learned], state: Mapping[str, Any]) -> None:
         state: By name.
 
     Raises:
-        FormatError: A field is absent or unknown, or has another type than it is declared with.
+        FormatError: A field is absent or unknown, or has another type than it is declared with; or
+            trees lead nowhere.
     """
     kinds = get_type_hints(cls)
     wanted = [one.name for one in fields(cls) if not one.init]  # type: ignore[arg-type]
@@ -104,6 +105,11 @@ def check_state(cls: type[Learned], state: Mapping[str, Any]) -> None:
                 f"{name} of a saved {cls.word} must be {kind.__name__}, got "
                 f"{type(state[name]).__name__}: it was saved by another version, or is damaged"
             )
+    if "nodes_" in wanted:
+        from vesalius.predict._trees import check_nodes
+
+        counts = [state[name] for name in ("count_", "features_") if name in wanted]
+        check_nodes(state["nodes_"], *counts or [len(state["shares_"])])
 
 
 def _allowed(kind: type) -> tuple[type, ...]:

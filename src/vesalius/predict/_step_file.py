@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from vesalius._version import __version__
-from vesalius.errors import FormatError
+from vesalius.errors import FormatError, VesaliusError
 from vesalius.io._atomic import staged
 from vesalius.predict._catalogue import step_class
 from vesalius.predict._learned import Step
 from vesalius.predict._state_text import Arrays, check_state, packed, unpacked
-from vesalius.predict._store import _arrays, _bytes, _canonical, _sha
+from vesalius.predict._store import _arrays, _bytes, _canonical, _sealed, _sha
 from vesalius.predict._typed import plain, typed
 
 FORMAT, VERSION = "vesalius step", 1
@@ -68,16 +68,23 @@ def load_step(folder: str | Path, *, name: str = "step") -> Step:
     text_file, arrays_file = Path(folder) / f"{name}.json", Path(folder) / f"{name}.npz"
     said = _said(_bytes(text_file), text_file.name)
     blob = _bytes(arrays_file)
-    if said["arrays"] != _sha(blob):
+    if said.get("arrays") != _sha(blob):
         raise FormatError(
             f"{arrays_file.name} must be the file that {text_file.name} was written with, its "
             "SHA-256 is another: copy both files again"
         )
     arrays = _arrays(blob)
-    cls = step_class(str(said["word"]))
-    state = {key: unpacked(value, arrays) for key, value in said["state"].items()}
-    check_state(cls, state)
-    return typed(cls, said["settings"], str(said["word"])).restored(state)
+    cls = step_class(str(said.get("word")))
+    try:
+        state = {key: unpacked(value, arrays) for key, value in said["state"].items()}
+        check_state(cls, state)
+        return typed(cls, said["settings"], str(said["word"])).restored(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, VesaliusError):
+            raise
+        raise FormatError(
+            f"{text_file.name} must describe a fitted step, it does not: {error}"
+        ) from error
 
 
 def _said(blob: bytes, name: str) -> dict[str, Any]:
@@ -94,7 +101,7 @@ def _said(blob: bytes, name: str) -> dict[str, Any]:
             f"{name} must have the format version {VERSION} of a step, got "
             f"{text.get('format_version')}: write it with this version of vesalius"
         )
-    if text.pop("sha256", None) != _sha(_canonical(text)):
+    if text.pop("sha256", None) != _sealed(text):
         raise FormatError(
             f"{name} must be as it was written, its SHA-256 is another: copy it again"
         )

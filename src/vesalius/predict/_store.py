@@ -4,6 +4,7 @@
 import hashlib
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,15 @@ TEXT, ARRAYS = "model.json", "model.npz"
 FORMAT, VERSION = "vesalius model", 1
 MOST_BYTES = 1 << 30
 """Longest file that is read."""
+_NO_MODEL = (
+    VesaliusError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    RecursionError,
+)
 
 
 def save_model(model: Model, folder: str | Path) -> None:
@@ -88,7 +98,7 @@ def load_model(folder: str | Path) -> Model:
         return _read(text, _arrays(blob))
     except FormatError:
         raise
-    except (VesaliusError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except _NO_MODEL as error:
         raise FormatError(f"{TEXT} must describe a model, it does not: {error}") from error
 
 
@@ -134,6 +144,12 @@ def _part(one: Learned, arrays: Arrays, name: str) -> dict[str, Any]:
 
 def _read(text: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Model:
     rest = unpacked(text["rest"], arrays)
+    threshold, moved = float(rest["threshold"]), tuple(float(x) for x in rest["recalibration"])
+    if not (math.isnan(threshold) or 0 <= threshold <= 1) or not np.isfinite(moved).all():
+        raise FormatError(
+            f"{TEXT} must have a threshold from 0 to 1 and a finite recalibration, got {threshold} "
+            f"and {moved}"
+        )
     description = typed(Description, text["description"], "description")
     fitted = Fitted(
         steps=tuple(_learned(step_class, one, arrays) for one in text["steps"]),
@@ -150,10 +166,10 @@ def _read(text: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Model:
         classes=_texts(text["classes"]),
         parameters=str(text["parameters"]),
         training=_training(rest["training"]),
-        threshold=float(rest["threshold"]),
+        threshold=threshold,
         provenance=_provenance(text["provenance"]),
         card=rest["card"],
-        recalibration=(float(rest["recalibration"][0]), float(rest["recalibration"][1])),
+        recalibration=(moved[0], moved[1]),
     )
 
 
@@ -167,7 +183,11 @@ def _learned(find: Any, said: Mapping[str, Any], arrays: Mapping[str, NDArray[An
 def _training(said: Mapping[str, Any]) -> Training:
     columns = {name: _texts(seen) for name, seen in said["columns"].items()}
     hashes = _texts(said["case_hashes"])
-    return Training(**{**said, "columns": columns, "case_hashes": hashes})
+    edges = {
+        name: {str(one): float(edge) for one, edge in said[name].items()}
+        for name in ("low", "high")
+    }
+    return Training(**{**said, **edges, "columns": columns, "case_hashes": hashes})
 
 
 def _provenance(said: Mapping[str, Any]) -> Provenance:
@@ -208,7 +228,7 @@ def _text(blob: bytes) -> dict[str, Any]:
             f"{TEXT} must have format version {VERSION}, got {version}: it was saved by another "
             "version of vesalius; install that one, or fit again"
         )
-    if text.pop("sha256", None) != _sha(_canonical(text)):
+    if text.pop("sha256", None) != _sealed(text):
         raise FormatError(
             f"{TEXT} must hold the SHA-256 of itself, it was damaged or edited: copy it again"
         )
@@ -223,7 +243,7 @@ def _arrays(blob: bytes) -> Mapping[str, NDArray[Any]]:
             raise FormatError(f"{ARRAYS} must unpack to at most {MOST_BYTES} bytes, it has {size}")
         with np.load(io.BytesIO(blob), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{ARRAYS} must be a file of arrays, it is not: {error}") from error
@@ -232,6 +252,13 @@ def _arrays(blob: bytes) -> Mapping[str, NDArray[Any]]:
 def _canonical(text: Mapping[str, Any]) -> bytes:
     compact = json.dumps(text, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return compact.encode()
+
+
+def _sealed(text: Mapping[str, Any]) -> str:
+    try:
+        return _sha(_canonical(text))
+    except (ValueError, RecursionError):  # no number that JSON knows, or too deep
+        return ""
 
 
 def _sha(blob: bytes) -> str:

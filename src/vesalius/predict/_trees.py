@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, final, no_type_check
 
 import numpy as np
 
+from vesalius.errors import FormatError
 from vesalius.ops._jit import kernel
 from vesalius.predict._checks import (
     Ints,
@@ -203,6 +204,49 @@ def compact(
 def _small(numbers: np.ndarray) -> np.ndarray:
     fits = numbers.size == 0 or numbers.max() < 32_767
     return numbers.astype(np.int16 if fits else np.int32)
+
+
+def check_nodes(nodes: Nodes, features: int) -> None:
+    """Refuse trees in which a walk would leave the arrays, or never end; kernels do not look.
+
+    Args:
+        nodes: As ``packed``, from a file.
+        features: How many a case has.
+
+    Raises:
+        FormatError: A part is absent or of another kind, or a link leads out of its tree or back.
+    """
+    whole = ("int16", "int32", "int64")
+    kinds: dict[str, tuple[str, ...]] = dict.fromkeys(("start", "feature", "below", "above"), whole)
+    kinds |= dict.fromkeys(("threshold", "leaves"), ("float64",))
+    right = set(nodes) == set(kinds) and all(
+        nodes[name].dtype in kinds[name] and nodes[name].ndim == 1 + (name == "leaves")
+        for name in kinds
+    )
+    if not (right and _sound(nodes, features)):
+        raise FormatError(
+            "saved trees must be arrays of nodes that lead down to leaves, these do not: they were "
+            "not written by vesalius, or are damaged"
+        )
+
+
+def _sound(nodes: Nodes, features: int) -> bool:
+    start, feature = nodes["start"].astype(np.int64), nodes["feature"].astype(np.int64)
+    below, above = nodes["below"].astype(np.int64), nodes["above"].astype(np.int64)
+    count, (leaves, outputs) = len(feature), nodes["leaves"].shape
+    if {count} != {len(below), len(above), len(nodes["threshold"])} or not (
+        len(start) and outputs and start[0] == 0
+    ):
+        return False
+    size = np.diff(start, append=count)
+    if size.min() < 1:
+        return False
+    place = np.arange(count) - np.repeat(start, size)
+    end = np.repeat(size, size)
+    leaf = feature < 0
+    down = [(place < link) & (link < end) for link in (below, above)]
+    asks = (feature < features) & down[0] & down[1]
+    return bool(np.where(leaf, (below >= 0) & (below < leaves), asks).all())
 
 
 def asked(values: Floats, nodes: Nodes) -> Floats:
