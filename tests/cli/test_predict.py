@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from vesalius.cli import main
 from vesalius.cli._main import app
+from vesalius.errors import ConfigError
 from vesalius.io.tables import read_rows, write_csv
 from vesalius.predict.models import load_model
 
@@ -245,6 +246,41 @@ class TestApply:
             main(apply)
         assert "parameters" in capsys.readouterr().err
         assert run.invoke(app, [*apply, "--other-parameters"]).exit_code == 0
+
+    def test_a_model_without_validation_keeps_no_card_of_an_older_one(self, fitted, tmp_path):
+        folder, _ = fitted
+        for name in ("card.json", "held_out.csv", "report.html"):
+            (tmp_path / name).write_bytes((folder / "model" / name).read_bytes())
+        words = [
+            str(folder / "here.csv"),
+            "--outcome",
+            "dead",
+            "--no-validate",
+            "-o",
+            str(tmp_path),
+        ]
+        assert run.invoke(app, ["predict", "fit", *words]).exit_code == 0
+        assert {path.name for path in tmp_path.iterdir()} == {"model.json", "model.npz"}
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--permutations", "-1"], "got -1 with one"),
+            (["--permutations", "9", "--no-validate"], "got 9 without one"),
+            (["--threshold", "fixed", "--threshold-at", "2"], "within 0 and 1, got 2"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused_before_any_training(
+        self, fitted, tmp_path, words, said
+    ):
+        folder, _ = fitted
+        with pytest.raises(ConfigError, match=said):
+            run.invoke(
+                app,
+                ["predict", "fit", str(folder / "here.csv"), "--outcome", "dead"]
+                + ["-o", str(tmp_path / "m"), *words],
+                catch_exceptions=False,
+            )
 
 
 class TestRecalibrate:

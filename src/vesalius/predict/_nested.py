@@ -22,6 +22,7 @@ from vesalius.predict._splits import Part, Split, parts, units_of
 from vesalius.predict._stability_index import selection_stability
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
+from vesalius.predict._threshold import check_rule
 from vesalius.predict._training import Job, Trained, hidden_columns, train_part
 from vesalius.predict._workers import shared
 
@@ -105,6 +106,7 @@ def nested_validation(
         ConfigError: As :func:`validate`.
         ConvergenceError: A worker was killed.
     """
+    check_rule(split.threshold)
     target = target_of(table, description)
     chosen = parts(split, table, description, target)
     job = Job(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, final
 
+from vesalius.errors import ConfigError
 from vesalius.predict import Description, Threshold
 from vesalius.predict.validate import Split
 
@@ -45,6 +46,9 @@ class FitJob:
         least_icc: Smallest lower end of a kept feature's intraclass correlation.
         seed: Of everything that is drawn.
         workers: Processes that share the folds.
+
+    Raises:
+        ConfigError: The permutations are negative, or are asked for without a validation.
     """
 
     columns: Columns = field(default_factory=Columns)
@@ -60,6 +64,13 @@ class FitJob:
     least_icc: float = 0.75
     seed: int = 0
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.permutations < 0 or (self.permutations and not self.validate):
+            raise ConfigError(
+                f"permutations must be 0 or more, and need a validation, got {self.permutations} "
+                f"with{'' if self.validate else 'out'} one: 199 give a p-value of .005"
+            )
 
 
 @final

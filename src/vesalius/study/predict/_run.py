@@ -363,6 +363,8 @@ def _written(
 ) -> Done:
     remarks = tuple(leak.text for leak in leaks)
     if found is None:
+        for name in (CARD, HELD_OUT, REPORT):  # of another model that was here
+            (out / name).unlink(missing_ok=True)
         head = (("cases", str(model.training.cases)), ("validation", "none, as asked"))
         return Done(out, headline=head, remarks=remarks)
     put(out / CARD, json.dumps(validation_json(found), indent=2, sort_keys=True) + "\n")
