@@ -122,6 +122,39 @@ def test_flags_a_case_far_from_the_training(model):
     assert "1 of 40 cases are flagged: see the column flags" in found.remarks
 
 
+def test_a_class_does_not_take_the_name_of_another_column():
+    table = asked(kind="classes")
+    words = dict(zip(sorted(set(table.columns["event"])), ("case", "flags", "x"), strict=True))
+    table = replace(table, columns=table.columns.assign(event=table.columns["event"].map(words)))
+    description = Description(outcome="event", kind="classes")
+    fitted = fit_model(table, description, default_recipe("classes"), generator=draw())
+    found = apply_model(fitted, table)
+    names = ["case", "class case", "class flags", "x", "decision", "flags"]
+    assert list(found.table.columns) == names
+    assert found.table["case"].tolist() == list(table.cases)
+    np.testing.assert_array_equal(found.table["class flags"], found.scores[:, 1])
+
+
+@pytest.mark.parametrize("again", [[1, 2], [1.0, 2.0], ["1", "2"]])
+def test_a_batch_is_known_however_its_number_is_written(again):
+    def numbered(numbers):
+        table = asked(40)
+        return replace(table, columns=table.columns.assign(site=numbers * 20))
+
+    asked_site = replace(ASKED, site="site")
+    fitted = fit_model(numbered([1.0, 2.0]), asked_site, default_recipe(), generator=draw())
+    assert not any("site" in text for text in apply_model(fitted, numbered(again)).table["flags"])
+
+
+def test_flags_a_batch_that_is_not_known():
+    fitted = fit_model(asked(), replace(ASKED, site="site"), default_recipe(), generator=draw())
+    table = others()
+    table = replace(table, columns=table.columns.assign(site=[np.nan] + ["north"] * 39))
+    flags = apply_model(fitted, table).table["flags"]
+    assert "site is not known" in flags[0]
+    assert "site" not in flags[1]
+
+
 def test_flags_a_batch_that_was_not_seen():
     fitted = fit_model(asked(), replace(ASKED, site="site"), default_recipe(), generator=draw())
     table = others()

@@ -197,3 +197,10 @@ def test_a_feature_that_no_case_has_bounds_nothing():
     assert isinstance(gap, Table)
     training = fit_model(gap, ASKED, default_recipe(), generator=draw()).training
     assert (training.low["f02"], training.high["f02"]) == (-np.inf, np.inf)
+
+
+def test_refuses_cases_of_unknown_patients():
+    table = asked()
+    columns = table.columns.assign(who=[np.nan] * 2 + [f"p{k // 2}" for k in range(58)])
+    with pytest.raises(ConfigError, match="'who' must have a value for every case, 2 have none"):
+        groups_of(replace(table, columns=columns), replace(ASKED, group="who"))

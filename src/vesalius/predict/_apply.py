@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.errors import ConfigError, ConvergenceError, UnitError
+from vesalius.predict._coding import level_text
 from vesalius.predict._description import Description
-from vesalius.predict._fit_model import case_hashes
+from vesalius.predict._fit_model import case_hashes, groups_of
 from vesalius.predict._intervals import dense
 from vesalius.predict._model import Model, Prediction
 from vesalius.predict._outcome import target_of
@@ -152,8 +153,7 @@ def _moved(model: Model, changed: Model) -> float:
 
 
 def _units(table: Table, description: Description) -> list[str]:
-    name = description.group
-    return [str(one) for one in table.column(name)] if name else list(table.cases)
+    return list(groups_of(table, description) or table.cases)
 
 
 def _check(model: Model, table: Table, other_parameters: bool) -> list[str]:
@@ -224,9 +224,12 @@ def _strange_columns(model: Model, table: Table) -> list[list[str]]:
     for name, known in model.training.columns.items():
         if name not in table.columns:
             continue
-        for i, value in enumerate(table.columns[name]):
-            if str(value) not in known:
-                found[i].append(f"{name} {str(value)!r} was not seen in training")
+        gaps = table.columns[name].isna().to_numpy()
+        for i, value in enumerate(table.columns[name].tolist()):
+            if gaps[i]:
+                found[i].append(f"{name} is not known")
+            elif (text := level_text(value)) not in known:
+                found[i].append(f"{name} {text!r} was not seen in training")
     return found
 
 
@@ -239,7 +242,9 @@ def _frame(model: Model, table: Table, scores: Floats, flags: list[str]) -> "pd.
         columns["probability"] = scores[:, 0]
         columns["decision"] = _decisions(model, scores[:, 0])
     elif kind == "classes":
-        columns |= {name: scores[:, k] for k, name in enumerate(model.classes)}
+        taken = ("case", "decision", "flags")
+        names = [f"class {name}" if name in taken else name for name in model.classes]
+        columns |= {name: scores[:, k] for k, name in enumerate(names)}
         columns["decision"] = [model.classes[int(k)] for k in scores.argmax(axis=1)]
     else:
         columns["value" if kind == "number" else "risk"] = scores[:, 0]

@@ -72,7 +72,7 @@ def levels_of(table: Table, column: str) -> Levels:
     Raises:
         ConfigError: There is no such column, or it has a gap.
     """
-    texts = [_text(value) for value in _known(table, column).tolist()]
+    texts = [level_text(value) for value in _known(table, column).tolist()]
     names, codes = np.unique(np.array(texts, dtype=object), return_inverse=True)
     return Levels(column, tuple(str(name) for name in names), codes.astype(np.int64))
 
@@ -156,7 +156,8 @@ def _known(table: Table, column: str) -> "pd.Series":
     return of
 
 
-def _text(value: object) -> str:
+def level_text(value: object) -> str:
+    """Say a value of a column as the name of a level: whole numbers are read alike, 2 and 2.0."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -11,6 +11,7 @@ import torch
 
 from vesalius.core._provenance import Provenance, hash_json
 from vesalius.predict._card import Card, Estimate, Validation
+from vesalius.predict._coding import level_text, levels_of
 from vesalius.predict._description import Description
 from vesalius.predict._made_ready import made_ready
 from vesalius.predict._model import Model, Training
@@ -69,9 +70,21 @@ def fit_model(
 
 
 def groups_of(table: Table, description: Description) -> tuple[str, ...]:
-    """Give what inner folds must not split: the patient of each case; empty where none is named."""
+    """Give what inner folds must not split: the patient of each case; empty where none is named.
+
+    Args:
+        table: The cases.
+        description: Names the group, or does not.
+
+    Returns:
+        (cases,) or empty.
+
+    Raises:
+        ConfigError: The group of a case is missing.
+    """
     if not description.group:
         return ()
+    levels_of(table, description.group)  # refuses gaps: who is unknown is not one patient
     return tuple(str(one) for one in table.column(description.group))
 
 
@@ -142,7 +155,7 @@ def _training(
     salt = bytes(torch.randint(0, 256, (16,), generator=generator).tolist()).hex()
     low, high = _range(table.values)
     columns = {
-        name: tuple(sorted({str(one) for one in table.column(name)}))
+        name: tuple(sorted({level_text(one) for one in table.column(name).dropna().tolist()}))
         for name in dict.fromkeys((description.batch, description.site))
         if name
     }
