@@ -100,13 +100,13 @@ class TestNeighbours:
 
         def agreeing(metric):
             total = 0
-            for row in range(0, 120, 6):
+            for row in range(0, 120, 12):
                 found = similar(one, one.cases[row], likeness=Likeness(metric), description=said)
                 own = f"{target.values[row]:g}"
                 total += sum(x.outcome == own for x in found.neighbours)
             return total
 
-        assert agreeing("learned") > agreeing("standardised") + 10
+        assert agreeing("learned") > agreeing("standardised") + 5
 
     def test_the_outcome_of_the_case_itself_is_not_looked_at(self):
         one = table(60)

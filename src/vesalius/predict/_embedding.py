@@ -60,7 +60,8 @@ class Embedding(Step):
 
     References:
         Schroff et al. (2015), doi:10.1109/CVPR.2015.7298682, eq. 1; Hadsell et al. (2006),
-        doi:10.1109/CVPR.2006.100, eq. 4. Pairs are drawn, not mined.
+        doi:10.1109/CVPR.2006.100, eq. 4; Kingma & Ba (2015), arXiv:1412.6980, algorithm 1. Pairs
+        are drawn, not mined.
     """
 
     loss: Literal["triplet", "contrastive"] = "triplet"
@@ -188,7 +189,9 @@ class _Run:
             torch.zeros(asked.hidden, dtype=torch.float64, requires_grad=True),
             torch.zeros(asked.hidden, size, dtype=torch.float64, requires_grad=True),
         ]
-        self.optimiser = torch.optim.Adam(self.weights, lr=_RATE, weight_decay=asked.weight)
+        self.mean = [torch.zeros_like(one) for one in self.weights]
+        self.power = [torch.zeros_like(one) for one in self.weights]
+        self.made = 0
         self.points = torch.from_numpy(np.ascontiguousarray(values))
         same = torch.from_numpy(classes[:, None] == classes)
         own = same.double()
@@ -201,9 +204,20 @@ class _Run:
 
         with torch.enable_grad():
             for _ in range(steps):
-                self.optimiser.zero_grad()
-                self._loss().backward()  # type: ignore[no-untyped-call]
-                self.optimiser.step()
+                slopes = torch.autograd.grad(self._loss(), self.weights)
+                with torch.no_grad():
+                    self._move(slopes)
+
+    def _move(self, slopes: "tuple[torch.Tensor, ...]") -> None:
+        """Make a step of Adam with decay; torch.optim would load a compiler first."""
+        self.made += 1
+        rows = zip(self.weights, slopes, self.mean, self.power, strict=True)
+        for one, slope, mean, power in rows:
+            slope = slope + self.asked.weight * one
+            mean.lerp_(slope, 0.1)
+            power.lerp_(slope.square(), 0.001)
+            size = (power / (1 - 0.999**self.made)).sqrt() + 1e-8
+            one -= _RATE * mean / (1 - 0.9**self.made) / size
 
     def _loss(self) -> "torch.Tensor":
         import torch

@@ -154,7 +154,7 @@ def _comparable(table: Table, query: Table) -> tuple[Table, dict[str, str]]:
     for name in _ALIKE:
         if name not in table.columns:
             continue
-        there = [str(value) for value in table.columns[name]]
+        there = [_text(value) for value in table.columns[name].tolist()]
         if len(set(there)) < 2:
             continue
         if name not in query.columns:
@@ -162,7 +162,7 @@ def _comparable(table: Table, query: Table) -> tuple[Table, dict[str, str]]:
                 f"a case beside a cohort with several values of {name!r} must say which is its "
                 f"own, its file has no such column: add it ({', '.join(sorted(set(there))[:4])})"
             )
-        own = str(query.columns[name].iloc[0])
+        own = _text(query.columns[name].iloc[0])
         kept = [row for row, value in enumerate(there) if value == own]
         if not kept:
             raise RegionError(
@@ -171,6 +171,11 @@ def _comparable(table: Table, query: Table) -> tuple[Table, dict[str, str]]:
             )
         table, same[name] = table.rows(kept), own
     return table, same
+
+
+def _text(value: object) -> str:
+    """Name a region; a number of a label is one name, however a file writes it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _record(
