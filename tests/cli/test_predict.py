@@ -270,17 +270,11 @@ class TestApply:
             (["--threshold", "fixed", "--threshold-at", "2"], "within 0 and 1, got 2"),
         ],
     )
-    def test_what_makes_no_sense_is_refused_before_any_training(
-        self, fitted, tmp_path, words, said
-    ):
+    def test_nonsense_is_refused_before_any_training(self, fitted, tmp_path, words, said):
         folder, _ = fitted
+        asked = ["predict", "fit", str(folder / "here.csv"), "--outcome", "dead"]
         with pytest.raises(ConfigError, match=said):
-            run.invoke(
-                app,
-                ["predict", "fit", str(folder / "here.csv"), "--outcome", "dead"]
-                + ["-o", str(tmp_path / "m"), *words],
-                catch_exceptions=False,
-            )
+            run.invoke(app, [*asked, "-o", str(tmp_path / "m"), *words], catch_exceptions=False)
 
 
 class TestRecalibrate:
