@@ -141,20 +141,21 @@ def permutation_importance(
         )
     orders = [shuffled(asked.blocks, generator) for _ in range(shuffling.repeats)]
     moving = [asked.table.features[j] for j in asked.moving(orders[0])]
-    groups = [  # named after a feature that moves something
-        tuple(sorted(one, key=lambda name: name not in moving))
+    judge = _Judge(asked, target, score, _parts(table, description, target, generator))
+    single = _ranked(judge.importances([(name,) for name in moving], orders))
+    known = {one.features: one for one in single}
+    rank = {one.features[0]: k for k, one in enumerate(single)}
+    groups = [  # named after its most important feature
+        tuple(sorted(one, key=lambda name: rank.get(name, len(rank))))
         for one in correlated_groups(asked.table, above=shuffling.together)
         if not set(one).isdisjoint(moving)
     ]
-    judge = _Judge(asked, target, score, _parts(table, description, target, generator))
-    single = judge.importances([(name,) for name in moving], orders)
-    known = {one.features: one for one in single}
     several = judge.importances([one for one in groups if len(one) > 1], orders)
     alone = [known[one] for one in groups if len(one) == 1]
     return PermutationImportance(
         score,
         baseline,
-        _ranked(single),
+        single,
         _ranked((*several, *alone)),
         len(asked.table.features) - len(moving),
         (*_said(model, table, any_moves=bool(moving)), *remarks),

@@ -1,6 +1,7 @@
 """Explain: what a model's score rests on, what moves it, and in which direction."""
 # SPDX-License-Identifier: Apache-2.0
 
+from vesalius.predict._attribution import Attribution, attribution
 from vesalius.predict._correlated import correlated_groups
 from vesalius.predict._counterfactual import (
     Change,
@@ -20,6 +21,7 @@ from vesalius.predict._shapley import Sampling, Shapley, shapley
 from vesalius.predict._voxel_map import Pieces, VoxelMap, voxel_map
 
 __all__ = [
+    "Attribution",
     "Change",
     "Counterfactual",
     "Counterfactuals",
@@ -32,6 +34,7 @@ __all__ = [
     "Shapley",
     "Shuffling",
     "VoxelMap",
+    "attribution",
     "correlated_groups",
     "counterfactuals",
     "partial_dependence",
