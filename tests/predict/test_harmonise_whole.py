@@ -104,3 +104,11 @@ def test_refuses_as_the_step_does():
     table.columns.loc[12, "batch"] = "alone"
     with pytest.raises(RegionError, match="must have at least 2 cases of a batch"):
         harmonise_whole(table, ZScore("batch"), ("batch",))
+
+
+def test_says_that_a_code_was_taken_for_a_feature():
+    table, _ = made(60)
+    values = table.values.copy()
+    values[:, 1] = np.arange(60) // 7 % 2
+    found = harmonise_whole(table.with_values(values), ZScore("batch"), ("batch",))
+    assert found.remarks[0].startswith("'f01' hold a few whole numbers and were harmonised")

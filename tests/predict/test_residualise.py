@@ -118,3 +118,22 @@ def test_refuses_to_be_used_before_it_has_learned():
     table, _ = made(20)
     with pytest.raises(ConvergenceError, match="must be fitted before it is used"):
         Residualise(COLUMNS).transform(table)
+
+
+def test_the_unit_of_a_confounder_decides_nothing():
+    table, _ = made(60)
+    seen_ms = 1.7e12 + 1e11 * np.random.default_rng(0).normal(size=60)
+    table.columns["seen"] = seen_ms
+    fine = Residualise(("seen", "sex")).fit(table)
+    on = np.column_stack((np.ones(60), seen_ms / 1e11, table.columns["sex"] == "m")).astype(float)
+    left = table.values - on @ np.linalg.lstsq(on, table.values, rcond=None)[0]
+    found = fine.transform(table).values - table.values.mean(axis=0)
+    np.testing.assert_allclose(found, left, atol=1e-9)
+
+
+def test_a_confounder_that_was_the_same_for_all_changes_nothing():
+    table, _ = made(60)
+    table.columns["dose"] = 63.7
+    step = Residualise(("dose", "age")).fit(table)
+    new = Table(table.cases, table.features, table.values, table.columns.assign(dose=1e6))
+    np.testing.assert_array_equal(step.transform(new).values, step.transform(table).values)

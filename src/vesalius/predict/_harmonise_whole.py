@@ -16,6 +16,7 @@ from vesalius.predict._table import Floats, Table
 STEP = "harmonise"
 """How the history of a table calls it."""
 _FLAT = 1e-12  # of the largest magnitude: rounding, not spread
+_FEW, _MANY = 5, 20  # values of a code, in cases enough to tell
 
 
 @final
@@ -90,7 +91,14 @@ def harmonise_whole(
         },
     )
     done = replace(table, values=values).noted(record)
-    return Harmonised(done, fitted, left, _remarks(int(gaps.sum()), left))
+    coded = tuple(name for name, column in zip(wanted, part.values.T, strict=True) if _code(column))
+    return Harmonised(done, fitted, left, _remarks(int(gaps.sum()), left, coded))
+
+
+def _code(column: Floats) -> bool:
+    """Whether a feature looks like a code, such as an outcome: few whole numbers."""
+    seen = np.unique(column[~np.isnan(column)])
+    return len(column) >= _MANY and len(seen) <= _FEW and bool((seen == np.round(seen)).all())
 
 
 def _left_alone(table: Table, all_levels: Sequence[Levels]) -> dict[str, str]:
@@ -128,8 +136,14 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _remarks(gaps: int, left: dict[str, str]) -> tuple[str, ...]:
+def _remarks(gaps: int, left: dict[str, str], coded: tuple[str, ...]) -> tuple[str, ...]:
     found = []
+    if coded:
+        found.append(
+            f"{', '.join(map(repr, coded[:5]))}{' ...' if len(coded) > 5 else ''} hold a few whole "
+            "numbers and were harmonised as features: give an outcome or a code its role, or leave "
+            "it out."
+        )
     if gaps:
         found.append(
             f"{gaps} gaps counted as the median of their batch while batches were learned, and "

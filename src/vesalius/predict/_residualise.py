@@ -12,6 +12,9 @@ from vesalius.predict._learned import Step, learned
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Bools, Target
 
+_FLAT = 1e-12
+"""A spread below this share of the largest magnitude is rounding, not spread."""
+
 
 @final
 @dataclass(slots=True, eq=False)
@@ -72,7 +75,8 @@ class Residualise(Step):
                 f"residualise must have more cases than terms, got {len(table.cases)} cases and "
                 f"{terms.shape[1]} terms of {', '.join(self.columns)}: name fewer columns"
             )
-        self.weight_ = _weights(terms - self.mean_, table.values)
+        size = _size(terms)
+        self.weight_ = _weights((terms - self.mean_) / size, table.values) / size[:, None]
         return self
 
     def transform(self, table: Table) -> Table:
@@ -124,6 +128,13 @@ def _indicators(table: Table, name: str, known: tuple[str, ...]) -> Floats:
     levels = levels_of(table, name)
     texts = np.array(levels.names, dtype=object)[levels.codes]
     return np.asarray(texts[:, None] == np.array(known, dtype=object), dtype=np.float64)
+
+
+def _size(terms: Floats) -> Floats:
+    """Give (terms,) the spread of each, so that its unit decides nothing; infinite for none."""
+    spread = terms.std(axis=0)
+    flat = spread <= _FLAT * np.abs(terms).max(axis=0, initial=0.0)
+    return np.where(flat, np.inf, spread)
 
 
 def _weights(centred: Floats, values: Floats) -> Floats:
