@@ -38,7 +38,7 @@ class Target:
 
     @property
     def strata(self) -> NDArray[np.int64]:
-        """(cases,) what folds are balanced for: the class, the event, or the third of a number."""
+        """What folds are balanced for, (cases,); the class, the event or the third of a number."""
         if self.kind == "survival":
             return self.events.astype(np.int64)
         if self.kind == "number":
