@@ -158,7 +158,7 @@ class TestRefuses:
                 model_of(table, "stat_mean"),
                 table.rows([0]),
                 config=CONFIG,
-                region="liver",
+                pieces=Pieces(region="liver"),
             )
 
     def test_labels_of_another_grid(self, table):

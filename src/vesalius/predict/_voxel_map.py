@@ -40,6 +40,7 @@ class Pieces:
             ``removed`` takes it out of the region, so that the shape changes, too.
         rounds: Of k-means that lets pieces follow edges.
         outcome_class: Class whose probability is followed; empty takes the last.
+        region: Name or number of the region; empty where there is one.
 
     Raises:
         ConfigError: Fewer than two pieces.
@@ -49,6 +50,7 @@ class Pieces:
     way: Way = "mean"
     rounds: int = 5
     outcome_class: str = ""
+    region: str = ""
 
     def __post_init__(self) -> None:
         if self.count < 2:
@@ -101,7 +103,6 @@ def voxel_map(
     case: Table,
     *,
     config: Config,
-    region: str = "",
     pieces: Pieces = Pieces(),
     on_step: Callable[[Step], None] | None = None,
 ) -> VoxelMap:
@@ -116,8 +117,7 @@ def voxel_map(
         model: Fitted or loaded, on features that this configuration measures.
         case: The row of this case; its batch and what the picture does not tell are kept.
         config: Of the measurement.
-        region: Name or number of the region; empty where there is one.
-        pieces: How it is cut, and what becomes of a piece.
+        pieces: Of which region, how it is cut, and what becomes of a piece.
         on_step: Told of each piece.
 
     Returns:
@@ -134,7 +134,7 @@ def voxel_map(
     """
     if len(case.cases) != 1:
         raise ConfigError(f"the case must be one row, got {len(case.cases)}: take table.rows([i])")
-    inputs, target = hashed(image, labels), _target(labels, region)
+    inputs, target = hashed(image, labels), _target(labels, pieces.region)
     asked, _ = what_if(model, case, other_parameters=True)
     column, output = output_of(model, pieces.outcome_class)
     scene = _scene(asked, inputs, target, config)

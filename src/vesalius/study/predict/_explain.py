@@ -192,8 +192,7 @@ def _mapped(model: Model, table: Table, job: ExplainJob, on_step: OnStep | None)
         model,
         table.rows([table.cases.index(job.case)]),
         config=config,
-        region=picture.region,
-        pieces=Pieces(picture.pieces, outcome_class=job.outcome_class),
+        pieces=Pieces(picture.pieces, outcome_class=job.outcome_class, region=picture.region),
         on_step=on_step,
     )
     return Mapped(pair.image, found)
