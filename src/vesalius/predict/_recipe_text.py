@@ -75,11 +75,12 @@ class _Patterns:
     leave_out: tuple[str, ...] = ()
 
 
-def read_recipe(path: str | Path) -> RecipeFile:
+def read_recipe(path: str | Path, *, kind: Kind = "binary") -> RecipeFile:
     """Read a recipe file.
 
     Args:
         path: YAML or JSON, as at the head of this file.
+        kind: Of the outcome, where it is not two classes; goes before what the file says.
 
     Returns:
         Everything that it says, checked.
@@ -100,14 +101,15 @@ def read_recipe(path: str | Path) -> RecipeFile:
         raise ConfigError(
             f"a recipe must be a readable text file, {path.name!r} is not: {type(error).__name__}"
         ) from error
-    return parse_recipe(text)
+    return parse_recipe(text, kind=kind)
 
 
-def parse_recipe(text: str) -> RecipeFile:
+def parse_recipe(text: str, *, kind: Kind = "binary") -> RecipeFile:
     """Read a recipe from text; see :func:`read_recipe`.
 
     Args:
         text: YAML or JSON.
+        kind: As :func:`read_recipe`.
 
     Returns:
         Everything that it says, checked.
@@ -123,7 +125,7 @@ def parse_recipe(text: str) -> RecipeFile:
     )
     split = typed(Split, said.get("validation", {}), "validation")
     parts = {k: said[k] for k in ("steps", "estimator", "tuning") if k in said}
-    recipe = recipe_from_json(parts, kind=description.kind)
+    recipe = recipe_from_json(parts, kind=description.kind if kind == "binary" else kind)
     return RecipeFile(recipe, description, patterns.features, patterns.leave_out, split)
 
 

@@ -3,11 +3,13 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, TypeVar, final
 
 from vesalius.errors import ConfigError
 from vesalius.predict import Description, Threshold
 from vesalius.predict.validate import Split
+
+_S = TypeVar("_S", Description, Split)
 
 
 @final
@@ -34,7 +36,7 @@ class FitJob:
     Attributes:
         columns: Of the table.
         config: Recipe file; none takes the default recipe of the kind of outcome.
-        split: How it is validated.
+        split: How it is validated; what differs from the default goes before what ``config`` says.
         threshold: How the threshold of a decision is chosen.
         validate: Whether it is validated at all.
         permutations: Of the outcome, for a p-value; 0 for none.
@@ -99,7 +101,7 @@ class JudgeJob:
     times: tuple[float, ...] = ()
 
 
-def said_over(said: Description, written: Description) -> Description:
+def said_over(said: _S, written: _S) -> _S:
     """Let what was said on the command line go before what a file says.
 
     Args:
@@ -107,12 +109,12 @@ def said_over(said: Description, written: Description) -> Description:
         written: In the recipe.
 
     Returns:
-        Every role that was said, else as written.
+        Every role or setting that was said, else as written.
     """
-    plain = Description()
+    plain = type(said)()
     changed = {
         one.name: getattr(said, one.name)
-        for one in fields(Description)
+        for one in fields(said)
         if getattr(said, one.name) != getattr(plain, one.name)
     }
     return replace(written, **changed)

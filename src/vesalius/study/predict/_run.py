@@ -100,7 +100,8 @@ def run_fit(table: Path, out: Path, job: FitJob, *, on_step: OnStep | None = Non
     """
     make_folder(out)
     try:
-        asked = _asked(table, job)
+        job, recipe = _read(job)
+        asked = _asked(table, job, recipe)
         leaks = _leaks(asked, job.split)
         _refuse_leaks(leaks, accepted=job.accept_leaks)
         found = _validated(asked, job, on_step) if job.validate else None
@@ -249,18 +250,23 @@ def run_apply(model: Path, table: Path, out: Path, *, other_parameters: bool = F
     return Done(target.parent, table=target, headline=head, remarks=said.remarks)
 
 
-def _asked(path: Path, job: FitJob) -> _Asked:
-    """Read recipe and table; what was said on the command line goes before what a file says."""
+def _read(job: FitJob) -> tuple[FitJob, Recipe]:
+    """Read the recipe; what was said on the command line goes before what the file says."""
     columns = job.columns
-    recipe = default_recipe(columns.description.kind)
-    if job.config is not None:
-        file = read_recipe(job.config)
-        recipe = file.recipe
-        columns = Columns(
-            said_over(columns.description, file.description),
-            columns.features or file.features,
-            columns.leave_out or file.leave_out,
-        )
+    if job.config is None:
+        return job, default_recipe(columns.description.kind)
+    file = read_recipe(job.config, kind=columns.description.kind)
+    columns = Columns(
+        said_over(columns.description, file.description),
+        columns.features or file.features,
+        columns.leave_out or file.leave_out,
+    )
+    split = said_over(replace(job.split, threshold=job.threshold), file.split)
+    return replace(job, columns=columns, split=split, threshold=split.threshold), file.recipe
+
+
+def _asked(path: Path, job: FitJob, recipe: Recipe) -> _Asked:
+    columns = job.columns
     table = read_table(
         path, columns.description, features=columns.features, leave_out=columns.leave_out
     )
