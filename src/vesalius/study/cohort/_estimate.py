@@ -10,6 +10,7 @@ from typing import final
 
 from vesalius import io
 from vesalius.errors import VesaliusError
+from vesalius.study.cohort._inputs import hashed_once
 from vesalius.study.cohort._job import Job, prepare
 from vesalius.study.cohort._journal import SUFFIX, is_recorded
 from vesalius.study.cohort._manifest import Case, Manifest
@@ -79,6 +80,7 @@ def _plans(manifest: Manifest, out: Path, job: Job) -> Iterator[CasePlan]:
     journal = out / JOURNAL
     known = journal.is_dir() and any(journal.glob(f"*{SUFFIX}"))
     costs: dict[str, tuple[Cost, ...]] = {}
+    hashed = hashed_once()
     for case in manifest.cases:
         config, kind = job.config_for(case), job.kind_for(case)
         if case.missing:
@@ -89,7 +91,7 @@ def _plans(manifest: Manifest, out: Path, job: Job) -> Iterator[CasePlan]:
         except VesaliusError as error:
             yield CasePlan(case, cause=str(error))
             continue
-        order = prepare(case, job, journal).order if known else None
+        order = prepare(case, job, journal, hashed=hashed).order if known else None
         if order is not None and is_recorded(journal, order.key):
             yield CasePlan(case, voxels, cached=True)
             continue

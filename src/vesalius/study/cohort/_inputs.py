@@ -3,6 +3,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 _BLOCK = 1 << 20
@@ -31,6 +32,25 @@ def hash_path(path: Path) -> str:
             while block := stream.read(_BLOCK):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def hashed_once() -> Callable[[Path], str]:
+    """Give ``hash_path`` with a memory: rows of a manifest may name one image a thousand times.
+
+    Returns:
+        The function; a file that the file system says has changed is read again.
+    """
+    known: dict[tuple[Path, str], str] = {}
+
+    def hashed(path: Path) -> str:
+        key = (path, stamp_of(path))
+        if not key[1]:
+            return hash_path(path)
+        if key not in known:
+            known[key] = hash_path(path)
+        return known[key]
+
+    return hashed
 
 
 def stamp_of(*paths: Path) -> str:

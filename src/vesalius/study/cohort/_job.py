@@ -1,7 +1,7 @@
 """Job: what is measured in every case of a cohort, and the orders that follow from it."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from vesalius.errors import ConfigError
 from vesalius.measure import Config
 from vesalius.study._load import OnMismatch
 from vesalius.study.cohort._code import measuring_code
-from vesalius.study.cohort._inputs import hash_path, stamp_of
+from vesalius.study.cohort._inputs import hash_path, hashed_once, stamp_of
 from vesalius.study.cohort._manifest import Case
 from vesalius.study.cohort._runner import CaseOrder
 
@@ -107,13 +107,16 @@ class Prepared:
     cause: str = ""
 
 
-def prepare(case: Case, job: Job, journal: Path) -> Prepared:
+def prepare(
+    case: Case, job: Job, journal: Path, *, hashed: Callable[[Path], str] = hash_path
+) -> Prepared:
     """Look at the files of a case and say what is to be done.
 
     Args:
         case: The case.
         job: What is measured.
         journal: Folder of the journal.
+        hashed: Hashes a file or a folder.
 
     Returns:
         The order, or why there is none.
@@ -123,7 +126,7 @@ def prepare(case: Case, job: Job, journal: Path) -> Prepared:
     try:
         config = job.config_for(case)
         stamp = stamp_of(case.image, case.labels)
-        inputs = hash_json([hash_path(case.image), hash_path(case.labels)])
+        inputs = hash_json([hashed(case.image), hashed(case.labels)])
     except ConfigError as error:
         return Prepared(case, "", None, f"ConfigError: {error}")
     except OSError as error:
@@ -134,8 +137,9 @@ def prepare(case: Case, job: Job, journal: Path) -> Prepared:
     order = CaseOrder(
         case.name,
         key,
-        str(case.image.resolve()),
-        str(case.labels.resolve()),
+        # links are kept: what they lead to may have no suffix, and no samples beside its header
+        str(case.image.absolute()),
+        str(case.labels.absolute()),
         str(journal.resolve()),
         config.model_dump_json(),
         code,
@@ -160,12 +164,13 @@ def prepare_all(cases: tuple[Case, ...], job: Job, journal: Path) -> Iterator[Pr
     Yields:
         In the order of the cases.
     """
+    hashed = hashed_once()
     with ThreadPoolExecutor(_READERS) as pool:
         ahead: list[Future[Prepared]] = []
         rest = iter(cases)
         try:
             for case in rest:
-                ahead.append(pool.submit(prepare, case, job, journal))
+                ahead.append(pool.submit(prepare, case, job, journal, hashed=hashed))
                 if len(ahead) > 2 * _READERS:
                     yield ahead.pop(0).result()
             while ahead:

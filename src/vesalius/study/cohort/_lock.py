@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vesalius.errors import OutputError
@@ -42,8 +42,9 @@ def only_one(out: Path) -> Iterator[None]:
                 f"a folder must have one run at a time, process {holder} is writing to "
                 f"{out.name!r}: wait for it, or choose another folder with -o"
             ) from None
-        os.ftruncate(file, 0)
-        os.write(file, f"{os.getpid()}\n".encode())
+        with suppress(OSError):  # on a full disk the lock holds without saying whose it is
+            os.ftruncate(file, 0)
+            os.write(file, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(file)

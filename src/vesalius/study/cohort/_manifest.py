@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
+import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,10 +68,16 @@ class Case:
 
     @property
     def missing(self) -> str:
-        """Say which of its files is not there; empty where both are."""
+        """Say which of its files is not there, or no file or folder; empty where both are."""
         for what, path in zip(FILES, (self.image, self.labels), strict=True):
-            if not path.exists():
+            try:
+                mode = path.stat().st_mode
+            except (FileNotFoundError, NotADirectoryError, ValueError):
                 return f"{what} {path.name!r} is not there"
+            except OSError as error:
+                return f"{what} {path.name[:80]!r} cannot be reached ({error.strerror})"
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe would be read for ever
+                return f"{what} {path.name!r} is neither a file nor a folder"
         return ""
 
 
@@ -169,7 +176,9 @@ def _stem(path: str) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, float):  # a column of numbers: subject 7 is not subject 7.0
-        return "" if value != value else f"{value:.17g}"
+        if value != value:
+            return ""
+        return str(int(value)) if value.is_integer() else repr(float(value))
     return str(value).strip()
 
 

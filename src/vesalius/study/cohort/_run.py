@@ -235,8 +235,14 @@ def _write(out: Path, job: Job, ledger: _Ledger) -> Done:
         ),
         tuple((name, fate.cause) for name, fate in fates.items() if fate.status == "partial"),
         rows,
-        (*remarks, *_notes(notes)),
+        (*remarks, *_notes(notes), *_lost(ledger.state.lost)),
     )
+
+
+def _lost(why: str) -> tuple[str, ...]:
+    if not why:
+        return ()
+    return (f"The history of the run is not whole ({why}); the tables do not need it.",)
 
 
 def _notes(notes: "Counter[str]") -> Iterator[str]:

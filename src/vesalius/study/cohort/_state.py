@@ -3,8 +3,8 @@
 
 import sqlite3
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -53,7 +53,11 @@ class Cost:
 class State:
     """The data base of a cohort folder; a damaged one is begun anew, since it holds history only.
 
-    One thread uses it.
+    What cannot be written once the run has begun is lost, and told of: no case is lost for it. One
+    thread uses it.
+
+    Attributes:
+        lost: Why some of it could not be written; empty else.
     """
 
     def __init__(self, out: Path) -> None:
@@ -68,6 +72,7 @@ class State:
                 ) from None
         self._base = found or _anew(path)
         self._run = 0
+        self.lost = ""
 
     def begin(self, cases: Iterable[str], pid: int) -> None:
         """Write down that a run begins.
@@ -75,7 +80,19 @@ class State:
         Args:
             cases: All cases, in the order of the manifest.
             pid: The process.
+
+        Raises:
+            OutputError: The disk is full, or another program keeps it locked.
         """
+        try:
+            self._begin(cases, pid)
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"{FILE} must be writable in the output folder, it is not ({error}): close what "
+                "uses it, free the disk, or choose another folder with -o"
+            ) from None
+
+    def _begin(self, cases: Iterable[str], pid: int) -> None:
         rows = [(name, place) for place, name in enumerate(cases)]
         with self._base:
             found = self._base.execute(
@@ -111,7 +128,7 @@ class State:
             _now(),
             self._run,
         )
-        with self._base:
+        with self._writing():
             self._base.execute(
                 "UPDATE cases SET key = ?, status = ?, cause = ?, detail = ?, attempts = ?, "
                 'cached = ?, ended = ?, run = ? WHERE "case" = ?',
@@ -134,7 +151,7 @@ class State:
             kind: Hash of what is measured; costs of one kind are compared.
         """
         numbers = (result.voxels, result.seconds, result.cpu_seconds, result.peak_bytes)
-        with self._base:
+        with self._writing():
             self._base.execute(
                 "INSERT OR REPLACE INTO costs VALUES (?, ?, ?, ?, ?, ?)", (key, kind, *numbers)
             )
@@ -154,13 +171,24 @@ class State:
 
     def end(self) -> None:
         """Write down that the run is over, and close."""
-        with self._base:
+        with self._writing():
             self._base.execute("UPDATE runs SET ended = ? WHERE run = ?", (_now(), self._run))
         self.close()
 
     def close(self) -> None:
         """Close."""
-        self._base.close()
+        with suppress(sqlite3.Error):  # the log stays beside it, and is read with it
+            self._base.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with self._base:
+                yield
+        except sqlite3.Error as error:
+            self.lost = self.lost or str(error)
+            with suppress(sqlite3.Error):  # once is enough to wait
+                self._base.execute("PRAGMA busy_timeout = 50")
 
 
 def costs_in(out: Path, kind: str) -> tuple[Cost, ...]:
