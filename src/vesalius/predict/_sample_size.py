@@ -102,7 +102,7 @@ def sample_size_binary(
     _check_r2(r2, greatest)
     found = {
         "the overall risk within 0.05": _up((_Z / 0.05) ** 2 * share * (1 - share)),
-        "a shrinkage of no less than wanted": _shrunk(parameters, r2, shrinkage),
+        f"a shrinkage of {shrinkage:g} or more": _shrunk(parameters, r2, shrinkage),
         "an optimism of R2 of 0.05 or less": _optimism(parameters, r2, greatest),
     }
     if parameters <= 30:
@@ -154,7 +154,7 @@ def sample_size_survival(
     if alive > 0.05:
         width = min(width, -math.log(alive - 0.05) / at - rate)
     found = {
-        "a shrinkage of no less than wanted": _shrunk(parameters, r2, shrinkage),
+        f"a shrinkage of {shrinkage:g} or more": _shrunk(parameters, r2, shrinkage),
         "an optimism of R2 of 0.05 or less": _optimism(parameters, r2, greatest),
         "the overall risk within 0.05": _up(_Z**2 * rate / (mean_time * width**2)),
     }
@@ -187,7 +187,7 @@ def sample_size_number(parameters: int, *, r2: float, shrinkage: float = 0.9) ->
         return 1 + (parameters - 2) / (cases * math.log(1 - apparent)) >= shrinkage
 
     found = {
-        "a shrinkage of no less than wanted": _least(enough, parameters + 2),
+        f"a shrinkage of {shrinkage:g} or more": _least(enough, parameters + 2),
         "an optimism of R2 of 0.05 or less": _up(1 + parameters * (1 - r2) / 0.05),
         "a spread of the errors within 10 %": 234 + parameters,
     }
