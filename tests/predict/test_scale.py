@@ -77,3 +77,11 @@ def test_units_do_not_survive():
 def test_refuses_one_case():
     with pytest.raises(RegionError, match="Scale must learn from at least 2 cases, got 1"):
         Scale().fit(made(5, 2)[0].rows([0]))
+
+
+def test_a_feature_that_is_mostly_0_is_not_lost_by_its_quartiles():
+    table, _ = made(40, 2)
+    values = table.values.copy()
+    values[:, 0] = np.arange(40) % 5 == 0
+    found = Scale("robust").fit(table.with_values(values)).transform(table.with_values(values))
+    np.testing.assert_allclose(found.values[:, 0], values[:, 0] / values[:, 0].std())

@@ -27,7 +27,8 @@ class Scale(Step):
 
     Attributes:
         method: Mean and standard deviation; median and quartile distance (divided by 1.349, so
-            that it is the standard deviation of normal values); or least value and range.
+            that it is the standard deviation of normal values; where the quartiles are equal, as of
+            a feature that is mostly 0, the standard deviation itself); or least value and range.
         features_: Seen in training.
         centre_: (features,) taken away.
         spread_: (features,) divided by.
@@ -88,6 +89,7 @@ def _centre_and_spread(values: Floats, method: str) -> tuple[Floats, Floats]:
     quantile = np.quantile if full else np.nanquantile
     if method == "robust":
         low, middle, high = quantile(values, (0.25, 0.5, 0.75), axis=0)
-        return middle, (high - low) / _NORMAL_IQR
+        sd = (np.std if full else np.nanstd)(values, axis=0)
+        return middle, np.where(high > low, (high - low) / _NORMAL_IQR, sd)
     low, high = quantile(values, (0.0, 1.0), axis=0)
     return low, high - low
