@@ -192,3 +192,23 @@ def test_one_feature_is_enough(cls):
     values, target = small()
     found = cls().fit(values[:, :1], target).predict(values[:, :1])
     assert found[values[:, 0].argmax(), 0] > found[values[:, 0].argmin(), 0]
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_a_machine_refuses_squares_that_are_no_numbers(scale):
+    values, target = small()
+    with pytest.raises(IntensityError, match=r"spread near 1, got means .* put Scale before it"):
+        Svm().fit(values * scale, target)
+
+
+def test_a_straight_machine_refuses_features_far_from_zero():
+    values, target = small()
+    with pytest.raises(IntensityError, match="near 0 with a spread near 1"):
+        Svm("linear").fit(values + 1e9, target)
+
+
+@pytest.mark.parametrize("cls", [Lasso, Ridge, ElasticNet])
+def test_a_grid_of_tiny_features_asks_for_a_scale(cls):
+    values, target = small()
+    with pytest.raises(ConfigError, match=r"must have a spread near 1.*put Scale before it"):
+        cls().grid(values * 1e-13, target)

@@ -362,3 +362,23 @@ def test_a_forest_of_three_hundred_trees_saves_below_two_megabytes(data_dir):
     np.savez(file, **model.state()["nodes_"], shares=model.shares_)
     assert len(file.getvalue()) < 2_000_000
     assert len(model.nodes_["start"]) == 300
+
+
+@pytest.mark.parametrize("cls", [Discriminant, Svm, Ridge, Lasso, NaiveBayes, Neighbours])
+def test_how_far_features_are_from_zero_does_not_matter(cls):
+    table, target = made(60, 3, seed=4)
+    near = cls().fit(table.values, target).predict(table.values)
+    away = np.round(table.values * 2**20) / 2**20 + 2.0**26  # exact in float64
+    far = cls().fit(away, target).predict(away)
+    np.testing.assert_allclose(far, near, atol=1e-4)
+
+
+@pytest.mark.parametrize("cls", [Lasso, Ridge, ElasticNet])
+@pytest.mark.parametrize("kind", ["binary", "number"])
+def test_features_that_are_all_constant_leave_the_share_of_events(cls, kind):
+    _, target = made(40, 3, seed=4, kind=kind)
+    values = np.full((40, 3), 0.1)
+    model = cls()
+    said = model.fit(values, target).predict(values)
+    np.testing.assert_allclose(said, target.values.mean(), rtol=1e-9)
+    assert model.grid(values, target) == ({},)

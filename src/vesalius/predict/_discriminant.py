@@ -72,8 +72,11 @@ class Discriminant(Estimator):
             own += share * shrunk * level * spread**2
             rows.append(np.sqrt(share * (1 - shrunk) / len(part)) * scaled * spread)
         own = np.maximum(own, 1e-9 * max(float(own.max()), 1e-30))
-        self.weights_ = _divided(means, own, np.concatenate(rows))
-        self.intercepts_ = np.log(shares) - 0.5 * (means * self.weights_).sum(axis=1)
+        middle = shares @ means  # means far away would lose their digits
+        apart = means - middle
+        self.weights_ = _divided(apart, own, np.concatenate(rows))
+        pulls = ((0.5 * apart + middle) * self.weights_).sum(axis=1)
+        self.intercepts_ = np.log(shares) - pulls
         self.spread_ = values.std(axis=0)
         return self
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
+from vesalius.errors import ConfigError
 from vesalius.predict._checks import (
     Ints,
     case_weights,
@@ -34,6 +35,8 @@ ClassWeight = Literal["none", "balanced"]
 _KINDS: tuple[Kind, ...] = ("binary", "classes", "number")
 TRIED = 25
 """Weights on a path of a lasso."""
+LEAST = 1e-12
+"""The smallest weight that is told from none."""
 SHORTEST = 0.02
 """The smallest of them, in units of the largest."""
 
@@ -247,9 +250,7 @@ class Ridge(Estimator):
     def grid(self, values: Floats, target: Target) -> tuple[dict[str, Any], ...]:
         """Give weights from 10 down to 1/100 000 of the largest variance along any direction."""
         top = float(np.linalg.norm(values - values.mean(axis=0), 2) ** 2) / len(values)
-        if not top > 0:
-            return ({},)
-        return tuple({"weight": float(w)} for w in np.geomspace(10 * top, 1e-5 * top, 19))
+        return _falling(values, 10 * top, 1e-5 * top, 19)
 
     def path(
         self,
@@ -266,7 +267,7 @@ _Penalised = Lasso | ElasticNet | Ridge
 
 
 def _penalties(model: _Penalised) -> tuple[float, float]:
-    check_setting("weight", model.weight, 1e-12)
+    check_setting("weight", model.weight, LEAST)
     mix = 1.0
     if not isinstance(model, Lasso):
         mix = model.mix if isinstance(model, ElasticNet) else 0.0
@@ -386,6 +387,17 @@ def _lasso_grid(
 ) -> tuple[dict[str, Any], ...]:
     truth, _ = truth_of(target)
     top = largest_weight(values, truth, case_weights(target, class_weight)) / max(mix, 1e-3)
-    if not top > 0:
+    return _falling(values, top, SHORTEST * top, TRIED)
+
+
+def _falling(values: Floats, high: float, low: float, count: int) -> tuple[dict[str, Any], ...]:
+    """Give weights from high to low; the weight as it is where no feature can have an effect."""
+    if not np.ptp(values, axis=0).any() or not high > 0:
         return ({},)
-    return tuple({"weight": float(w)} for w in np.geomspace(top, SHORTEST * top, TRIED))
+    if low < LEAST:
+        raise ConfigError(
+            f"features of a linear model must have a spread near 1, the largest here is "
+            f"{values.std(axis=0).max():.3g}, so that its weight would be {low:.3g}: put Scale "
+            "before it"
+        )
+    return tuple({"weight": float(w)} for w in np.geomspace(high, low, count))

@@ -105,7 +105,9 @@ def penalised_path(
     problem = _Problem(columns, truth, case_weight, rule.loss)
     b, score = problem.start()
     slope = problem.slopes(score)[0]
-    enough = rule.tol * max(np.abs(columns @ slope.T).max(initial=0.0), 1e-12)
+    # the intercept is never better than rounding, however small the slopes of the features are
+    rounding = 1e-14 * float(np.abs(slope).sum())
+    enough = max(rule.tol * float(np.abs(columns @ slope.T).max(initial=0.0)), rounding)
     weights = np.zeros((len(penalties), *b[:, :-1].shape))
     intercepts = np.zeros((len(penalties), len(b)))
     for k, (l1, l2) in enumerate(penalties):

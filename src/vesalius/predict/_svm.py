@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from vesalius.errors import RegionError
+from vesalius.errors import IntensityError, RegionError
 from vesalius.predict._checks import (
     Ints,
     check_cases,
@@ -22,6 +22,9 @@ from vesalius.predict._logistic_path import PathRule, penalised_path
 from vesalius.predict._table import Floats
 from vesalius.predict._target import Target
 from vesalius.predict._trees import ClassWeight, in_order, remember_classes, weight_of
+
+_FAR = 1e6
+"""Mean of a feature, in units of the spread, from which on a straight kernel loses its digits."""
 
 
 @final
@@ -81,6 +84,7 @@ class Svm(Estimator):
         """Learn; see :meth:`Estimator.fit`.
 
         Raises:
+            IntensityError: Features are so large or so small that their squares are no numbers.
             RegionError: A class has one case only, so that no fold can hold it out.
         """
         check_training(self, values, target)
@@ -89,9 +93,17 @@ class Svm(Estimator):
         self.spread_ = values.std(axis=0)
         spread = float(values.var())
         bent = self.kernel == "rbf"
+        far = float(np.abs(values.mean(axis=0)).max())
+        if spread and (not 1e-100 < spread < 1e100 or (not bent and far > _FAR * spread**0.5)):
+            raise IntensityError(
+                f"features of Svm must be near 0 with a spread near 1, got means up to {far:.3g} "
+                f"and a variance of {spread:.3g}: put Scale before it"
+            )
         self.gamma_ = (self.gamma or 1 / (values.shape[1] * (spread or 1.0))) if bent else 0.0
         remember_classes(self, target)
-        machines, self.link_ = self._machines(values, target)
+        # distances far from zero would lose their digits
+        near = values - values.mean(axis=0) if bent else values
+        machines, self.link_ = self._machines(near, target)
         self.bias_ = np.array([float(one.intercept_[0]) for one in machines])
         if bent:
             used = np.unique(np.concatenate([one.support_ for one in machines]))
@@ -170,10 +182,12 @@ class Svm(Estimator):
         """
         check_fitted(self, "vectors_")
         check_cases(self, values, len(self.spread_))
-        alike = values @ self.vectors_.T
-        if self.gamma_:
-            squares = (values**2).sum(axis=1)[:, None] + (self.vectors_**2).sum(axis=1)
-            alike = np.exp(-self.gamma_ * (squares - 2 * alike))
+        if not self.gamma_:
+            return np.asarray(values @ self.vectors_.T @ self.dual_.T + self.bias_)
+        middle = self.vectors_.mean(axis=0)
+        one, other = values - middle, self.vectors_ - middle
+        squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)
+        alike = np.exp(-self.gamma_ * (squares - 2 * one @ other.T))
         return np.asarray(alike @ self.dual_.T + self.bias_)
 
     def predict(self, values: Floats) -> Floats:
