@@ -29,6 +29,16 @@ def with_values(one, values):
     return Table(one.cases, one.features, values, one.columns)
 
 
+class TestConcentration:
+    def test_noise_in_many_directions_is_told(self):
+        found = similar(table(60, 400), "case003", k=3)
+        assert any("Nearest neighbours mean little here" in text for text in found.remarks)
+
+    def test_few_features_are_let_alone(self):
+        found = similar(table(60, 2), "case003", k=3)
+        assert not any("Nearest neighbours mean little" in text for text in found.remarks)
+
+
 class TestNeighbours:
     @pytest.mark.parametrize("metric", METRICS)
     def test_gives_as_many_as_asked_nearest_first_and_never_the_case_itself(self, metric):

@@ -7,13 +7,17 @@ from typing import final
 
 import numpy as np
 
+from vesalius.predict._concentration import concentration
 from vesalius.predict._description import Description
+from vesalius.predict._embed_quality import MOST
 from vesalius.predict._index import Nearest
 from vesalius.predict._likeness import Likeness, Neighbour, Shared, Similar
 from vesalius.predict._spaces import Space
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Bools
 
+LEAST_POINTS = 20
+"""Different cases from which on it is said whether distances tell them apart."""
 SHOWN = 3
 """Features that are named as alike and as unlike."""
 COPY = 1e-6
@@ -184,6 +188,7 @@ def _remarks(found: Found, usual: Usual, percentile: float, likeness: Likeness) 
             f"{case!r} stands alone: {percentile:.0f} % of the cases have a nearer neighbour than "
             "it has. The nearest cases are not near."
         )
+    yield from _of_space(found)
     yield from _of_gaps(found)
     if likeness.metric == "learned":
         yield (
@@ -195,6 +200,17 @@ def _remarks(found: Found, usual: Usual, percentile: float, likeness: Likeness) 
             f"The search was approximate and finds {usual.recall:.1%} of the true neighbours, "
             f"measured on {usual.nearest.size} cases."
         )
+
+
+def _of_space(found: Found) -> Iterator[str]:
+    """Say where distances hardly tell cases apart."""
+    points = found.space.points
+    if len(points) > MOST:
+        points = points[np.linspace(0, len(points) - 1, MOST).astype(np.int64)]
+    if len(np.unique(points, axis=0)) < LEAST_POINTS:
+        return
+    if said := concentration(points).remark:
+        yield said
 
 
 def _of_gaps(found: Found) -> Iterator[str]:
