@@ -11,6 +11,7 @@ from vesalius.errors import ConfigError
 from vesalius.io.tables import write_csv
 from vesalius.predict import Description, as_table, frame_of
 from vesalius.predict.models import (
+    apply_model,
     default_recipe,
     fit_model,
     recalibrated_validation,
@@ -54,6 +55,17 @@ class TestTableFor:
         table, description = table_for(model, tmp_path / "t.csv", outcome=False)
         assert description.outcome == ""
         assert table.features == model.fitted.wanted
+
+    def test_a_feature_that_no_case_has_is_a_gap_of_each(self, model, tmp_path):
+        write_csv(tmp_path / "t.csv", frame(seed=1)[:1].assign(f01=float("nan")))
+        table, _ = table_for(model, tmp_path / "t.csv", outcome=False)
+        assert np.isnan(table.values).tolist() == [[False, True, False, False, False]]
+        assert np.isfinite(apply_model(model, table).scores).all()
+
+    def test_refuses_a_feature_of_texts(self, model, tmp_path):
+        write_csv(tmp_path / "t.csv", frame(seed=1)[:2].assign(f01=["", "1,5"]))
+        with pytest.raises(ConfigError, match="'f01' holds text such as '1,5': write it with a"):
+            table_for(model, tmp_path / "t.csv", outcome=False)
 
     def test_refuses_a_table_without_the_outcome(self, model, tmp_path):
         write_csv(tmp_path / "t.csv", frame(seed=1).drop(columns="dead"))

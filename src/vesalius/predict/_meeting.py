@@ -1,10 +1,10 @@
 """Meeting: a model and a table that it has not seen, or has: which columns, which cases."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vesalius.errors import ConfigError
 from vesalius.io.tables import read_note, read_rows
@@ -14,10 +14,11 @@ from vesalius.predict._model import Model
 from vesalius.predict._read import as_table, table_file
 from vesalius.predict._table import Table
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def table_for(
-    model: Model, path: str | Path, *, outcome: bool = True
-) -> tuple[Table, Description]:
+
+def table_for(model: Model, path: str | Path, *, outcome: bool = True) -> tuple[Table, Description]:
     """Read a table that a model is to meet.
 
     Args:
@@ -30,7 +31,7 @@ def table_for(
         table has its columns.
 
     Raises:
-        ConfigError: The outcome or a feature is absent.
+        ConfigError: The outcome or a feature is absent, or a feature holds text.
         FormatError: The file is no table.
     """
     path = table_file(path)
@@ -39,15 +40,31 @@ def table_for(
     asked = model.description.outcome
     if outcome and description.outcome != asked:
         raise ConfigError(
-            f"the table must have the outcome of the model, {asked!r}, it has not: to predict cases "
-            "whose outcome is not known use 'vesalius predict apply'"
+            f"the table must have the outcome of the model, {asked!r}, it has not: to predict "
+            "cases whose outcome is not known use 'vesalius predict apply'"
         )
     if outcome and description.kind != model.description.kind:
         raise ConfigError(
             f"the table must have the times of the model, {model.description.time!r}, it has not: "
             "add the column"
         )
+    frame = _numbers(frame, model.fitted.wanted)
     return as_table(frame, description, note=note).select(model.fitted.wanted), description
+
+
+def _numbers(frame: "pd.DataFrame", wanted: Sequence[str]) -> "pd.DataFrame":
+    """Take a feature that no case has as a gap of each; a file does not say that it is a number."""
+    there = [name for name in wanted if name in frame and frame[name].dtype.kind not in "fiub"]
+    blank = {}
+    for name in there:
+        said = [text for text in frame[name].tolist() if text != ""]
+        if said:
+            raise ConfigError(
+                f"a feature must be a number, {name!r} holds text such as {said[0][:30]!r}: write "
+                "it with a point, or leave the cell empty where there is no value"
+            )
+        blank[name] = float("nan")
+    return frame.assign(**blank) if blank else frame
 
 
 def seen_cases(model: Model, table: Table) -> tuple[str, ...]:
