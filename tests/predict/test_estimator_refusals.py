@@ -212,3 +212,18 @@ def test_a_grid_of_tiny_features_asks_for_a_scale(cls):
     values, target = small()
     with pytest.raises(ConfigError, match=r"must have a spread near 1.*put Scale before it"):
         cls().grid(values * 1e-13, target)
+
+
+@pytest.mark.parametrize("cls", [Tree, Forest])
+def test_trees_refuse_what_single_precision_does_not_hold(cls):
+    values, target = small()
+    with pytest.raises(IntensityError, match=rf"of {cls.__name__} must be within 3.4e\+38"):
+        cls().fit(values * 1e40, target)
+
+
+@pytest.mark.parametrize("cls", [Tree, Forest])
+@pytest.mark.filterwarnings("error")
+def test_trees_answer_for_a_case_that_is_far_away(cls):
+    values, target = small()
+    model = cls().fit(values, target)
+    np.testing.assert_array_equal(model.predict(values * 1e45), model.predict(values * 1e30))

@@ -22,6 +22,7 @@ from vesalius.predict._trees import (
     ClassWeight,
     Nodes,
     asked,
+    check_single,
     in_order,
     packed,
     remember_classes,
@@ -74,6 +75,7 @@ class Forest(Estimator):
 
         check_training(self, values, target)
         self._check_settings()
+        check_single(self, values)
         values, target = in_order(values, target)
         number = target.kind == "number"
         rule = {

@@ -13,7 +13,7 @@ from vesalius.predict._learned import Estimator, learned
 from vesalius.predict._survival_checks import check_survival, check_times, steps_at
 from vesalius.predict._table import Floats
 from vesalius.predict._target import Target
-from vesalius.predict._trees import Nodes, asked, compact, in_order
+from vesalius.predict._trees import Nodes, asked, check_single, compact, in_order
 
 
 @final
@@ -63,6 +63,7 @@ class SurvivalForest(Estimator):
         for name, low, high in (("trees", 1, 10_000), ("leaf", 1, np.inf), ("depth", 0, np.inf)):
             check_setting(name, getattr(self, name), low, high)
         check_setting("share", self.share, 0, 1)
+        check_single(self, values)
         ordered, truth = in_order(values, target)
         grown = self._grown(ordered, truth)
         found = [one.tree_ for one in grown.estimators_]

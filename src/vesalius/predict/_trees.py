@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, final, no_type_check
 
 import numpy as np
 
-from vesalius.errors import FormatError
+from vesalius.errors import FormatError, IntensityError
 from vesalius.ops._jit import kernel
 from vesalius.predict._checks import (
     Ints,
@@ -26,6 +26,7 @@ from vesalius.predict._target import Target
 
 ClassWeight = Literal["none", "balanced"]
 Nodes = dict[str, np.ndarray]
+SINGLE = float(np.finfo(np.float32).max)
 
 
 @final
@@ -73,6 +74,7 @@ class Tree(Estimator):
             "min_samples_leaf": self.leaf,
             "random_state": self.seed,
         }
+        check_single(self, values)
         values, target = in_order(values, target)
         if target.kind == "number":
             grown = DecisionTreeRegressor(**rule).fit(values, target.values)
@@ -101,6 +103,23 @@ class Tree(Estimator):
     def grid(self, values: Floats, target: Target) -> tuple[dict[str, Any], ...]:
         """Give depths from one question up."""
         return tuple({"depth": depth} for depth in (1, 2, 3, 4, 6))
+
+
+def check_single(model: Estimator, values: Floats) -> None:
+    """Refuse values beyond single precision, in which trees are grown.
+
+    Args:
+        model: What learns.
+        values: (cases, features).
+
+    Raises:
+        IntensityError: A value is too large.
+    """
+    if np.abs(values).max(initial=0.0) > SINGLE:
+        raise IntensityError(
+            f"features of {type(model).__name__} must be within {SINGLE:.3g}, got "
+            f"{np.abs(values).max():.3g}: put Scale before it"
+        )
 
 
 def weight_of(class_weight: str) -> str | None:
@@ -259,7 +278,8 @@ def asked(values: Floats, nodes: Nodes) -> Floats:
     Returns:
         (cases, outputs): the sum over the trees.
     """
-    single = np.ascontiguousarray(values, dtype=np.float32)
+    # what lies beyond is beyond every threshold
+    single = np.ascontiguousarray(np.clip(values, -SINGLE, SINGLE), dtype=np.float32)
     found: Floats = _asked(
         single,
         (nodes["start"], nodes["feature"], nodes["below"], nodes["above"]),
