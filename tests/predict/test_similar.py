@@ -110,7 +110,7 @@ class TestNeighbours:
 
         def agreeing(metric):
             total = 0
-            for row in range(0, 120, 12):
+            for row in range(0, 120, 6):
                 found = similar(one, one.cases[row], likeness=Likeness(metric), description=said)
                 own = f"{target.values[row]:g}"
                 total += sum(x.outcome == own for x in found.neighbours)

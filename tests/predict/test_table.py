@@ -218,6 +218,13 @@ class TestRead:
         np.testing.assert_array_equal(back.values, table.values)
         assert back.reasons == table.reasons
 
+    def test_a_patient_once_each_does_not_take_the_place_of_a_case(self, tmp_path):
+        table, _ = made(6, 2)
+        write_csv(tmp_path / "t.csv", frame_of(table))
+        assert (
+            read_table(tmp_path / "t.csv", Description(confounders=("age",))).cases == table.cases
+        )
+
     def test_cases_that_no_column_names_are_written(self):
         table = as_table(FRAME.drop(columns="subject"), ASKED)
         assert frame_of(table)["case"].tolist() == ["row1", "row2", "row3", "row4"]

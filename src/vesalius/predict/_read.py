@@ -180,13 +180,14 @@ def frame_of(table: Table) -> "pd.DataFrame":
         table: The table.
 
     Returns:
-        One row for each case. Where no column names the cases, ``case`` does; reasons of gaps stand
-        in ``reason`` as ``feature: why``, joined by semicolons.
+        One row for each case. Where no column would name the cases as they are named, ``case``
+        does; reasons of gaps stand in ``reason`` as ``feature: why``, joined by semicolons.
     """
     import pandas as pd
 
     frame = table.columns.copy()
-    if not _case_column(frame):
+    if not _case_column(frame) or _cases(frame, PLAIN) != table.cases:
+        frame = frame.drop(columns="case", errors="ignore")
         frame.insert(0, "case", list(table.cases))
     by_case: dict[str, list[str]] = {}
     for (case, feature), why in table.reasons.items():
