@@ -168,7 +168,7 @@ def write_parquet(
         text = json.dumps(dict(note), sort_keys=True, separators=(",", ":"))
         table = table.replace_schema_metadata({_KEY: text.encode()})
     out = io.BytesIO()
-    pyarrow.parquet.write_table(table, out, compression="zstd")
+    pyarrow.parquet.write_table(table, out, compression="zstd", write_page_checksum=True)
     with atomic_write(path) as file:
         file.write(out.getvalue())
 
@@ -195,7 +195,7 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
             size = sum(
                 file.metadata.row_group(k).total_byte_size for k in range(file.num_row_groups)
             )
@@ -327,17 +327,16 @@ def _plain(cell: str) -> str:
 
 
 def _cells(column: "pd.Series") -> list[str]:
-    if column.dtype.kind in "fiub":
-        if column.dtype.kind == "f":
-            return ["" if v != v else repr(float(v)) for v in column.tolist()]
-        return [str(int(v)) for v in column.tolist()]
-    return ["" if v is None or v != v else safe_cell(str(v)) for v in column.tolist()]
+    says = {"f": lambda v: repr(float(v)), **dict.fromkeys("iub", lambda v: str(int(v)))}
+    say = says.get(column.dtype.kind, lambda v: safe_cell(str(v)))
+    gone = column.isna().tolist()
+    return ["" if none else say(v) for v, none in zip(column.tolist(), gone, strict=True)]
 
 
 def _array(column: "pd.Series") -> Any:
     import pyarrow
 
+    cells = list(zip(column.tolist(), column.isna().tolist(), strict=True))
     if column.dtype.kind in "fiub":
-        return pyarrow.array([None if v != v else float(v) for v in column.tolist()], "double")
-    texts = ["" if v is None or v != v else str(v) for v in column.tolist()]
-    return pyarrow.array(texts, pyarrow.string())
+        return pyarrow.array([None if none else float(v) for v, none in cells], "double")
+    return pyarrow.array(["" if none else str(v) for v, none in cells], pyarrow.string())

@@ -1,6 +1,8 @@
 """Queries see the three tables of a cohort, and nothing else of the machine."""
 
+import shutil
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -168,3 +170,28 @@ def test_without_duckdb_the_extra_is_named(out, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ExtraError, match=r"pip install 'vesalius\[tables\]'"):
         query(out, "select 1")
+
+
+def test_no_damage_to_a_table_gives_other_numbers(out, tmp_path):
+    """One byte changed, at many places: the same answer, or an error that says so."""
+    out = Path(shutil.copytree(out, tmp_path / "copy"))
+    wrong = []
+    for file, ask in (("wide.parquet", "select * from wide"), ("cases.parquet", "from cases")):
+        path = out / file
+        whole, expected = path.read_bytes(), query(out, ask)
+        refused = 0
+        for place in range(4, len(whole) - 1, max(1, len(whole) // 60)):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+            try:
+                if not query(out, ask).equals(expected):
+                    wrong.append((file, place))
+            except FormatError as error:
+                refused += "must be whole" in str(error)
+        path.write_bytes(whole)
+        assert refused > 10
+    assert not wrong
+
+
+def test_refuses_a_query_that_is_no_text(out):
+    with pytest.raises(ConfigError, match="a query must be one that DuckDB can answer"):
+        query(out, "select '\udc80'")

@@ -174,7 +174,9 @@ def _write_long(path: Path, entries: Iterable[tuple[Case, CaseEntry]]) -> None:
     waiting: list[Any] = []
     with (
         atomic_write(path) as file,
-        pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+        pyarrow.parquet.ParquetWriter(
+            file, schema, compression="zstd", write_page_checksum=True
+        ) as writer,
     ):
         for case, entry in entries:
             waiting.append(_long(case, entry, schema))

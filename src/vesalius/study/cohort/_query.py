@@ -17,6 +17,8 @@ VIEWS = {"features": FEATURES, "wide": WIDE, "cases": CASES}
 _READING = ("SELECT", "MULTI", "EXPLAIN")
 """Kinds of statements that give a table and change nothing; MULTI is a PIVOT."""
 _SHOWN = 12
+_STREAM = "reading the stream registered as"
+"""What DuckDB says where Arrow cannot read a table."""
 
 _SETTINGS = {
     "python_enable_replacements": "false",
@@ -62,8 +64,18 @@ def query(out: str | Path, sql: str) -> "pd.DataFrame":
                 )
             found: pd.DataFrame = base.execute(sql).df()
             return found
-        except duckdb.Error as error:
+        except (duckdb.Error, TypeError) as error:  # a text that is no Unicode is a TypeError
+            if _STREAM in str(error):
+                name = str(error).partition(_STREAM)[2].split("'")[1]
+                raise _damaged(VIEWS.get(name, name), error) from None
             raise ConfigError(_refused(base, str(error))) from None
+
+
+def _damaged(file: str, error: Exception) -> FormatError:
+    return FormatError(
+        f"the table {file!r} must be whole, it cannot be read ({type(error).__name__}): run "
+        "'vesalius cohort run' again, which writes it from the journal"
+    )
 
 
 def _opened(duckdb: Any, out: Path) -> Any:
@@ -71,6 +83,12 @@ def _opened(duckdb: Any, out: Path) -> Any:
     import pyarrow
     from pyarrow import dataset
 
+    # a page that lost a bit must not pass for other numbers
+    checked = dataset.ParquetFileFormat(
+        default_fragment_scan_options=dataset.ParquetFragmentScanOptions(
+            page_checksum_verification=True
+        )
+    )
     base = duckdb.connect(":memory:", config=_SETTINGS)
     for name, file in VIEWS.items():
         path = out / file
@@ -81,12 +99,10 @@ def _opened(duckdb: Any, out: Path) -> Any:
             )
         try:
             # read by Arrow as far as a query needs it: DuckDB itself may open nothing
-            base.register(name, dataset.dataset(path, format="parquet"))
-        except (OSError, pyarrow.ArrowException) as error:
-            raise FormatError(
-                f"the table {file!r} must be whole, it cannot be read ({type(error).__name__}): "
-                "run 'vesalius cohort run' again, which writes it from the journal"
-            ) from None
+            base.register(name, dataset.dataset(path, format=checked))
+            _columns(base, name)  # names that are no text show only here
+        except (OSError, pyarrow.ArrowException, duckdb.Error) as error:
+            raise _damaged(file, error) from None
     for text in _LOCKS:
         base.execute(text)
     return base
