@@ -145,3 +145,12 @@ def test_adds_up_within_patients():
     assert clusters.sums(np.array([1.0, 2.0, 4.0])).tolist() == [2, 5]
     assert clusters.sums(np.array([[1.0, 0], [2, 1], [4, 1]])).tolist() == [[2, 1], [5, 1]]
     assert clusters.rows(np.array([0, 2])).count == 1
+
+
+def test_cases_whose_patient_is_missing_are_patients_of_their_own():
+    judged = drawn(n=6)
+    asked = table(6, patient=["a", "a", None, "b", None, None])
+    found = clusters_of(judged, table=asked, description=Description(group="patient"))
+    assert found.count == 5
+    assert found.of[0] == found.of[1]
+    assert len(set(found.of[[2, 4, 5]])) == 3

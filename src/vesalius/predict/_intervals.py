@@ -65,15 +65,20 @@ def clusters_of(judged: Judged, *, table: Table, description: Description) -> Cl
     Args:
         judged: The predictions.
         table: The cases.
-        description: ``group`` names the column of patients; without one each case is a patient.
+        description: ``group`` names the column of patients; without one each case is a patient,
+            as is a case whose patient is missing.
 
     Returns:
         The patients.
     """
     found = dense(judged.cases)
     if description.group:
-        names = table.column(description.group).astype(str).to_numpy(dtype=object)
-        found = dense(names[judged.cases].astype(str))
+        given = table.column(description.group)
+        unknown = given.isna().to_numpy()[judged.cases]
+        names = given.astype(str).to_numpy(dtype=object)[judged.cases].astype(str)
+        found = dense(names)
+        if unknown.any():
+            found = dense(np.where(unknown, found.count + judged.cases, found.of))
     return replace(found, widen=overlap(judged, len(table.cases)))
 
 
