@@ -176,7 +176,7 @@ def _check(model: Model, table: Table, other_parameters: bool) -> list[str]:
             raise ConfigError(
                 f"features must be made with the parameters of the model ({model.parameters}), "
                 f"these were made with {table.parameters}: measure again with its configuration, "
-                "or say other_parameters=True if the difference does not matter"
+                "or accept them (--other-parameters) if the difference does not matter"
             )
         remarks.append(
             f"the features were made with other parameters ({table.parameters}) than those of the "

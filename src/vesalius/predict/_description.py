@@ -66,7 +66,7 @@ class Description:
                     "it out of the confounders"
                 )
         if self.kind == "survival" and not self.time:
-            raise ConfigError("survival must have a column of times, got none: name it with time=")
+            raise ConfigError("survival must have a column of times, got none: name it (--time)")
 
     @property
     def named(self) -> tuple[str, ...]:

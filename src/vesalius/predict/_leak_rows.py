@@ -89,7 +89,7 @@ def _alike(table: Table, pairs: Pairs, kind: str) -> Leak:
         text = f"{many} have the same values ({first}): keep one of them, or name their patient."
         return Leak("duplicate", "certain", text, names)
     text = (
-        f"{many} are nearly the same ({first}): if they are one patient, name it with group=; if "
+        f"{many} are nearly the same ({first}): if they are one patient, name it (--group); if "
         "they are copies, keep one."
     )
     return Leak("near_duplicate", "suspect", text, names)
@@ -198,7 +198,7 @@ def _patient_columns(table: Table) -> list[Leak]:
         if twice and len(twice) < len(texts):
             text = (
                 f"The column {name!r} has {len(twice)} values with several cases, and cases of "
-                "one patient may be both in training and in test: name it with group=."
+                "one patient may be both in training and in test: name it (--group)."
             )
             return [Leak("group_split", "certain", text, tuple(twice[:_NAMED]))]
     return []
@@ -214,7 +214,7 @@ def _patient_names(table: Table) -> list[Leak]:
     first = " and ".join(repr(case) for case in alike[0][:2])
     text = (
         f"{len(alike)} patients seem to have several cases, by the names ({first}): add a column "
-        "of patients and name it with group=."
+        "of patients and name it (--group)."
     )
     names = tuple(case for cases in alike for case in cases)[:_NAMED]
     return [Leak("group_split", "suspect", text, names)]

@@ -99,7 +99,8 @@ def read_recipe(path: str | Path, *, kind: Kind = "binary") -> RecipeFile:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"a recipe must be a readable text file, {path.name!r} is not: {type(error).__name__}"
+            f"a recipe must be a readable text file, {path.name!r} is not "
+            f"({type(error).__name__}): check the path"
         ) from error
     return parse_recipe(text, kind=kind)
 

@@ -219,7 +219,7 @@ def _folds(split: Split, target: Target, units: Whole) -> tuple[Part, ...]:
 def _sites(table: Table, description: Description, units: Whole) -> tuple[Part, ...]:
     if not description.site:
         raise ConfigError(
-            "leaving one site out must have a column of sites, got none: name it with site="
+            "leaving one site out must have a column of sites, got none: name it (--site)"
         )
     site = _texts(table, description.site, "site")
     names = sorted(set(site))
@@ -240,7 +240,7 @@ def _in_time(
 ) -> tuple[Part, ...]:
     if not description.date:
         raise ConfigError(
-            "a temporal split must have a column of dates, got none: name it with date="
+            "a temporal split must have a column of dates, got none: name it (--date)"
         )
     date, said = dates_of(table, description.date)
     days = np.unique(date)
