@@ -255,3 +255,21 @@ class TestWhatIsNoNumber:
     def test_semicolons_are_named(self, tmp_path):
         with pytest.raises(FormatError, match=r"cells must be parted by ',', 't\.csv' parts them"):
             self.read(tmp_path, "id;x\n1;2,5\n3;4,5\n")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_every_word_of_pandas_for_a_gap_is_written_as_one(tmp_path, name):
+    frame = pd.DataFrame(
+        {
+            "case": ["a", "b"],
+            "n": pd.array([1, None], "Int64"),
+            "q": pd.array([True, None], "boolean"),
+            "t": pd.array(["x", None], "string"),
+            "o": pd.Series(["x", pd.NA], dtype=object),
+        }
+    )
+    write = write_parquet if name.endswith("parquet") else write_csv
+    write(tmp_path / name, frame)
+    found = read_rows(tmp_path / name)
+    assert found["t"].tolist() == found["o"].tolist() == ["x", ""]
+    np.testing.assert_array_equal(found[["n", "q"]], [[1, 1], [np.nan, np.nan]])

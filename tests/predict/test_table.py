@@ -362,11 +362,12 @@ class TestOddFrames:
                 "q": pd.array([True, None, False], "boolean"),
                 "t": pd.array(["a", None, "b"], "string"),
                 "o": pd.Series(["a", pd.NaT, "b"], dtype=object),
+                "c": pd.Categorical(["a", " ", "b"]),
             }
         )
-        table = as_table(frame, Description(confounders=("n", "q", "t", "o")))
+        table = as_table(frame, Description(confounders=("n", "q", "t", "o", "c")))
         np.testing.assert_array_equal(table.values[:, 0], [1.5, np.nan, 3.0])
-        for name in ("n", "q", "t", "o"):
+        for name in ("n", "q", "t", "o", "c"):
             assert table.columns[name].isna().tolist() == [False, True, False]
             with pytest.raises(IntensityError, match="1 have none"):
                 target_of(table, Description(outcome=name))

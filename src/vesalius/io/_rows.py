@@ -327,10 +327,15 @@ def _plain(cell: str) -> str:
 
 
 def _cells(column: "pd.Series") -> list[str]:
-    says = {"f": lambda v: repr(float(v)), **dict.fromkeys("iub", lambda v: str(int(v)))}
-    say = says.get(column.dtype.kind, lambda v: safe_cell(str(v)))
+    kind = column.dtype.kind
+
+    def said(value: Any) -> str:
+        if kind == "f":
+            return repr(float(value))
+        return str(int(value)) if kind in "iub" else safe_cell(str(value))
+
     gone = column.isna().tolist()
-    return ["" if none else say(v) for v, none in zip(column.tolist(), gone, strict=True)]
+    return ["" if none else said(v) for v, none in zip(column.tolist(), gone, strict=True)]
 
 
 def _array(column: "pd.Series") -> Any:

@@ -208,7 +208,7 @@ def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
         if of.dtype.kind in "iufb" and not isinstance(of.dtype, np.dtype):
             whole = of.dtype.kind == "b" and not of.isna().any()
             of = of.astype(bool if whole else np.float64)
-        elif of.dtype.kind == "O" and not isinstance(of.dtype, pd.CategoricalDtype):
+        elif of.dtype.kind == "O":
             of = of.astype("str" if isinstance(of.dtype, pd.StringDtype) else object)
             of = of.mask(of.isna() | (of.astype(str).str.strip() == ""), np.nan)
         columns[name] = of
