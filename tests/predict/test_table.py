@@ -85,6 +85,11 @@ class TestTable:
         with pytest.raises(ConfigError, match="each case must occur once, got 'a' again"):
             replace(table, cases=("a", "b", "c", "a"))
 
+    def test_a_column_that_is_a_feature_is_named_as_one(self):
+        table = as_table(pd.DataFrame({"x": [1.0, 2.0], "age": [50.0, 60.0]}))
+        with pytest.raises(ConfigError, match="must be no feature, 'age' is one: give it a role"):
+            table.column("age")
+
     def test_refuses_a_feature_twice(self):
         table, _ = made(4, 2)
         with pytest.raises(ConfigError, match="each feature must occur once, got 'f' again"):

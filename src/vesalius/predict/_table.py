@@ -152,8 +152,13 @@ class Table:
             One value for each case.
 
         Raises:
-            ConfigError: There is no such column.
+            ConfigError: There is no such column, or it is a feature.
         """
+        if name in self.features:
+            raise ConfigError(
+                f"a column that a step or a role works with must be no feature, {name!r} is one: "
+                "give it a role in the description (confounders), or leave it out of the features"
+            )
         if name not in self.columns:
             near = ", ".join(repr(str(one)) for one in self.columns.columns[:8]) or "none"
             raise ConfigError(
