@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 from made_tables import made
 
-from vesalius.errors import ConfigError, ExtraError, NetworkError
+from vesalius.errors import ConfigError, ExtraError, FormatError, NetworkError
 from vesalius.predict import Target
 from vesalius.predict import _flower as flower
 from vesalius.predict.federate import Client, Link, Plan, federated_fit, join, serve, train
@@ -287,10 +288,31 @@ def test_a_client_that_is_gone_is_told():
         flower._answer(box, 5.0, "x")
 
 
-@pytest.mark.parametrize("address", ["", "9092", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000"])
+@pytest.mark.parametrize("tensors", [[], [b"a", b"b"]])
+def test_refuses_an_answer_that_is_not_one_message(tensors):
+    box = flower._started(lambda: SimpleNamespace(parameters=SimpleNamespace(tensors=tensors)))
+    with pytest.raises(NetworkError, match=f"with one message, one sent {len(tensors)}"):
+        flower._answer(box, 5.0, "x")
+
+
+def test_refuses_an_answer_that_is_no_message():
+    box = flower._started(lambda: SimpleNamespace(parameters=SimpleNamespace(tensors=[b"junk"])))
+    with pytest.raises(FormatError, match="a message must begin with"):
+        flower._answer(box, 5.0, "x")
+
+
+@pytest.mark.parametrize(
+    "address", ["", "9092", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:9\u00b2"]
+)
 def test_refuses_an_address_that_is_none(address):
     with pytest.raises(ConfigError, match="a link must have an address host:port"):
         Link(address)
+
+
+@pytest.mark.parametrize("wait", [0.0, -1.0, float("nan"), float("inf")])
+def test_refuses_a_wait_that_is_none(wait):
+    with pytest.raises(ConfigError, match="and a positive timeout"):
+        Link(timeout_s=wait)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9092", "hospital.example:9092", "10.0.0.1:80"])

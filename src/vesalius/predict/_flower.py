@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import logging
+import math
 import os
 import queue
 import socket
@@ -48,7 +49,12 @@ class Link:
 
     def __post_init__(self) -> None:
         host, _, port = self.address.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536 or not self.timeout_s > 0:
+        if (
+            not host
+            or not port.isdecimal()
+            or not 0 < int(port) < 65536
+            or not (0 < self.timeout_s < math.inf)
+        ):
             raise ConfigError(
                 "a link must have an address host:port and a positive timeout, got "
                 f"{self.address!r} and {self.timeout_s}: such as 127.0.0.1:9092"
@@ -87,7 +93,7 @@ def serve(task: Callable[[Channel], Found], *, clients: int, link: Link) -> Foun
     from flwr.server import History, Server, ServerConfig, SimpleClientManager, start_server
 
     done: list[Found] = []
-    failed: list[VesaliusError] = []
+    failed: list[Exception] = []
 
     class Training(Server):  # type: ignore[misc]
         """Flower's server, whose training is ours."""
@@ -96,7 +102,7 @@ def serve(task: Callable[[Channel], Found], *, clients: int, link: Link) -> Foun
             """Train; a failure is kept, so that clients are sent home first."""
             try:
                 done.append(task(_channel(self.client_manager(), clients, link.timeout_s)))
-            except VesaliusError as error:
+            except Exception as error:  # whatever it is: clients would wait for ever
                 failed.append(error)
             return History(), 0.0
 
@@ -244,7 +250,13 @@ def _answer(box: _Box, timeout_s: float, ask: str) -> Message:
             f"every client must stay until the end, one left before it answered {ask!r} "
             f"({type(error).__name__}): see why it ended, and train anew"
         ) from error
-    return unpack(result.parameters.tensors[0])
+    tensors = result.parameters.tensors
+    if len(tensors) != 1:
+        raise NetworkError(
+            f"every client must answer {ask!r} with one message, one sent {len(tensors)}: all must "
+            "run the same version of vesalius"
+        )
+    return unpack(tensors[0])
 
 
 def _certificates(link: Link) -> tuple[bytes, bytes, bytes] | None:

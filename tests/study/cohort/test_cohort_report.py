@@ -8,6 +8,7 @@ import pytest
 from cohort_tables import FEATURES, made_tables, write_state, write_tables
 
 from vesalius.errors import ConfigError, FormatError
+from vesalius.io.tables import read_rows, write_parquet
 from vesalius.study.cohort._report import write_report
 from vesalius.study.cohort._report_charts import feature_charts, other_charts
 from vesalius.study.cohort._report_page import cohort_page, key_features
@@ -295,3 +296,34 @@ def test_a_lost_record_leaves_the_page(tmp_path):
     assert tell(out).record == {}
     (out / "provenance.json").write_text("[1]")
     assert tell(out).record == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"features": ["nope"]}, "it lacks 'nope'"),
+        ({"features": "stat_mean"}, "its note names no features and units"),
+        ({"units": [1]}, "its note names no features and units"),
+    ],
+)
+def test_refuses_a_note_that_is_none(tmp_path, change, told):
+    frame, note = made_tables(tmp_path)
+    with pytest.raises(FormatError, match=f"must be as 'vesalius cohort run' wrote them, {told}"):
+        told_of(tmp_path, frame, note | change)
+
+
+def test_refuses_tables_that_were_changed(tmp_path):
+    frame, note = made_tables(tmp_path)
+    with pytest.raises(FormatError, match="it lacks 'reason'"):
+        told_of(tmp_path, frame.drop(columns="reason"), note)
+    with pytest.raises(FormatError, match="'stat_mean' holds texts"):
+        told_of(tmp_path, frame.assign(stat_mean="much"), note)
+    out = write_tables(tmp_path / "cut", frame, note)
+    write_parquet(out / "cases.parquet", read_rows(out / "cases.parquet").drop(columns="cause"))
+    with pytest.raises(FormatError, match=r"cases.parquet lacks 'cause'"):
+        tell(out)
+
+
+def test_refuses_a_feature_as_a_batch(tmp_path):
+    with pytest.raises(ConfigError, match="must be a column of the manifest, got 'stat_mean'"):
+        told_of(tmp_path, batch="stat_mean")

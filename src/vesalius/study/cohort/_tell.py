@@ -163,10 +163,11 @@ def tell(out: Path, *, batch: str = "") -> Told:
                 f"a folder must be that of a cohort, {out.name!r} holds no {name}: run 'vesalius "
                 "cohort run' to its end first"
             )
-    wide, note = read_rows(out / WIDE), read_note(out / WIDE)
+    wide, cases, note = read_rows(out / WIDE), read_rows(out / CASES), read_note(out / WIDE)
+    _check_written(wide, cases, note)
     features = tuple(note.get("features", ()))
-    if batch and batch not in wide.columns:
-        known = [str(n) for n in wide.columns if n not in features]
+    known = [str(n) for n in wide.columns if n not in features]
+    if batch and batch not in known:
         raise ConfigError(
             f"the batch must be a column of the manifest, got {batch!r}: there are "
             f"{', '.join(known)}"
@@ -175,7 +176,7 @@ def tell(out: Path, *, batch: str = "") -> Told:
     units = {name: _several(unit) for name, unit in note.get("units", {}).items()}
     return Told(
         out.name or "cohort",
-        read_rows(out / CASES),
+        cases,
         wide,
         features,
         units,
@@ -186,6 +187,26 @@ def tell(out: Path, *, batch: str = "") -> Told:
         tuple(_shift(wide, group, features, batch) for group in groups) if batch else (),
         _record(out),
     )
+
+
+def _check_written(wide: "pd.DataFrame", cases: "pd.DataFrame", note: Mapping[str, object]) -> None:
+    """Refuse tables that no run has written as they are."""
+    features, units = note.get("features", []), note.get("units", {})
+    found = set(wide.columns)
+    faults = []
+    if not isinstance(features, list) or not isinstance(units, dict):
+        faults.append("its note names no features and units")
+    elif absent := [str(n) for n in (*_BY, "case", "reason", *features) if n not in found]:
+        faults.append(f"it lacks {absent[0]!r}")
+    elif len(wide) and (text := [n for n in features if wide[n].dtype.kind != "f"]):
+        faults.append(f"{text[0]!r} holds texts")
+    if absent := [name for name in ("case", "status", "cause") if name not in cases.columns]:
+        faults.append(f"{CASES} lacks {absent[0]!r}")
+    if faults:
+        raise FormatError(
+            f"{WIDE} and {CASES} must be as 'vesalius cohort run' wrote them, {faults[0]}: run it "
+            "again, which writes them from the journal"
+        )
 
 
 def robust_z(values: Floats) -> Floats:
