@@ -115,7 +115,7 @@ def test_refuses_outcomes_that_are_not_finite(cls):
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        (Lasso(weight=0.0), "weight must be from 1e-12 to inf, got 0"),
+        (Lasso(weight=0.0), "weight must be from 1e-100 to inf, got 0"),
         (Lasso(weight=float("nan")), "weight must be from .* got nan"),
         (Lasso(steps=0), "steps must be from 1"),
         (Lasso(tol=0.0), "tol must be from 1e-12 to 0.01"),

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from asked_tables import asked
 from made_tables import made
 
-from vesalius.errors import ConfigError, ConvergenceError
-from vesalius.predict import Description, Recipe, Table, Target, Threshold, Tuning
+from vesalius.errors import ConfigError, ConvergenceError, RegionError
+from vesalius.predict import Description, Recipe, Table, Target, Threshold, Tuning, as_table
+from vesalius.predict._cox import Cox
 from vesalius.predict._nested import plan_words, point632plus, run_parts, without_information
 from vesalius.predict._training import Job, train_part, unseen_scores, used_features
 from vesalius.predict.estimators import Lasso
@@ -380,3 +382,35 @@ def test_a_table_of_two_hospitals_is_validated_by_the_other(data_dir, generator)
     estimate = found.card.scores["auc"]
     assert 0.3 < estimate.low < estimate.value < estimate.high < 0.9
     assert any(leak.kind == "fitted_on_all" for leak in found.leaks)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-12])
+def test_a_number_that_is_mostly_zero_is_validated_in_any_unit(unit, generator):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(90, 3)), columns=list("abc"))
+    frame["y"] = np.where(np.arange(90) % 30 == 0, 1.0 + frame["a"], 0.0) * unit
+    description = Description(outcome="y", kind="number")
+    found = validate(
+        as_table(frame, description),
+        description,
+        Recipe((Scale(),), Lasso(), Tuning(folds=2)),
+        split=Split(folds=4),
+        generator=generator,
+    )
+    assert found.card.cases == 90
+    assert 0 < found.card.scores["rmse"].value < unit
+
+
+def test_times_that_are_all_equal_are_not_called_classes(generator):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=list("abc"))
+    frame["y"], frame["time"] = np.arange(60) % 2, 1.0
+    description = Description(outcome="y", kind="survival", time="time")
+    with pytest.raises(RegionError, match="times that differ"):
+        validate(
+            as_table(frame, description),
+            description,
+            Recipe((), Cox()),
+            split=Split(folds=3),
+            generator=generator,
+        )

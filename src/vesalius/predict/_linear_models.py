@@ -35,8 +35,10 @@ ClassWeight = Literal["none", "balanced"]
 _KINDS: tuple[Kind, ...] = ("binary", "classes", "number")
 TRIED = 25
 """Weights on a path of a lasso."""
-LEAST = 1e-12
-"""The smallest weight that is told from none."""
+_LEAST = 1e-100
+"""The smallest weight: that of a number goes with its unit."""
+_LEAST_SPREAD = 1e-10
+"""Below it the slopes of features are lost in the rounding of the intercept."""
 SHORTEST = 0.02
 """The smallest of them, in units of the largest."""
 
@@ -267,7 +269,7 @@ _Penalised = Lasso | ElasticNet | Ridge
 
 
 def _penalties(model: _Penalised) -> tuple[float, float]:
-    check_setting("weight", model.weight, LEAST)
+    check_setting("weight", model.weight, _LEAST)
     mix = 1.0
     if not isinstance(model, Lasso):
         mix = model.mix if isinstance(model, ElasticNet) else 0.0
@@ -394,10 +396,10 @@ def _falling(values: Floats, high: float, low: float, count: int) -> tuple[dict[
     """Give weights from high to low; the weight as it is where no feature can have an effect."""
     if not np.ptp(values, axis=0).any() or not high > 0:
         return ({},)
-    if low < LEAST:
+    spread = float(values.std(axis=0).max())
+    if spread < _LEAST_SPREAD:
         raise ConfigError(
             f"features of a linear model must have a spread near 1, the largest here is "
-            f"{values.std(axis=0).max():.3g}, so that its weight would be {low:.3g}: put Scale "
-            "before it"
+            f"{spread:.3g}: put Scale before it"
         )
     return tuple({"weight": float(w)} for w in np.geomspace(high, low, count))

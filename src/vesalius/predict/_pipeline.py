@@ -185,7 +185,7 @@ def _check(recipe: Recipe, table: Table, target: Target) -> None:
             f"{type(estimator).__name__} predicts {', '.join(estimator.kinds)}, got an outcome "
             f"of kind {target.kind!r}: choose another estimator"
         )
-    if target.classes and len(np.unique(target.values)) < 2:
+    if target.kind in ("binary", "classes") and len(np.unique(target.values)) < 2:
         raise RegionError(
             f"the training cases must hold at least two classes, got {len(target.values)} cases "
             f"of one of {', '.join(target.classes)}: give cases of another class"

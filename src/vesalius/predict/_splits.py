@@ -204,7 +204,9 @@ def _deal(counts: Floats, fold: Whole, order: Whole, held: Floats) -> None:
 def _folds(split: Split, target: Target, units: Whole) -> tuple[Part, ...]:
     found = []
     strata = target.strata
-    thin = target.kind == "number" and len(units) < 6 * split.folds
+    thin = target.kind == "number" and (
+        len(units) < 6 * split.folds or np.unique(strata, return_counts=True)[1].min() < split.folds
+    )
     if split.method != "stratified" or thin:  # thirds of few numbers cannot be balanced
         strata = np.zeros(len(units), dtype=np.int64)
     for repeat in range(split.repeats):

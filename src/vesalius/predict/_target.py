@@ -11,6 +11,8 @@ from vesalius.predict._description import Kind
 from vesalius.predict._table import Floats
 
 Bools = NDArray[np.bool_]
+_FEWEST = 5
+"""Numbers that a third must hold to be balanced between folds."""
 
 
 @final
@@ -43,5 +45,8 @@ class Target:
             return self.events.astype(np.int64)
         if self.kind == "number":
             edges = np.quantile(self.values, (1 / 3, 2 / 3))
-            return np.searchsorted(edges, self.values).astype(np.int64)
+            third = np.searchsorted(edges, self.values).astype(np.int64)
+            # of values that are mostly equal there is no third to be balanced
+            few = np.bincount(third)[np.unique(third)].min() < _FEWEST
+            return np.zeros_like(third) if few else third
         return self.values.astype(np.int64)
