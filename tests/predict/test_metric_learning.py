@@ -210,6 +210,13 @@ def test_a_bent_map_parts_what_no_linear_one_can():
     assert bent > share_of_own(Mahalanobis(), ringed()) - 0.02
 
 
+@pytest.mark.parametrize("step", [Mahalanobis(), Mahalanobis("nca"), Embedding()])
+def test_of_no_feature_nothing_is_learned(step):
+    table, target = made(30, 2)
+    none = table.select(())
+    assert step.fit(none, target).transform(none).values.shape == (30, 0)
+
+
 def test_refuses_settings_out_of_range():
     table, target = made(40, 5)
     for changed in ({"weight": -1.0}, {"steps": -1}):

@@ -132,7 +132,7 @@ class Mahalanobis(Step):
 
         size = values.shape[1]
         start = np.eye(size)
-        if not steps:
+        if not steps or not size:
             return start
         loss = self._loss(values, classes)
 
