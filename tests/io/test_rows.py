@@ -1,6 +1,7 @@
 """Tables of cases: read strictly, written so that nothing can run, equal after a round trip."""
 
 import gzip
+import tracemalloc
 from decimal import Decimal
 
 import numpy as np
@@ -273,3 +274,15 @@ def test_every_word_of_pandas_for_a_gap_is_written_as_one(tmp_path, name):
     found = read_rows(tmp_path / name)
     assert found["t"].tolist() == found["o"].tolist() == ["x", ""]
     np.testing.assert_array_equal(found[["n", "q"]], [[1, 1], [np.nan, np.nan]])
+
+
+def test_a_small_table_is_read_in_little_memory(tmp_path):
+    """Of the machine, too: a limit on memory counts what is set aside, used or not."""
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    read_rows(path)
+    tracemalloc.start()
+    assert read_rows(path)["b"].tolist() == [2.0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20

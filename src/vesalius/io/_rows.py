@@ -30,6 +30,7 @@ _LONG = re.compile(r"\s*[+-]?\d{16,}\s*$")
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)\s*$", re.ASCII | re.I)
 """How a number is written; Python itself also takes 1_2, which is the name of something."""
 _KEY = b"vesalius"
+_BLOCK = 1 << 20
 MOST_BYTES = 4 << 30
 """Largest table that is taken into memory, unpacked."""
 
@@ -238,8 +239,13 @@ def _read_text(path: Path, kind: str) -> "pd.DataFrame":
 
     try:
         with gzip.open(path, "rb") if kind == ".csv.gz" else path.open("rb") as file:
-            body = file.read(MOST_BYTES + 1)
-        _check_size(path, len(body))
+            parts, size = [], 0
+            # in blocks: to ask for the most at once would set that much memory aside
+            while block := file.read(_BLOCK):
+                parts.append(block)
+                size += len(block)
+                _check_size(path, size)
+        body = b"".join(parts)
         text = body.decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise _damaged(path, error) from None
