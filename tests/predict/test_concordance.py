@@ -142,3 +142,23 @@ def test_refuses_brier_of_other_shapes_values_and_times():
         survival_brier(outcome, good, -TIMES)
     with pytest.raises(ConfigError, match="two or more and rise"):
         integrated_brier(outcome, good, TIMES[::-1].copy())
+
+
+def test_refuses_risks_that_are_no_numbers():
+    _, outcome, risk = case()
+    risk[3] = np.nan
+    for figure in (
+        lambda: concordance(outcome, risk),
+        lambda: concordance_ipcw(outcome, risk, until=1.0),
+        lambda: time_auc(outcome, risk, TIMES),
+    ):
+        with pytest.raises(IntensityError, match="1 of 120 are NaN"):
+            figure()
+
+
+def test_refuses_no_cases():
+    none = target(np.zeros(0), np.zeros(0, dtype=bool))
+    with pytest.raises(RegionError, match="at least one pair of cases must be ordered"):
+        concordance(none, np.zeros(0))
+    with pytest.raises(RegionError, match="some must have the event by 1"):
+        time_auc(none, np.zeros(0), np.ones(1))

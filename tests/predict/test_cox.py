@@ -158,6 +158,40 @@ def test_refuses_what_tells_every_event():
     assert np.isfinite(Cox(weight=0.01).fit(-times[:, None] / 10, outcome).weights_).all()
 
 
+def test_refuses_a_feature_without_which_nobody_has_the_event():
+    values, outcome = drawn(120, 2)
+    exposed = (np.arange(120) % 2).astype(float)
+    seen = Target("survival", outcome.values, (), outcome.events & (exposed == 1))
+    both = np.column_stack([values, exposed])
+    with pytest.raises(ConvergenceError, match="its weights grow without end"):
+        Cox(weight=0.0).fit(both, seen)
+    assert Cox(weight=0.01).fit(both, seen).weights_[2] > 0
+    assert np.isfinite(Cox(weight=0.0).fit(20 * values, outcome).weights_).all()
+
+
+@pytest.mark.parametrize("weight", [1e-3, 1e-5])
+def test_a_weak_ridge_of_more_features_than_cases_is_optimal(weight):
+    values, outcome = drawn(80, 200)
+    found = Cox(weight=weight, mix=0.0).fit(values, outcome).weights_
+
+    def cost(b):
+        told = partial_likelihood(values, outcome, b, "efron")
+        return -told / 80 + weight / 2 * b @ b
+
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        assert cost(found) < cost(found + 1e-2 * rng.normal(size=200) * np.abs(found).mean())
+
+
+def test_survival_of_a_case_beyond_all_numbers_is_a_probability():
+    values, outcome = drawn(80, 2)
+    model = Cox(weight=0.0).fit(values, outcome)
+    away = np.sign(model.weights_)[None] * np.array([[1e4], [-1e4]])
+    before = float(model.times_[0]) / 2
+    told = model.survival(away, np.array([0.0, before, float(model.times_[-1])]))
+    np.testing.assert_array_equal(told, [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
+
+
 def test_refuses_too_few_steps():
     values, outcome = drawn()
     with pytest.raises(ConvergenceError, match="within 1 steps"):

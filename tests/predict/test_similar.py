@@ -382,3 +382,15 @@ class TestRealData:
         found = similar_to(here, there.rows([0]), k=10, description=Description(outcome="Target"))
         assert {one.outcome for one in found.neighbours} <= {"0", "1"}
         assert found.features == 984
+
+
+class TestGaps:
+    @pytest.mark.parametrize("kind", ["string", "object", "Int64"])
+    def test_patients_and_outcomes_may_be_unknown_in_any_kind_of_column(self, kind):
+        words = {"Int64": [1, 2, None]}.get(kind, ["a", "b", None])
+        column = pd.array(words * 13 + words[:1], dtype=kind)
+        given = replace(table(), columns=pd.DataFrame({"patient": column, "outcome": column}))
+        meaning = Description(outcome="outcome", group="patient")
+        found = similar(given, "case003", k=20, description=meaning)
+        assert found.compared == 40 - 14
+        assert {one.outcome for one in found.neighbours} == {str(words[1]), ""}

@@ -192,7 +192,7 @@ def test_knows_the_dimension_of_a_flat_cloud_in_many_features(dimension):
 def test_the_dimension_follows_from_pareto_ratios():
     share = (np.arange(1000) + 0.5) / 1000
     assert two_nearest_dimension((1 - share) ** (-1 / 3)) == pytest.approx(3, rel=0.02)
-    assert two_nearest_dimension(np.ones(5)) == np.inf
+    assert np.isnan(two_nearest_dimension(np.ones(5)))
 
 
 def test_contrast_fades_as_features_grow():
@@ -272,3 +272,22 @@ def test_refuses_more_groups_than_cases_allow(most):
 def test_refuses_distances_of_copies():
     with pytest.raises(RegionError, match="5 cases that differ, got 1"):
         concentration(np.ones((10, 3)))
+
+
+def test_a_lattice_has_no_dimension_and_no_warning_of_one():
+    found = concentration(np.arange(30.0)[:, None])
+    assert np.isnan(found.dimension)
+    assert found.remark == ""
+
+
+def test_refuses_a_seed_that_no_method_takes():
+    with pytest.raises(ConfigError, match="a seed from 0 to 4294967295, got 2, 15 and 4294967296"):
+        ViewSettings(seed=2**32)
+
+
+def test_clear_groups_that_the_gap_statistic_does_not_see_are_told():
+    values = cloud(60, 8)
+    line = np.concatenate([values, values + 20, values - 20])
+    found = group_cases(line, generator=torch.Generator().manual_seed(0))
+    assert found.count == 1
+    assert "finds no groups, yet 3 have a silhouette of 0.93" in found.remark

@@ -23,7 +23,8 @@ class Concentration:
 
     Attributes:
         contrast: Median over the cases of (farthest - nearest) / nearest.
-        dimension: Intrinsic dimension, by the distances to the two nearest.
+        dimension: Intrinsic dimension, by the distances to the two nearest; NaN where these are
+            equal everywhere, as for whole numbers.
         features: Dimension of the space.
         cases: How many were compared.
         duplicates: Cases that lie on another one; they are left out.
@@ -77,7 +78,8 @@ def two_nearest_dimension(ratios: Floats) -> float:
         ratios: (cases,) second to first, 1 or more.
 
     Returns:
-        The slope of -log(1 - share of the cases below) on the log of the ratio, through the origin.
+        The slope of -log(1 - share of the cases below) on the log of the ratio, through the origin;
+        NaN where all ratios are 1, as for points of a lattice.
     """
     rising = np.sort(ratios)
     count = len(rising)
@@ -85,7 +87,7 @@ def two_nearest_dimension(ratios: Floats) -> float:
     kept = max(int(0.9 * count), 2)
     x, y = np.log(rising[:kept]), -np.log1p(-share[:kept])
     square = float(x @ x)
-    return float(x @ y) / square if square > 0 else float("inf")
+    return float(x @ y) / square if square > 0 else float("nan")
 
 
 def _said(found: Concentration) -> str:

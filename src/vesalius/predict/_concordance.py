@@ -5,7 +5,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from vesalius.errors import RegionError, ShapeError
+from vesalius.errors import IntensityError, RegionError, ShapeError
 from vesalius.ops._jit import kernel
 from vesalius.predict._kaplan_meier import censoring_survival
 from vesalius.predict._table import Floats
@@ -27,6 +27,7 @@ def concordance(target: Target, risk: Floats) -> float:
 
     Raises:
         ShapeError: There is not one risk for each case.
+        IntensityError: A risk is not a number.
         RegionError: No pair can be ordered.
 
     References:
@@ -51,12 +52,32 @@ def concordance_ipcw(
 
     Raises:
         ShapeError: There is not one risk for each case.
+        IntensityError: A risk is not a number.
         RegionError: No pair can be ordered.
 
     References:
         Uno et al. (2011), doi:10.1002/sim.4154, eq. (6).
     """
     return _share(target, risk, uno_weights(target, until, censoring or target))
+
+
+def check_risk(target: Target, risk: Floats) -> None:
+    """Refuse risks that order nothing.
+
+    Args:
+        target: Times and events.
+        risk: (cases,).
+
+    Raises:
+        ShapeError: There is not one risk for each case.
+        IntensityError: One is not a number.
+    """
+    if risk.shape != target.values.shape:
+        raise ShapeError(f"each of {len(target.values)} cases must have a risk, got {risk.shape}")
+    if unknown := int(np.isnan(risk).sum()):
+        raise IntensityError(
+            f"a risk must be a number, {unknown} of {len(risk)} are NaN: leave these cases out"
+        )
 
 
 def uno_weights(target: Target, until: float, censoring: Target) -> Floats:
@@ -76,8 +97,7 @@ def uno_weights(target: Target, until: float, censoring: Target) -> Floats:
 
 
 def _share(target: Target, risk: Floats, weight: Floats) -> float:
-    if risk.shape != target.values.shape:
-        raise ShapeError(f"each of {len(target.values)} cases must have a risk, got {risk.shape}")
+    check_risk(target, risk)
     won, held = ordered_pairs(target, risk, weight)
     if not held.sum() > 0:
         raise RegionError(
@@ -98,6 +118,8 @@ def ordered_pairs(target: Target, risk: Floats, weight: Floats) -> tuple[Floats,
     Returns:
         (cases,) right, ties half, and (cases,) all; each pair stands at both of its cases.
     """
+    if not target.values.size:
+        return np.zeros(0), np.zeros(0)
     order = np.lexsort((~target.events, target.values))
     times, events = target.values[order], target.events[order]
     # of equal times the events come before the others, and are in no order themselves

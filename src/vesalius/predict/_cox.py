@@ -23,6 +23,8 @@ from vesalius.predict._target import Target
 
 TRIED = 20
 """Weights on a path."""
+MOST = 600.0
+"""Logarithm of a hazard ratio from which on it cannot be told from more."""
 SHORTEST = 0.05
 """The smallest of them, in units of the largest, for an elastic net."""
 
@@ -78,19 +80,28 @@ class Cox(Estimator):
             ConvergenceError: The optimum was not reached within ``steps``, or there is none.
         """
         check_survival(self, values, target)
-        risk = at_risk(target.values, target.events, self.ties)
-        ahead = np.ones(1)
-        if self.weight * self.mix > 0:
-            # a path of few weights leads there faster than a start from nothing
-            far = max(largest_cox_weight(values, risk) / (self.weight * self.mix), 1.0)
-            ahead = np.geomspace(far, 1.0, round(np.log2(far)) + 1) if far > 1 else ahead
-            ahead[-1] = 1.0
+        ahead = self._ahead(values, target)
         self.weights_ = self._along(values, target, self.weight * ahead)[-1].copy()
         self.middle_ = values.mean(axis=0)
         self.spread_ = values.std(axis=0)
         score = (values - self.middle_) @ self.weights_
         self.times_, self.hazard_ = breslow_hazard(score, target)
         return self
+
+    def _ahead(self, values: Floats, target: Target) -> Floats:
+        """Give (weights,) in units of the own: a path of few leads there faster, and surely."""
+        if not self.weight > 0:
+            return np.ones(1)
+        if self.mix > 0:
+            risk = at_risk(target.values, target.events, self.ties)
+            far = largest_cox_weight(values, risk) / (self.weight * self.mix)
+        else:
+            far = _largest_variance(values) / self.weight
+        if not far > 1:
+            return np.ones(1)
+        ahead = np.geomspace(far, 1.0, round(np.log2(far)) + 1)
+        ahead[-1] = 1.0
+        return ahead
 
     def _along(self, values: Floats, target: Target, weights: Floats) -> Floats:
         check_setting("weight", self.weight, 0.0)
@@ -123,7 +134,8 @@ class Cox(Estimator):
         Raises:
             ConfigError: A time is negative, not finite, or there is none.
         """
-        ratio = np.exp(self.predict(values))
+        # a ratio that is no number any more, times no hazard before the first event, would be NaN
+        ratio = np.exp(np.minimum(self.predict(values), MOST))
         check_times(times)
         return np.asarray(np.exp(-ratio * steps_at(self.times_, self.hazard_, times)))
 
@@ -139,7 +151,7 @@ class Cox(Estimator):
         """
         check_survival(self, values, target)
         if self.mix == 0:
-            top = float(np.linalg.norm(values - values.mean(axis=0), 2) ** 2) / len(values)
+            top = _largest_variance(values)
             ends = (10 * top, 1e-4 * top)
         else:
             risk = at_risk(target.values, target.events, self.ties)
@@ -168,6 +180,11 @@ class Cox(Estimator):
         weights = np.array([models[k].weight for k in order])
         found = models[0]._along(values, target, weights)[np.argsort(order)]
         return np.asarray(((held_out - values.mean(axis=0)) @ found.T).T[:, :, None])
+
+
+def _largest_variance(values: Floats) -> float:
+    """Give the largest variance along any direction."""
+    return float(np.linalg.norm(values - values.mean(axis=0), 2) ** 2) / len(values)
 
 
 def breslow_hazard(score: Floats, target: Target) -> tuple[Floats, Floats]:

@@ -17,6 +17,9 @@ Ints = NDArray[np.int64]
 TOLD = 1e-3
 """Mean loss below which an unpenalised model tells every event: its weights have no end."""
 
+FLAT = 1e-4
+"""Share of its curvature at 0 that an unpenalised loss keeps along weights that have an end."""
+
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,6 +168,12 @@ def cox_path(
                 f"a Cox model without a penalty must not tell the order of all events, "
                 f"{len(columns)} features do: use a weight above 0, or fewer features"
             )
+        if l1 == l2 == 0 and problem.flattened(score) < FLAT:
+            raise ConvergenceError(
+                "a Cox model without a penalty must have an optimum, its weights grow without end: "
+                "the risk of a feature, or of a mixture of some, is 0 on one side; use a weight "
+                "above 0, or leave the feature out"
+            )
         found[k] = b
     return found
 
@@ -236,6 +245,16 @@ class _Problem:
         middle = self.risk.sums((used * weight).T) / below[:, None]
         own = weight * self.risk.spread(1 / below)
         return np.asarray(((used * own) @ used.T - middle.T @ middle) / len(score))
+
+    def flattened(self, score: Floats) -> float:
+        """Give the least share of its curvature at 0 that the loss keeps along any weights."""
+        power, axes = np.linalg.eigh(self.curvature(np.zeros_like(score), self.columns))
+        known = power > 1e-10 * power.max(initial=0.0)
+        if not known.any():
+            return 1.0
+        turn = axes[:, known] / np.sqrt(power[known])
+        kept = turn.T @ self.curvature(score, self.columns) @ turn
+        return float(np.linalg.eigvalsh(kept)[0])
 
     def step(self, b: Floats, score: Floats, penalty: tuple[float, float], enough: float) -> bool:
         """Make one Newton step in place; says whether it was optimal before the step."""

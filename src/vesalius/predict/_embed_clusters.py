@@ -16,6 +16,9 @@ from vesalius.predict._table import Floats
 _STARTS = 5
 _REFERENCES = 10
 _WEAK = 0.25
+_CLEAR = 0.7
+"""Silhouette that no single cloud has: groups may be there that the gap statistic, which stops at
+the first number that is no worse than the next, does not see."""
 
 
 @final
@@ -81,6 +84,12 @@ def group_cases(values: Floats, *, most: int = 8, generator: torch.Generator) ->
 
 
 def _said(count: int, scores: tuple[float, ...]) -> str:
+    best = max(scores)
+    if count == 1 and best >= _CLEAR:
+        return (
+            f"The gap statistic finds no groups, yet {2 + scores.index(best)} have a silhouette of "
+            f"{best:.2f} (1 apart, 0 mixed): look at the cases."
+        )
     if count == 1:
         return "The gap statistic finds no groups: the cases are one cloud."
     score = scores[count - 2]

@@ -46,10 +46,10 @@ class ViewSettings:
             raise ConfigError(
                 f"the method of a view must be one of {', '.join(METHODS)}, got {self.method!r}"
             )
-        if not 1 <= self.axes <= 10 or self.neighbours < 2 or self.seed < 0:
+        if not 1 <= self.axes <= 10 or self.neighbours < 2 or not 0 <= self.seed < 2**32:
             raise ConfigError(
-                "a view must have 1 to 10 axes, 2 neighbours or more and a seed of 0 or more, got "
-                f"{self.axes}, {self.neighbours} and {self.seed}"
+                "a view must have 1 to 10 axes, 2 neighbours or more and a seed from 0 to "
+                f"{2**32 - 1}, got {self.axes}, {self.neighbours} and {self.seed}"
             )
 
 

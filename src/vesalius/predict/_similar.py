@@ -16,7 +16,7 @@ from vesalius.predict._index import (
 )
 from vesalius.predict._likeness import Likeness, Similar
 from vesalius.predict._outcome import target_of
-from vesalius.predict._similar_told import Found, Usual, told
+from vesalius.predict._similar_told import Found, Usual, is_gap, told
 from vesalius.predict._spaces import Space, learned_space, make_space
 from vesalius.predict._table import Table
 
@@ -181,7 +181,7 @@ def _groups(
 
 def _text(value: object) -> str:
     """Name a patient; one number is one name, however a file writes it."""
-    if value is None or value != value:
+    if is_gap(value):
         return ""
     return f"{value:.17g}" if isinstance(value, float | np.floating) else str(value).strip()
 

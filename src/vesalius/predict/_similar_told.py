@@ -114,7 +114,21 @@ def _outcomes(table: Table, rows: list[int], description: Description) -> list[s
     if not description.outcome:
         return [""] * len(rows)
     cells = table.column(description.outcome).iloc[rows].tolist()
-    return ["" if cell is None or cell != cell else _text(cell) for cell in cells]
+    return ["" if is_gap(cell) else _text(cell) for cell in cells]
+
+
+def is_gap(cell: object) -> bool:
+    """Say whether a cell of a table is empty, whatever its column holds.
+
+    Args:
+        cell: A text, a number, or one of pandas' signs of a gap.
+
+    Returns:
+        Whether nothing stands in it.
+    """
+    import pandas as pd
+
+    return cell is None or cell is pd.NA or bool(cell != cell)
 
 
 def _text(cell: object) -> str:

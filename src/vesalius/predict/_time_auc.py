@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from vesalius.errors import RegionError, ShapeError
-from vesalius.predict._concordance import ordered_pairs
+from vesalius.errors import RegionError
+from vesalius.predict._concordance import check_risk, ordered_pairs
 from vesalius.predict._kaplan_meier import censoring_survival
 from vesalius.predict._survival_checks import check_times
 from vesalius.predict._table import Floats
@@ -28,6 +28,7 @@ def time_auc(
 
     Raises:
         ShapeError: There is not one risk for each case.
+        IntensityError: A risk is not a number.
         ConfigError: A time is negative or not finite, or there is none.
         RegionError: Nobody has the event by a time, or nobody is followed beyond it.
 
@@ -35,8 +36,7 @@ def time_auc(
         Uno et al. (2007), doi:10.1198/016214507000000149, sec. 3; Hung & Chiang (2010),
         doi:10.1002/cjs.10046.
     """
-    if risk.shape != target.values.shape:
-        raise ShapeError(f"each of {len(target.values)} cases must have a risk, got {risk.shape}")
+    check_risk(target, risk)
     check_times(times)
     found = []
     for time in times.tolist():
