@@ -67,8 +67,15 @@ class Combat(Step):
         scale_: (batches, features) variance, whose root they are divided by.
 
     Example:
-        >>> step = Combat(batch="scanner", keep=("age",))  # doctest: +SKIP
-        >>> table = step.fit(training).transform(cases)  # doctest: +SKIP
+        >>> import numpy as np, pandas as pd
+        >>> from vesalius.predict import Table
+        >>> where = pd.DataFrame({"scanner": list("aaabbb")})
+        >>> values = np.array([[1.0, 2, 3, 11, 12, 13], [5, 3, 4, 3, 5, 4]]).T
+        >>> table = Table(tuple("uvwxyz"), ("shifted", "alike"), values, where)
+        >>> step = Combat(batch="scanner", empirical_bayes=False).fit(table)
+        >>> after = step.transform(table).values[:, 0]
+        >>> after[:3].mean().round(6).item(), after[3:].mean().round(6).item()
+        (7.0, 7.0)
 
     References:
         Johnson, Li & Rabinovic (2007), doi:10.1093/biostatistics/kxj037; Fortin et al. (2018),

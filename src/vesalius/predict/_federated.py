@@ -163,8 +163,17 @@ def federated_fit(
         ConfigError: Features, parameters or classes of the clients differ.
 
     Example:
-        >>> hospitals = (Client("A", a, ya), Client("B", b, yb))  # doctest: +SKIP
-        >>> model = federated_fit(hospitals, Plan())  # doctest: +SKIP
+        >>> import numpy as np, pandas as pd
+        >>> from vesalius.predict import Table, Target
+        >>> rng = np.random.default_rng(0)
+        >>> hospitals = []
+        >>> for name in ("A", "B"):
+        ...     x, y = rng.normal(size=(40, 2)), np.arange(40) % 2.0
+        ...     cases = tuple(f"{name}{k}" for k in range(40))
+        ...     table = Table(cases, ("f", "g"), x + y[:, None], pd.DataFrame(index=range(40)))
+        ...     hospitals.append(Client(name, table, Target("binary", y, ("no", "yes"))))
+        >>> federated_fit(tuple(hospitals), Plan()).cases
+        80
     """
     return train(channel_to(clients, on_message), plan)
 
