@@ -11,8 +11,8 @@ from vesalius.predict._description import Kind
 from vesalius.predict._table import Floats
 
 Bools = NDArray[np.bool_]
-_FEWEST = 5
-"""Numbers that a third must hold to be balanced between folds."""
+_FEWEST = 2
+"""Numbers that a third must hold to be held out and trained on."""
 
 
 @final
