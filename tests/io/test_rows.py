@@ -216,7 +216,7 @@ class TestWhatIsNoNumber:
         (tmp_path / "t.csv").write_text(text, encoding="utf-8")
         return read_rows(tmp_path / "t.csv")
 
-    @pytest.mark.parametrize("name", ["1_1", "١٢", "0x1A", "1 2", "infinit", "--1"])
+    @pytest.mark.parametrize("name", ["1_1", "١٢", "0x1A", "1 2", "infx", "--1"])
     def test_a_name_that_python_or_a_person_may_read_as_one_stays(self, tmp_path, name):
         assert self.read(tmp_path, f"id,x\n{name},1\n11,2\n")["id"].tolist() == [name, "11"]
 

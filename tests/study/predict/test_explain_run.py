@@ -46,7 +46,7 @@ def pictured(tmp_path_factory):
 
 
 def test_writes_tables_and_a_page(folder, tmp_path):
-    done = run_explain(folder / "model", folder / "other.csv", tmp_path, ExplainJob("p090"))
+    done = run_explain(folder / "model", folder / "other.csv", tmp_path, ExplainJob("case090"))
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "importance.csv",
@@ -61,17 +61,17 @@ def test_writes_tables_and_a_page(folder, tmp_path):
     first = read_rows(tmp_path / "importance.csv")
     assert first["features"][0] == "f00"
     page = (tmp_path / "report.html").read_text()
-    assert "Case p090" in page
+    assert "Case case090" in page
     assert "would have to change" in page
 
 
 def test_the_shares_of_each_case_sum_to_its_prediction(folder, tmp_path):
-    run_explain(folder / "model", folder / "other.csv", tmp_path, ExplainJob("p090"))
+    run_explain(folder / "model", folder / "other.csv", tmp_path, ExplainJob("case090"))
     frame = read_rows(tmp_path / "shapley.csv")
     adds = [name for name in frame.columns if str(name).startswith("adds ")]
     whole = frame["base"] + frame[adds].sum(axis=1)
     np.testing.assert_allclose(whole, frame["prediction"], atol=1e-9)
-    assert "p090" in set(frame["case"])
+    assert "case090" in set(frame["case"])
 
 
 def test_a_table_without_outcome_is_explained_without_importance(folder, tmp_path):
@@ -93,7 +93,7 @@ def test_writes_the_map_of_a_picture(pictured, tmp_path):
 
 
 def test_an_unknown_case_leaves_a_page_that_says_so(folder, tmp_path):
-    with pytest.raises(ConfigError, match="'nobody' is not; it has p090"):
+    with pytest.raises(ConfigError, match="'nobody' is not; it has case090"):
         run_explain(folder / "model", folder / "other.csv", tmp_path, ExplainJob("nobody"))
     assert "nobody" in (tmp_path / "report.html").read_text()
 
@@ -111,13 +111,13 @@ def test_refuses_to_look_at_no_feature():
 class TestShell:
     def test_explains_from_the_shell(self, folder, tmp_path):
         words = [str(folder / "model"), str(folder / "other.csv"), "-o", str(tmp_path / "ex")]
-        done = shell.invoke(app, ["predict", "explain", *words, "--case", "p091"])
+        done = shell.invoke(app, ["predict", "explain", *words, "--case", "case091"])
         assert done.exit_code == 0, done.output
         assert "without f00" in done.output
         assert "report: " in done.output
 
     def test_is_the_same_twice(self, folder, tmp_path):
-        words = [str(folder / "model"), str(folder / "other.csv"), "-q", "--case", "p091"]
+        words = [str(folder / "model"), str(folder / "other.csv"), "-q", "--case", "case091"]
         for name in ("a", "b"):
             done = shell.invoke(app, ["predict", "explain", *words, "-o", str(tmp_path / name)])
             assert done.exit_code == 0
