@@ -21,7 +21,7 @@ def table_of(cases=90, features=5, *, kind="binary", seed=0, shift=2.0):
     table, target = made(cases, features, kind=kind, seed=seed, shift=shift)
     more = {
         "out": np.asarray(target.classes)[target.values.astype(int)]
-        if target.classes
+        if kind in ("binary", "classes")
         else target.values
     }
     if kind == "survival":

@@ -29,6 +29,7 @@ from vesalius.predict.explain import Sampling, shapley
 from vesalius.predict.harmonise import Combat
 from vesalius.predict.models import apply_model, recalibrate
 from vesalius.predict.select import Keep, Pca, Scale
+from vesalius.predict.survival import Cox
 
 ALL = Sampling(background=1000)
 
@@ -198,6 +199,21 @@ def test_boosting_of_numbers_is_exact():
     found = shapley(model, other, generator=draws())
     assert found.method in ("trees", "additive")
     assert found.output == "value"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_cases_are_told_apart_whatever_is_drawn(seed):
+    model, _, other, _ = fitted(Ridge(weight=0.01))
+    found = shapley(model, other.rows([0, 1]), generator=draws(seed))
+    assert found.values.shape == (2, 5)
+    np.testing.assert_allclose(found.base + found.values.sum(axis=1), found.predicted, atol=1e-9)
+
+
+def test_a_risk_is_shared_out_exactly():
+    model, _, other, _ = fitted(Cox(), kind="survival")
+    found = shapley(model, other, generator=draws())
+    assert (found.method, found.output) == ("additive", "risk")
+    np.testing.assert_allclose(found.base + found.values.sum(axis=1), found.predicted, atol=1e-9)
 
 
 def test_ranks_by_one_case_and_by_all():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vesalius.errors import ConfigError, RegionError
 from vesalius.predict._correlated import correlated_groups, spearman
 from vesalius.predict._table import NOT_GIVEN
-from vesalius.predict._what_if import batches_of, shuffled, what_if
+from vesalius.predict._what_if import batches_of, rotated, shuffled, what_if
 from vesalius.predict.estimators import Forest, Ridge
 from vesalius.predict.harmonise import Combat
 from vesalius.predict.models import apply_model
@@ -141,3 +141,12 @@ def test_a_forest_is_asked_about_every_version():
     asked, _ = what_if(model, other)
     versions = np.stack([asked.table.values, asked.table.values[::-1]])
     np.testing.assert_allclose(asked.predict(versions)[1], asked.base[::-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rotation_moves_every_case_within_its_block(seed):
+    blocks = np.array([0, 1, 0, 2, 1, 0])
+    order = rotated(blocks, draws(seed))
+    assert sorted(order) == list(range(6))
+    np.testing.assert_array_equal(blocks[order], blocks)
+    np.testing.assert_array_equal(order == np.arange(6), blocks == 2)

@@ -11,7 +11,7 @@ import torch
 from vesalius.errors import ConfigError
 from vesalius.predict._model import Model
 from vesalius.predict._table import Floats, Table
-from vesalius.predict._what_if import WhatIf, shuffled, what_if
+from vesalius.predict._what_if import WhatIf, rotated, what_if
 
 _GRID = 24
 _CLOSE = 60
@@ -233,7 +233,7 @@ def _start(asked: WhatIf, case: str, generator: torch.Generator, search: Search)
     low = np.array([model.training.low.get(name, -np.inf) for name in table.features])
     high = np.array([model.training.high.get(name, np.inf) for name in table.features])
     usable = np.isfinite(low) & np.isfinite(high) & (high > low) & np.isfinite(table.values[row])
-    moving = asked.moving(shuffled(asked.blocks, generator)) if len(table.cases) > 1 else ()
+    moving = asked.moving(rotated(asked.blocks, generator)) if len(table.cases) > 1 else ()
     moving = moving or tuple(range(len(table.features)))
     places = tuple(j for j in moving if usable[j])
     start = _Start(asked, row, threshold, known, low, high, places)

@@ -100,7 +100,7 @@ def output_of(model: Model, outcome_class: str = "") -> tuple[int, str]:
     Raises:
         ConfigError: There is no such class.
     """
-    if not model.classes:
+    if model.description.kind not in ("binary", "classes"):  # survival names its events, too
         if outcome_class:
             raise ConfigError(
                 f"a {model.description.kind} has no classes, got {outcome_class!r}: leave it out"

@@ -19,7 +19,7 @@ from vesalius.predict._model import Model
 from vesalius.predict._outcome import target_of
 from vesalius.predict._table import Floats, Table
 from vesalius.predict._target import Target
-from vesalius.predict._what_if import Ints, WhatIf, batches_of, shuffled, what_if
+from vesalius.predict._what_if import Ints, WhatIf, batches_of, rotated, shuffled, what_if
 
 SCORES: dict[str, Score] = {
     "binary": "auc",
@@ -140,8 +140,8 @@ def permutation_importance(
             "cases of every class, or with events"
         )
     orders = [shuffled(asked.blocks, generator) for _ in range(shuffling.repeats)]
-    moving = [asked.table.features[j] for j in asked.moving(orders[0])]
     judge = _Judge(asked, target, score, _parts(table, description, target, generator))
+    moving = [asked.table.features[j] for j in asked.moving(rotated(asked.blocks, generator))]
     single = _ranked(judge.importances([(name,) for name in moving], orders))
     known = {one.features: one for one in single}
     rank = {one.features[0]: k for k, one in enumerate(single)}

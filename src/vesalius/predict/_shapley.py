@@ -13,7 +13,7 @@ from vesalius.predict._model import Model
 from vesalius.predict._partial_dependence import output_of
 from vesalius.predict._recalibrate import logits
 from vesalius.predict._table import Floats, Table
-from vesalius.predict._what_if import Ints, WhatIf, shuffled, what_if
+from vesalius.predict._what_if import Ints, WhatIf, rotated, what_if
 
 Method = Literal["additive", "trees", "sampled"]
 _TOL = 1e-6
@@ -125,7 +125,7 @@ def shapley(
     rows = _rows_of(table, cases)
     column, words = output_of(model, outcome_class)
     game = _Game(asked, column, model.description.kind == "binary", words)
-    places = list(asked.moving(shuffled(asked.blocks, generator)))
+    places = list(asked.moving(rotated(asked.blocks, generator)))
     found = _additive(game, places, generator) or _trees(game, sampling, generator)
     if found is None:
         return _sampled(replace(game, log_odds=False), places, rows, sampling, generator)
@@ -253,7 +253,7 @@ def _seen_apart(asked: WhatIf, generator: torch.Generator) -> Floats | None:
     places = np.array([known[name] for name in fitted.features], dtype=np.int64)
     own = asked.table.values
     seen = fitted.transform(asked.table).values
-    order = shuffled(asked.blocks, generator)
+    order = rotated(asked.blocks, generator)
     other = fitted.transform(asked.table.with_values(own[order])).values
     for _ in range(_HYBRIDS // 2):
         chosen = torch.rand(own.shape[1], generator=generator).numpy() < 0.5
@@ -300,7 +300,7 @@ def _players(
     """Tell apart the features that move the predictions most; the others are one player."""
     if len(places) <= most:
         return [[j] for j in places], game.names(places)
-    order = shuffled(game.asked.blocks, generator)
+    order = rotated(game.asked.blocks, generator)
     size = np.abs(game.swapped([[j] for j in places], order) - game.now).mean(axis=1)
     first = np.sort(np.argsort(-size, kind="stable")[: most - 1])
     chosen = [places[k] for k in first]

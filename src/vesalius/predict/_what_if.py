@@ -162,6 +162,26 @@ def shuffled(blocks: Ints, generator: torch.Generator) -> Ints:
     return order
 
 
+def rotated(blocks: Ints, generator: torch.Generator) -> Ints:
+    """Draw an order in which each case takes the place of another of its block, all in one circle.
+
+    So a feature that differs within a block is changed for certain, be the block of two cases.
+
+    Args:
+        blocks: (cases,) number of the block.
+        generator: Of the draw.
+
+    Returns:
+        (cases,) where each takes its values from.
+    """
+    order = np.arange(len(blocks))
+    for block in np.unique(blocks):
+        rows = np.flatnonzero(blocks == block)
+        drawn = rows[torch.randperm(len(rows), generator=generator).numpy()]
+        order[drawn] = np.roll(drawn, 1)
+    return order
+
+
 def _told(said: Prediction) -> tuple[str, ...]:
     """Keep what matters to an explanation: nobody decides here, and there is no column of flags."""
     unlike = sum("outside of the training range" in text for text in said.table["flags"])
