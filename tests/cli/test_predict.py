@@ -230,6 +230,18 @@ class TestApply:
             )
         assert "written as CSV or Parquet" in capsys.readouterr().err
 
+    def test_a_model_that_tells_nothing_says_so(self, tmp_path):
+        path = table(tmp_path / "t.csv")
+        frame = read_rows(path)
+        write_csv(path, frame.assign(dead=[float(k % 2) for k in range(len(frame))]))
+        (tmp_path / "r.yaml").write_text("estimator: constant\n")
+        words = ["--outcome", "dead", "--config", str(tmp_path / "r.yaml"), "--no-validate"]
+        done = run.invoke(app, ["predict", "fit", str(path), *words, "-o", str(tmp_path / "m")])
+        assert done.exit_code == 0, done.output
+        words = ["predict", "apply", str(tmp_path / "m"), str(path)]
+        done = run.invoke(app, [*words, "-o", str(tmp_path / "p.csv")])
+        assert "Every case got the same score" in done.output
+
     def test_cases_that_it_learned_from_are_flagged(self, fitted, tmp_path):
         folder, _ = fitted
         words = ["predict", "apply", str(folder / "model"), str(folder / "here.csv"), "-q"]

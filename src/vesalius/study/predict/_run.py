@@ -17,6 +17,7 @@ from vesalius.predict import (
     Description,
     Leak,
     Model,
+    Prediction,
     Recipe,
     Table,
     Validation,
@@ -247,7 +248,7 @@ def run_apply(model: Path, table: Path, out: Path, *, other_parameters: bool = F
         ("cases", str(len(said.table))),
         ("unlike the training", f"{flagged} of {len(said.table)}, see the column 'flags'"),
     )
-    return Done(target.parent, table=target, headline=head, remarks=said.remarks)
+    return Done(target.parent, table=target, headline=head, remarks=said.remarks + _alike(said))
 
 
 def _read(job: FitJob) -> tuple[FitJob, Recipe]:
@@ -263,6 +264,12 @@ def _read(job: FitJob) -> tuple[FitJob, Recipe]:
     )
     split = said_over(replace(job.split, threshold=job.threshold), file.split)
     return replace(job, columns=columns, split=split, threshold=split.threshold), file.recipe
+
+
+def _alike(said: Prediction) -> tuple[str, ...]:
+    if len(said.scores) < 2 or np.ptp(said.scores, axis=0).any():
+        return ()
+    return ("Every case got the same score: the model found nothing to tell cases by.",)
 
 
 def _asked(path: Path, job: FitJob, recipe: Recipe) -> _Asked:
