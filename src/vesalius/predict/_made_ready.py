@@ -25,10 +25,10 @@ def made_ready(recipe: Recipe, table: Table, description: Description, target: T
         no step fills it, since a gap may be in test cases alone.
 
     Raises:
-        ConfigError: The outcome is a feature or a column that a step works with, or a recipe that
+        ConfigError: The outcome is a column that a step works with, or a recipe that
             harmonises meets batch and outcome that cannot be told apart.
     """
-    _check_outcome(table, description, recipe)
+    _check_outcome(description, recipe)
     recipe = with_batch(recipe, description)
     _check_designs(table, description, recipe, target)
     return replace(recipe, steps=with_impute(recipe.steps, table))
@@ -53,13 +53,8 @@ def with_batch(recipe: Recipe, description: Description) -> Recipe:
     return replace(recipe, steps=steps)
 
 
-def _check_outcome(table: Table, description: Description, recipe: Recipe) -> None:
+def _check_outcome(description: Description, recipe: Recipe) -> None:
     for name in (description.outcome, description.time):
-        if name and name in table.features:
-            raise ConfigError(
-                f"the outcome must not be a feature, {name!r} is both: read the table with this "
-                "description, so that it becomes a column"
-            )
         for step in recipe.steps if name else ():
             if name in _columns_of(step):
                 raise ConfigError(

@@ -23,13 +23,19 @@ def target_of(table: Table, description: Description) -> Target:
         The outcome of every case.
 
     Raises:
-        ConfigError: No outcome is named, the column is absent, a class is not there, or the column
-            does not fit the kind.
+        ConfigError: No outcome is named, it is a feature, the column is absent, a class is not
+            there, or the column does not fit the kind.
         IntensityError: An outcome is missing, or a time is negative.
         RegionError: There is one class only, or no event was seen.
     """
     if not description.outcome:
         raise ConfigError("an outcome must be named, got none: give the column with --outcome")
+    for name in (description.outcome, description.time):
+        if name and name in table.features:
+            raise ConfigError(
+                f"the outcome must not be a feature, {name!r} is both: read the table with this "
+                "description, so that it becomes a column"
+            )
     texts = _texts(table, description.outcome)
     if description.kind == "number":
         values = _numbers(table, description.outcome)
