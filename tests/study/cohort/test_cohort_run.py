@@ -227,7 +227,7 @@ def failing(tmp_path):
 
 def test_cases_that_fail_stop_no_other(tmp_path):
     done, measured = run(failing(tmp_path), tmp_path / "out")
-    assert measured == ["P01", "P02"]
+    assert sorted(measured) == ["P01", "P02"]
     assert [name for name, _, _ in done.failures] == ["P00", "P01"]
     assert not done.complete
     table = read_rows(tmp_path / "out" / "cases.parquet")
@@ -360,3 +360,20 @@ def test_error_bars_stand_in_the_long_table(tmp_path):
     run(manifest, tmp_path / "out", job=quick_job(uncertainty=True))
     table = long(tmp_path / "out")
     assert (table["perturb_sd"] > 0).any()
+
+
+def test_the_longest_work_comes_first_and_the_tables_keep_their_order(tmp_path):
+    from vesalius.study.cohort._run import _largest_first
+
+    cases = []
+    for name, size in (("small", 10), ("large", 900), ("middle", 100)):
+        (tmp_path / f"{name}.nii").write_bytes(b"x" * size)
+        (tmp_path / f"{name}_seg.nii").write_bytes(b"x")
+        cases.append(f"{name},{name}.nii,{name}_seg.nii")
+    cases.append("gone,gone.nii,gone_seg.nii")
+    path = tmp_path / "manifest.csv"
+    path.write_text("\n".join(["subject,image,labels", *cases]) + "\n")
+    manifest = read_manifest(path)
+    order = [case.subject for case in _largest_first(manifest.cases)]
+    assert order == ["large", "middle", "small", "gone"]
+    assert [case.subject for case in manifest.cases] == ["small", "large", "middle", "gone"]

@@ -178,7 +178,7 @@ class _Ledger:
 def _orders(ledger: _Ledger, job: Job, journal: Path) -> Iterator[CaseOrder]:
     """Give the orders of what is missing; the threads of a runner may draw from it in turn."""
     ordered: dict[str, str] = {}
-    for found in prepare_all(ledger.manifest.cases, job, journal):
+    for found in prepare_all(_largest_first(ledger.manifest.cases), job, journal):
         name = found.case.name
         ledger.inputs[name] = found.inputs
         if found.order is None:
@@ -193,6 +193,18 @@ def _orders(ledger: _Ledger, job: Job, journal: Path) -> Iterator[CaseOrder]:
         else:
             ordered[key] = name
             yield found.order
+
+
+def _largest_first(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Put the longest work first, so that no worker begins it when the others have ended."""
+    return tuple(sorted(cases, key=lambda case: -_bytes(case.labels) - _bytes(case.image)))
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # what is not there is told when it is prepared
+        return 0
 
 
 def _refused(found: Prepared) -> CaseResult:
