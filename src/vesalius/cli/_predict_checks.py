@@ -1,11 +1,11 @@
 """``vesalius predict leaks`` and ``predict size``: questions to ask before anything is fitted."""
 # SPDX-License-Identifier: Apache-2.0
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vesalius.cli._predict_options import Batch, Feature, LeaveOut, Outcome, TableFile
 from vesalius.cli._words import printable
 
 if TYPE_CHECKING:
@@ -13,20 +13,12 @@ if TYPE_CHECKING:
 
 
 def leaks(
-    table: Annotated[
-        Path, typer.Argument(help="CSV or Parquet with a row for each case, or a cohort's folder.")
-    ],
-    outcome: Annotated[str, typer.Option("--outcome", help="Column that is to be predicted.")],
+    table: TableFile,
+    outcome: Outcome,
     group: Annotated[str, typer.Option("--group", help="Column of the patient.")] = "",
-    batch: Annotated[str, typer.Option("--batch", help="Column of scanner or protocol.")] = "",
-    feature: Annotated[
-        list[str] | None,
-        typer.Option("--feature", help="Pattern of features, such as 'original_*' (repeatable)."),
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option("--leave-out", help="Pattern of columns that are no features (repeatable)."),
-    ] = None,
+    batch: Batch = "",
+    feature: Feature = None,
+    leave_out: LeaveOut = None,
 ) -> None:
     """Look for ways by which test cases or the outcome may be known to a model of TABLE.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vesalius.cli._predict import ModelFolder, Quiet, Shown, TableFile, tell
+from vesalius.cli._predict_options import ModelFolder, Quiet, Shown, TableFile, tell
 from vesalius.cli._progress import Progress, watch
 from vesalius.errors import ConfigError
 

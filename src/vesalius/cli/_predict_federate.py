@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vesalius.cli._predict import Case, Feature, LeaveOut, Outcome, Positive, Quiet, tell
+from vesalius.cli._predict_options import Case, Feature, LeaveOut, Outcome, Positive, Quiet, tell
 
 if TYPE_CHECKING:
     from vesalius.predict.federate import Plan, Rules

@@ -7,6 +7,16 @@ from typing import Annotated
 
 import typer
 
+from vesalius.cli._predict_options import (
+    Case,
+    Feature,
+    LeaveOut,
+    PlainKind,
+    Positive,
+    Quiet,
+    Shown,
+    TableFile,
+)
 from vesalius.cli._progress import Progress, watch
 from vesalius.cli._words import printable
 
@@ -21,18 +31,8 @@ class MethodName(StrEnum):
     none = "none"
 
 
-class OutcomeKind(StrEnum):
-    """What the outcome is."""
-
-    binary = "binary"
-    classes = "classes"
-    number = "number"
-
-
 def harmonise(
-    table: Annotated[
-        Path, typer.Argument(help="CSV or Parquet with a row for each case, or a cohort's folder.")
-    ],
+    table: TableFile,
     batch: Annotated[
         list[str],
         typer.Option("--batch", help="Column of scanner or protocol (repeatable with nested)."),
@@ -46,18 +46,12 @@ def harmonise(
         str, typer.Option("--outcome", help="Checked against the batch; never used to harmonise.")
     ] = "",
     kind: Annotated[
-        OutcomeKind, typer.Option("--kind", help="What the outcome is.")
-    ] = OutcomeKind.binary,
-    positive: Annotated[str, typer.Option("--positive", help="The class that is the event.")] = "",
-    case: Annotated[str, typer.Option("--case", help="Column that names the cases.")] = "",
-    feature: Annotated[
-        list[str] | None,
-        typer.Option("--feature", help="Pattern of features, such as 'original_*' (repeatable)."),
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option("--leave-out", help="Pattern of columns that are no features (repeatable)."),
-    ] = None,
+        PlainKind, typer.Option("--kind", help="What the outcome is.")
+    ] = PlainKind.binary,
+    positive: Positive = "",
+    case: Case = "",
+    feature: Feature = None,
+    leave_out: LeaveOut = None,
     method: Annotated[
         MethodName, typer.Option("--method", help="none looks at batch effects alone.")
     ] = MethodName.combat,
@@ -81,10 +75,8 @@ def harmonise(
         ),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
-    progress: Annotated[
-        Progress, typer.Option("--progress", help="How progress is shown.")
-    ] = Progress.auto,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
+    progress: Shown = Progress.auto,
+    quiet: Quiet = False,
 ) -> None:
     """Harmonise TABLE over its batches, and show what they change before and after.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vesalius.cli._predict_options import Case, Feature, LeaveOut, PlainKind, Quiet
 from vesalius.cli._words import printable
 
 if TYPE_CHECKING:
@@ -20,14 +21,6 @@ class MetricName(StrEnum):
     mahalanobis = "mahalanobis"
     cosine = "cosine"
     learned = "learned"
-
-
-class KindName(StrEnum):
-    """What the outcome is."""
-
-    binary = "binary"
-    classes = "classes"
-    number = "number"
 
 
 def similar(
@@ -47,28 +40,22 @@ def similar(
     outcome: Annotated[
         str, typer.Option("--outcome", help="Column that is told beside each case.")
     ] = "",
-    kind: Annotated[KindName, typer.Option("--kind", help="What it is.")] = KindName.binary,
-    case: Annotated[str, typer.Option("--case", help="Column that names the cases.")] = "",
+    kind: Annotated[PlainKind, typer.Option("--kind", help="What it is.")] = PlainKind.binary,
+    case: Case = "",
     group: Annotated[
         str, typer.Option("--group", help="Column of the patient; other cases of his are left out.")
     ] = "",
     same_patient: Annotated[
         bool, typer.Option("--same-patient", help="Let cases of the same patient be neighbours.")
     ] = False,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option("--feature", help="Pattern of features, such as 'original_*' (repeatable)."),
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option("--leave-out", help="Pattern of columns that are no features (repeatable)."),
-    ] = None,
+    feature: Feature = None,
+    leave_out: LeaveOut = None,
     approximate: Annotated[
         bool,
         typer.Option("--approximate", help="Search a graph: for many queries beyond 1e6 cases."),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of --metric learned.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the cases that are most like CASE, and say in what, and whether they are near at all.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vesalius.cli._predict import (
+from vesalius.cli._predict_options import (
     Batch,
     Case,
     Feature,
