@@ -115,7 +115,7 @@ def card_to_json(card: Card) -> dict[str, Any]:
         "kind": card.kind,
         "cases": card.cases,
         "events": card.events,
-        "scores": {name: _figure(one) for name, one in card.scores.items()},
+        "scores": {name: figure_to_json(one) for name, one in card.scores.items()},
         "threshold": _number(card.threshold),
         "threshold_rule": card.threshold_rule,
         "remarks": list(card.remarks),
@@ -184,7 +184,8 @@ def _range(values: Floats) -> tuple[Floats, Floats]:
     return np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf)
 
 
-def _figure(estimate: Estimate) -> Mapping[str, Any]:
+def figure_to_json(estimate: Estimate) -> Mapping[str, Any]:
+    """Give a figure and its interval as JSON types; what is not a number is ``None``."""
     numbers = {name: _number(getattr(estimate, name)) for name in ("value", "low", "high")}
     return {**numbers, "reason": estimate.reason}
 

@@ -1,6 +1,7 @@
 """Folder: where the results of a stage go, made before anything costly is done; texts in it."""
 # SPDX-License-Identifier: Apache-2.0
 
+import hashlib
 from pathlib import Path
 
 from vesalius import io
@@ -33,3 +34,16 @@ def put(path: Path, text: str) -> None:
     """
     with io.atomic_write(path) as file:
         file.write(text.encode())
+
+
+def hash_file(path: Path) -> str:
+    """Name a file by its content, for a record of provenance.
+
+    Args:
+        path: The file.
+
+    Returns:
+        SHA-256, the first 16 hex digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

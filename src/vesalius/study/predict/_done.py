@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import final
 
 from vesalius.predict import Card, Estimate, Leak, Validation
+from vesalius.predict._fit_model import card_to_json, figure_to_json
 
 NAMES = {
     "auc": "AUC",
@@ -84,14 +85,8 @@ def card_json(card: Card) -> dict[str, object]:
     Returns:
         Figures with intervals, the threshold, counts, subgroups, remarks; no curves.
     """
-    return {
-        "kind": card.kind,
-        "cases": card.cases,
-        "events": card.events,
+    return card_to_json(card) | {
         "classes": list(card.classes),
-        "scores": {name: _json(one) for name, one in card.scores.items()},
-        "threshold": _number(card.threshold),
-        "threshold_rule": card.threshold_rule,
         "confusion": [list(row) for row in card.confusion],
         "subgroups": [
             {
@@ -99,11 +94,10 @@ def card_json(card: Card) -> dict[str, object]:
                 "value": one.value,
                 "cases": one.cases,
                 "events": one.events,
-                "scores": {name: _json(score) for name, score in one.scores.items()},
+                "scores": {name: figure_to_json(score) for name, score in one.scores.items()},
             }
             for one in card.subgroups
         ],
-        "remarks": list(card.remarks),
     }
 
 
@@ -146,15 +140,6 @@ def leak_json(leak: Leak) -> dict[str, object]:
         "severity": leak.severity,
         "text": leak.text,
         "names": list(leak.names),
-    }
-
-
-def _json(estimate: Estimate) -> dict[str, object]:
-    return {
-        "value": _number(estimate.value),
-        "low": _number(estimate.low),
-        "high": _number(estimate.high),
-        "reason": estimate.reason,
     }
 
 

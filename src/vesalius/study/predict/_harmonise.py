@@ -1,7 +1,6 @@
 """Run of a harmonisation: a table in, a table with less of its batches out, and a page on both."""
 # SPDX-License-Identifier: Apache-2.0
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from vesalius.predict.adjust import (
 )
 from vesalius.predict.harmonise import Harmonised, harmonise_whole
 from vesalius.predict.models import save_step
-from vesalius.study._folder import make_folder, put
+from vesalius.study._folder import hash_file, make_folder, put
 from vesalius.study._stage_page import render_page
 from vesalius.study.predict._done import Done
 from vesalius.study.predict._harmonise_job import NAMES, HarmoniseJob
@@ -102,7 +101,7 @@ def _worked(path: Path, job: HarmoniseJob, on_step: OnStep | None) -> tuple["pd.
         done = harmonise_whole(table, job.step(), job.every_batch, outcome_kept=outcome_kept)
         after = _seen(done.table, job, target)
     _tell(on_step, "report", 3)
-    record = Provenance("harmonise", job.to_json(), {"table": _hash(file)})
+    record = Provenance("harmonise", job.to_json(), {"table": hash_file(file)})
     return frame, Told(path.name, job, design, before, after, done, record.to_json())
 
 
@@ -198,11 +197,6 @@ def _escaped(names: tuple[str, ...]) -> list[str]:
     import glob
 
     return [glob.escape(name) for name in names]
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def _tell(on_step: OnStep | None, what: str, done: int) -> None:

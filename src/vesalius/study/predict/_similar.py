@@ -1,7 +1,6 @@
 """Run of a search: a case and a table to the cases that are most like it, as a table and a page."""
 # SPDX-License-Identifier: Apache-2.0
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from vesalius.predict import Description, Table, as_table, read_table
 from vesalius.predict._read import table_file
 from vesalius.predict._similar import place_of
 from vesalius.predict.retrieve import Shared, Similar, similar, similar_to
-from vesalius.study._folder import make_folder, put
+from vesalius.study._folder import hash_file, make_folder, put
 from vesalius.study._stage_page import render_page
 from vesalius.study.predict._done import Done
 from vesalius.study.predict._similar_job import Searched, SimilarJob
@@ -193,6 +192,5 @@ def _record(
         "features": list(job.columns.features),
         "leave_out": list(job.columns.leave_out),
     }
-    with table_file(within).open("rb") as opened:
-        inputs = {"table": hashlib.file_digest(opened, "sha256").hexdigest()[:16]}
+    inputs = {"table": hash_file(table_file(within))}
     return Provenance("similar", asked, inputs).to_json()

@@ -1,7 +1,6 @@
 """View of a table: its cases on a few axes, coloured by what is known of them."""
 # SPDX-License-Identifier: Apache-2.0
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from vesalius.predict.views import (
     embed,
     group_cases,
 )
-from vesalius.study._folder import make_folder, put
+from vesalius.study._folder import hash_file, make_folder, put
 from vesalius.study._stage_page import render_page
 from vesalius.study.predict._done import Done
 from vesalius.study.predict._job import Columns
@@ -145,7 +144,7 @@ def _shown(path: Path, job: ViewJob, on_step: OnStep | None) -> Shown:
         views.append(embed(table, settings, target=target))
         if on_step is not None:
             on_step(Step(method, done + 1, len(job.methods)))
-    record = Provenance("view", job.to_json(), {"table": _hash(table_file(path))})
+    record = Provenance("view", job.to_json(), {"table": hash_file(table_file(path))})
     values = comparable(table)
     return Shown(
         path.name,
@@ -173,11 +172,6 @@ def _groups(table: Table, values: np.ndarray, seed: int) -> Grouping | None:
     left, spread, _ = np.linalg.svd(values, full_matrices=False)
     generator = torch.Generator().manual_seed(seed)
     return group_cases(left[:, :axes] * spread[:axes], most=MOST_GROUPS, generator=generator)
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def _frame(shown: Shown) -> "pd.DataFrame":
