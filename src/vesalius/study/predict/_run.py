@@ -289,7 +289,7 @@ def _asked(path: Path, job: FitJob, recipe: Recipe) -> _Asked:
 def _distinct(table: Table) -> tuple[Table, tuple[str, ...]]:
     """Keep the first of cases with the same values; name those that go."""
     gone = duplicates(table)
-    kept = [k for k in range(len(table.cases)) if k not in set(gone)]
+    kept = sorted(set(range(len(table.cases))).difference(gone))
     return table.rows(kept), tuple(table.cases[k] for k in gone)
 
 
